@@ -1,0 +1,2 @@
+//! TBD
+pub mod supervision;

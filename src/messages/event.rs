@@ -1,0 +1,296 @@
+//! Outward events: CloudEvents 1.0 with a deterministic id.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::{Cause, Detection, Level, RiskPoint, Rule};
+use crate::market::{EventTime, RecordRef, SessionDay};
+
+/// What an event is about; decides its CloudEvents type and how it is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    /// A sudden fall.
+    Crash,
+    /// Any other detection.
+    Threat,
+    /// A score.
+    Risk,
+    /// New picks.
+    Recommendation,
+    /// A new defence plan.
+    Mitigation,
+    /// A finished report.
+    Report,
+    /// A component changed state.
+    Health,
+}
+
+impl EventKind {
+    /// All kinds.
+    pub const ALL: [Self; 7] = [
+        Self::Crash,
+        Self::Threat,
+        Self::Risk,
+        Self::Recommendation,
+        Self::Mitigation,
+        Self::Report,
+        Self::Health,
+    ];
+
+    /// Short name: metric label, first part of the channel.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Crash => "crash",
+            Self::Threat => "threat",
+            Self::Risk => "risk",
+            Self::Recommendation => "recommendation",
+            Self::Mitigation => "mitigation",
+            Self::Report => "report",
+            Self::Health => "health",
+        }
+    }
+
+    /// CloudEvents `type`.
+    #[must_use]
+    pub fn cloud_type(self) -> String {
+        format!("io.bongsu.{}.v1", self.as_str())
+    }
+
+    /// Whether the event is kept in the stream for those who were away. Scores are not.
+    #[must_use]
+    pub const fn is_kept(self) -> bool {
+        !matches!(self, Self::Risk)
+    }
+}
+
+/// An event as subscribers get it.
+#[derive(Debug, Clone)]
+pub struct OutwardEvent {
+    /// Deterministic: equal causes give equal ids.
+    pub id: String,
+    /// What it is about.
+    pub kind: EventKind,
+    /// Redis channel, `bongsu.crash.005930`.
+    pub channel: String,
+    /// CloudEvents `subject`: issue code, `market`, `portfolio`, a kind or a component.
+    pub subject: String,
+    /// Seriousness, for crash and threat.
+    pub level: Option<Level>,
+    /// CloudEvents `time`: event time of the cause.
+    pub time: EventTime,
+    /// CloudEvents `data`.
+    pub data: Value,
+    /// When the oldest frame behind it was received, wall clock, microseconds; 0 when it has none.
+    pub received_us: i64,
+    /// The whole CloudEvent as JSON text.
+    pub json: Arc<str>,
+}
+
+/// CloudEvents `source` of everything Bongsu says.
+pub const SOURCE: &str = "/bongsu";
+
+#[derive(Serialize)]
+struct CloudEvent<'a> {
+    specversion: &'static str,
+    id: &'a str,
+    source: &'static str,
+    r#type: String,
+    subject: &'a str,
+    time: String,
+    datacontenttype: &'static str,
+    data: &'a Value,
+}
+
+/// The first 128 bits of the SHA-256 over `parts`, each followed by a zero byte, as lower-case
+/// hex. Used for every id that must be the same after a restart, in a replay and elsewhere.
+#[must_use]
+pub fn deterministic_id(parts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    hex::encode(&hash.finalize()[..16])
+}
+
+fn journal_json(at: RecordRef) -> Value {
+    serde_json::json!({ "segment": at.segment, "offset": at.offset })
+}
+
+fn round(value: f64, digits: i32) -> f64 {
+    let scale = 10f64.powi(digits);
+    let rounded = (value * scale).round() / scale;
+    // No negative zero in JSON, and nothing that JSON cannot hold.
+    if rounded == 0.0 || !rounded.is_finite() { 0.0 } else { rounded }
+}
+
+fn cause_text(cause: Cause) -> String {
+    match cause {
+        Cause::Trade { cum_volume } => format!("v{cum_volume}"),
+        Cause::Moment { micros } => format!("t{micros}"),
+    }
+}
+
+fn identity(rule: &str, subject: &str, day: SessionDay, cause: Cause) -> String {
+    deterministic_id(&[rule, subject, &day.yyyymmdd().to_string(), &cause_text(cause)])
+}
+
+impl OutwardEvent {
+    /// An event of any kind. `id` must come from [`deterministic_id`] over what caused it.
+    #[must_use]
+    pub fn new(
+        kind: EventKind,
+        id: String,
+        topic: &str,
+        subject: &str,
+        time: EventTime,
+        data: Value,
+    ) -> Self {
+        let json = serde_json::to_string(&CloudEvent {
+            specversion: "1.0",
+            id: &id,
+            source: SOURCE,
+            r#type: kind.cloud_type(),
+            subject,
+            time: time.rfc3339(),
+            datacontenttype: "application/json",
+            data: &data,
+        })
+        // A `Value` with text keys always serialises.
+        .unwrap_or_default();
+        Self {
+            id,
+            kind,
+            channel: format!("bongsu.{}.{topic}", kind.as_str()),
+            subject: subject.to_owned(),
+            level: None,
+            time,
+            data,
+            received_us: 0,
+            json: json.into(),
+        }
+    }
+
+    /// The crash or threat event of a detection.
+    #[must_use]
+    pub fn from_detection(detection: &Detection, received_us: i64) -> Self {
+        let kind = match detection.rule {
+            Rule::SymbolCrash | Rule::MarketCrash => EventKind::Crash,
+            _ => EventKind::Threat,
+        };
+        let code = detection.symbol.map(|symbol| symbol.as_str().to_owned());
+        let subject = match (&code, detection.rule) {
+            (Some(code), _) => code.as_str(),
+            (None, Rule::FeedStale) => "feed",
+            (None, _) => "market",
+        };
+        let rule = detection.rule.as_str();
+        let topic = if kind == EventKind::Crash { subject } else { rule };
+        let evidence: serde_json::Map<String, Value> = detection
+            .evidence
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), round(*value, 6).into()))
+            .collect();
+        let data = serde_json::json!({
+            "rule": rule,
+            "level": detection.level.as_str(),
+            "symbol": code,
+            "name": detection.name,
+            "price": detection.price,
+            "reference_price": detection.reference_price,
+            "change_pct": round(detection.change_pct, 4),
+            "window_s": detection.window_s,
+            "score": round(detection.score, 2),
+            "event_time": detection.time.rfc3339(),
+            "journal": journal_json(detection.at),
+            "evidence": evidence,
+        });
+        // The level is part of the identity: a rise from warning to critical on the same trade
+        // would be another event.
+        let id = identity(
+            &format!("{rule}:{}", detection.level.as_str()),
+            subject,
+            detection.time.session_day(),
+            detection.cause,
+        );
+        let mut event = Self::new(kind, id, topic, subject, detection.time, data);
+        event.level = Some(detection.level);
+        event.received_us = received_us;
+        event
+    }
+
+    /// The event of a score.
+    #[must_use]
+    pub fn from_risk(point: &RiskPoint, name: &str, received_us: i64) -> Self {
+        let code = point.code.as_str();
+        let data = serde_json::json!({
+            "symbol": code,
+            "name": name,
+            "score": round(point.score, 2),
+            "price": point.price,
+            "change_pct": round(point.change_pct, 4),
+            "event_time": point.time.rfc3339(),
+            "over_gap": point.over_gap,
+            "parts": {
+                "volatility": round(point.parts.volatility, 4),
+                "drawdown": round(point.parts.drawdown, 4),
+                "liquidity": round(point.parts.liquidity, 4),
+                "volume": round(point.parts.volume, 4),
+            },
+            "journal": journal_json(point.at),
+        });
+        let cause = Cause::Trade { cum_volume: point.cum_volume };
+        let id = identity("risk", code, point.time.session_day(), cause);
+        let mut event = Self::new(EventKind::Risk, id, code, code, point.time, data);
+        event.received_us = received_us;
+        event
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn detection() -> Detection {
+        Detection {
+            rule: Rule::SymbolCrash,
+            level: Level::Warning,
+            symbol: Some("005930".parse().unwrap()),
+            name: "삼성전자".into(),
+            price: 71_000,
+            reference_price: 75_000,
+            change_pct: -5.333_333,
+            window_s: 300,
+            score: 88.123,
+            time: EventTime::from_micros(1_722_816_021_000_000),
+            cause: Cause::Trade { cum_volume: 12_345 },
+            at: RecordRef { segment: 1, offset: 64, record: 0 },
+            evidence: vec![("z", -7.25)],
+        }
+    }
+
+    #[test]
+    fn the_same_cause_has_the_same_id_wherever_it_is_journaled() {
+        let first = OutwardEvent::from_detection(&detection(), 1);
+        let moved = Detection { at: RecordRef { segment: 9, offset: 1, record: 2 }, ..detection() };
+        assert_eq!(first.id, OutwardEvent::from_detection(&moved, 2).id);
+        let other = Detection { cause: Cause::Trade { cum_volume: 12_346 }, ..detection() };
+        assert_ne!(first.id, OutwardEvent::from_detection(&other, 1).id);
+    }
+
+    #[test]
+    fn the_envelope_is_a_cloud_event() {
+        let event = OutwardEvent::from_detection(&detection(), 1);
+        assert_eq!(event.channel, "bongsu.crash.005930");
+        let json: Value = serde_json::from_str(&event.json).unwrap();
+        assert_eq!(json["specversion"], "1.0");
+        assert_eq!(json["type"], "io.bongsu.crash.v1");
+        assert_eq!(json["data"]["change_pct"], -5.3333);
+        assert_eq!(json["data"]["evidence"]["z"], -7.25);
+        assert_eq!(json["time"], "2024-08-05T09:00:21+09:00");
+    }
+}

@@ -1,0 +1,17 @@
+//! What passes between actors and outward: one file a stage.
+//!
+//! A message between hot stages is a batch, never a single tick in a storm. Messages own their
+//! data and are immutable once sent, so a stage that is replaced can be fed again.
+
+pub mod advice;
+pub mod board;
+pub mod event;
+pub mod feed;
+pub mod record;
+pub mod risk;
+
+pub use board::{RiskBoard, RiskRow};
+pub use event::{EventKind, OutwardEvent};
+pub use feed::{Frame, FrameBatch, FrameKind};
+pub use record::{Reject, StoreBatch};
+pub use risk::{Cause, Detection, Level, RiskMinute, RiskPoint, Rule, ScoreBatch, ScoreParts};
