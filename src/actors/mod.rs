@@ -1,2 +1,3 @@
-//! TBD
+//! The actors and the tree they stand in.
+
 pub mod supervision;
