@@ -350,7 +350,7 @@ fn a_second_failure_restarts_what_the_stage_feeds() {
 #[test]
 fn a_sub_tree_that_gives_up_is_a_failure_of_its_parent() {
     paused(async {
-        let mut bench = here(3);
+        let bench = here(3);
         let sink: PoisonSink = Arc::new(|_| ());
         let mut root = Supervisor::new(
             "root",
