@@ -147,7 +147,7 @@ mod tests {
             for payload in chunk {
                 frames.push(FrameKind::Data, 42, payload);
             }
-            journal.append(&mut frames).unwrap();
+            journal.append(&frames).unwrap();
         }
     }
 
@@ -159,9 +159,9 @@ mod tests {
             let mut frames = FrameBatch::new();
             frames.push(FrameKind::Data, 7, b"first");
             frames.push(FrameKind::Connection, 8, b"\x01");
-            journal.append(&mut frames).unwrap();
-            assert_eq!(frames.frame(0).at.segment, round);
-            assert_eq!(frames.frame(1).at.offset, (SEGMENT_HEADER + RECORD_HEADER + 5) as u32);
+            let positions = journal.append(&frames).unwrap();
+            assert_eq!(positions[0].segment, round);
+            assert_eq!(positions[1].offset, (SEGMENT_HEADER + RECORD_HEADER + 5) as u32);
         }
         let (payloads, faults) = read_all(folder.path());
         assert_eq!((payloads.len(), faults.len()), (4, 0));

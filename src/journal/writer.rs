@@ -45,20 +45,20 @@ impl Journal {
         Ok(Self { options, segment, file, offset, buffer: Vec::new(), syncer, bytes_written })
     }
 
-    /// Appends all frames of the batch and tells each its position.
+    /// Appends all frames of the batch; the position of each.
     ///
     /// When this returns `Ok`, the frames are with the operating system.
     ///
     /// # Errors
     /// [`JournalError::Io`] when nothing of the batch was kept, [`JournalError::TooLong`] for a
     /// frame over the limit.
-    pub fn append(&mut self, frames: &mut FrameBatch) -> Result<(), JournalError> {
+    pub fn append(&mut self, frames: &FrameBatch) -> Result<Vec<RecordRef>, JournalError> {
         if self.offset > u64::from(self.options.segment_bytes) {
             self.rotate()?;
         }
         self.buffer.clear();
-        for index in 0..frames.len() {
-            let frame = frames.frame(index);
+        let mut positions = Vec::with_capacity(frames.len());
+        for frame in frames.iter() {
             if frame.payload.len() > MAX_PAYLOAD {
                 return Err(JournalError::TooLong(frame.payload.len()));
             }
@@ -71,7 +71,7 @@ impl Journal {
             let checksum = crc32fast::hash(&self.buffer[start + 8..]);
             self.buffer[start + 4..start + 8].copy_from_slice(&checksum.to_le_bytes());
             let offset = (self.offset as usize + start) as u32;
-            frames.set_position(index, RecordRef { segment: self.segment, offset, record: 0 });
+            positions.push(RecordRef { segment: self.segment, offset, record: 0 });
         }
         debug_assert!(self.buffer.len() == frames.byte_len() + RECORD_HEADER * frames.len());
         if let Err(error) = self.file.write_all(&self.buffer) {
@@ -88,7 +88,7 @@ impl Journal {
         }
         self.offset += self.buffer.len() as u64;
         self.bytes_written.increment(self.buffer.len() as u64);
-        Ok(())
+        Ok(positions)
     }
 
     /// Forces everything written so far to the disk.

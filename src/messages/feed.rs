@@ -1,5 +1,7 @@
 //! From the feed to Ingest, and from Ingest to the Normalizer: raw frames in one buffer.
 
+use std::sync::Arc;
+
 use crate::market::RecordRef;
 
 /// What a journal record holds.
@@ -37,8 +39,6 @@ pub struct Frame<'a> {
     pub kind: FrameKind,
     /// Wall-clock receive time, microseconds since the Unix epoch.
     pub received_us: i64,
-    /// Where the frame stands in the journal; zero before it is journaled.
-    pub at: RecordRef,
     /// The bytes as received.
     pub payload: &'a [u8],
 }
@@ -47,7 +47,6 @@ pub struct Frame<'a> {
 struct Slot {
     kind: FrameKind,
     received_us: i64,
-    at: RecordRef,
     start: u32,
     end: u32,
 }
@@ -72,19 +71,14 @@ impl FrameBatch {
         Self { bytes: Vec::with_capacity(bytes), slots: Vec::with_capacity(frames) }
     }
 
-    /// Appends a frame that is not journaled yet.
+    /// Appends a frame.
     ///
     /// A batch holds less than 4 GiB; the feed's own limits keep it far below.
     pub fn push(&mut self, kind: FrameKind, received_us: i64, payload: &[u8]) {
         let start = self.bytes.len() as u32;
         self.bytes.extend_from_slice(payload);
         let end = self.bytes.len() as u32;
-        self.slots.push(Slot { kind, received_us, at: RecordRef::default(), start, end });
-    }
-
-    /// Tells where frame `index` was journaled.
-    pub fn set_position(&mut self, index: usize, at: RecordRef) {
-        self.slots[index].at = at;
+        self.slots.push(Slot { kind, received_us, start, end });
     }
 
     /// Number of frames.
@@ -112,7 +106,6 @@ impl FrameBatch {
         Frame {
             kind: slot.kind,
             received_us: slot.received_us,
-            at: slot.at,
             payload: &self.bytes[slot.start as usize..slot.end as usize],
         }
     }
@@ -134,4 +127,13 @@ impl FrameBatch {
         self.bytes.clear();
         self.slots.clear();
     }
+}
+
+/// Frames that are in the journal, each with its position there.
+#[derive(Debug, Clone)]
+pub struct JournaledBatch {
+    /// The frames.
+    pub frames: Arc<FrameBatch>,
+    /// Position of each frame, parallel to `frames`.
+    pub positions: Vec<RecordRef>,
 }

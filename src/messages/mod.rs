@@ -12,6 +12,6 @@ pub mod risk;
 
 pub use board::{RiskBoard, RiskRow};
 pub use event::{EventKind, OutwardEvent};
-pub use feed::{Frame, FrameBatch, FrameKind};
+pub use feed::{Frame, FrameBatch, FrameKind, JournaledBatch};
 pub use record::{Reject, StoreBatch};
 pub use risk::{Cause, Detection, Level, RiskMinute, RiskPoint, Rule, ScoreBatch, ScoreParts};

@@ -34,6 +34,7 @@ mod node;
 mod slot;
 mod stage;
 mod supervisor;
+mod task;
 
 #[cfg(test)]
 mod tests;
@@ -50,3 +51,4 @@ pub use stage::{Cursor, Envelope, Stage, StageError};
 pub use supervisor::{
     Child, ChildStatus, ExitSender, Subtree, Supervisor, SupervisorHandle, Threads, TreeStatus,
 };
+pub use task::TaskChild;

@@ -20,7 +20,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::exit::panic_text;
 use super::slot::{Activity, Slot};
-use super::{ExitReason, InboxStats, Stage, StageError};
+use super::{ExitReason, ExitSender, InboxStats, Stage, StageError};
 
 /// Where a node runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,13 +183,17 @@ pub(super) struct Exit {
 
 /// Reports the end of a generation exactly once, even when its thread vanishes.
 pub(super) struct ExitGuard {
-    pub(super) child: usize,
-    pub(super) generation: u64,
-    pub(super) exits: mpsc::Sender<Exit>,
-    pub(super) reported: bool,
+    child: usize,
+    generation: u64,
+    exits: mpsc::Sender<Exit>,
+    reported: bool,
 }
 
 impl ExitGuard {
+    pub(super) fn new(child: usize, generation: u64, exits: &ExitSender) -> Self {
+        Self { child, generation, exits: exits.0.clone(), reported: false }
+    }
+
     pub(super) fn report(&mut self, reason: ExitReason) {
         self.reported = true;
         let exit = Exit { child: self.child, generation: self.generation, reason };

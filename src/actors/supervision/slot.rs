@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::{Cursor, Envelope, Inbox, Stage};
+use super::{Cursor, Envelope, ExitReason, Inbox, Stage};
 use crate::messages::Reject;
 
 /// A record that was skipped because it kept its handler from going on.
@@ -215,9 +215,11 @@ impl<S: Stage> Slot<S> {
 
     /// After a failure: marks the record in work as one to skip and says what to keep of it.
     ///
-    /// A failure outside any record (in a flush) is met by one more try of the whole message;
-    /// when that fails too, every record of it is given up.
-    pub(super) fn condemn(&self, why: &str) -> Vec<Poison> {
+    /// A panic outside any record (in a flush) is met by one more try of the whole message; when
+    /// that panics too, every record of it is given up. An error outside any record is the
+    /// world's fault, not the message's: it is tried again as often as the tree allows.
+    pub(super) fn condemn(&self, reason: &ExitReason) -> Vec<Poison> {
+        let why = reason.to_string();
         let cursor = self.cursor();
         let mut memory = self.inner.memory.lock();
         let record = memory.stuck.take().or_else(|| cursor.record());
@@ -226,8 +228,8 @@ impl<S: Stage> Slot<S> {
         let Some(entry) = &mut memory.in_flight else { return Vec::new() };
         let poison = |index: usize, entry: &Entry<S::In>| Poison {
             stage: S::NAME,
-            why: why.to_owned(),
-            reject: entry.message.poison(index, S::NAME, why),
+            why: why.clone(),
+            reject: entry.message.poison(index, S::NAME, &why),
         };
         match record {
             Some(index) => {
@@ -235,6 +237,7 @@ impl<S: Stage> Slot<S> {
                 entry.skip.push(index as u32);
                 vec![found]
             }
+            None if !matches!(reason, ExitReason::Panicked(_)) => Vec::new(),
             None if failures_outside == 0 => {
                 memory.failures_outside = 1;
                 Vec::new()

@@ -123,7 +123,7 @@ pub trait Child {
     /// Whether it has made no progress for too long.
     fn is_hung(&mut self, now: Instant) -> bool;
     /// After a failure: records to skip from now on.
-    fn condemn(&mut self, why: &str) -> Vec<Poison>;
+    fn condemn(&mut self, reason: &ExitReason) -> Vec<Poison>;
     /// Forgets state, before its supervisor starts over.
     fn reset(&mut self);
     /// Its inbox.
@@ -135,7 +135,7 @@ pub trait Child {
 }
 
 /// Where a generation reports its end.
-pub struct ExitSender(mpsc::Sender<Exit>);
+pub struct ExitSender(pub(super) mpsc::Sender<Exit>);
 
 impl<S: Stage> Child for Node<S> {
     fn name(&self) -> &'static str {
@@ -150,7 +150,7 @@ impl<S: Stage> Child for Node<S> {
     ) -> Result<u64, String> {
         let generation = self.slot.advance_generation();
         self.watched = None;
-        let guard = ExitGuard { child: index, generation, exits: exits.0.clone(), reported: false };
+        let guard = ExitGuard::new(index, generation, exits);
         let (slot, factory, handle) =
             (self.slot.clone(), Arc::clone(&self.factory), self.handle.clone());
         threads.spawn(self.options.placement, move || {
@@ -192,8 +192,8 @@ impl<S: Stage> Child for Node<S> {
         }
     }
 
-    fn condemn(&mut self, why: &str) -> Vec<Poison> {
-        self.slot.condemn(why)
+    fn condemn(&mut self, reason: &ExitReason) -> Vec<Poison> {
+        self.slot.condemn(reason)
     }
 
     fn reset(&mut self) {
@@ -450,7 +450,7 @@ impl Supervisor {
     /// Acts on a failure; the answer is why the supervisor gives up, if it does.
     fn judge_failure(&mut self, index: usize, reason: ExitReason) -> Option<String> {
         if reason.is_failure() {
-            for poison in self.places[index].child.condemn(&reason.to_string()) {
+            for poison in self.places[index].child.condemn(&reason) {
                 (self.poison)(poison);
             }
         }
@@ -606,8 +606,7 @@ impl Child for Subtree {
             supervisor.ok_or_else(|| format!("sub-tree {} is still running", self.name))?;
         self.generation += 1;
         let generation = self.generation;
-        let mut guard =
-            ExitGuard { child: index, generation, exits: exits.0.clone(), reported: false };
+        let mut guard = ExitGuard::new(index, generation, exits);
         let home = Rc::clone(&self.supervisor);
         // On the supervisor's own thread: supervisors never block.
         drop(tokio::task::spawn_local(async move {
@@ -628,7 +627,7 @@ impl Child for Subtree {
         false
     }
 
-    fn condemn(&mut self, _: &str) -> Vec<Poison> {
+    fn condemn(&mut self, _: &ExitReason) -> Vec<Poison> {
         Vec::new()
     }
 

@@ -1,0 +1,30 @@
+//! Every capacity of the tree, with the arithmetic behind it.
+//!
+//! A message between hot stages is a batch of up to [`BATCH_FRAMES`] frames; a frame carries one
+//! to twenty trades of about 260 bytes. An inbox of [`HOT_INBOX`] such batches therefore holds at
+//! most 64 × 512 frames ≈ 32,768 frames, 8 to 170 MB, and at 20,000 frames a second about 1.6 s of
+//! a storm: enough to ride out a snapshot or a restart, little enough to be felt upstream soon.
+
+/// Frames gathered from the socket into one message at most.
+pub const BATCH_FRAMES: usize = 512;
+
+/// Bytes gathered from the socket into one message at most: bounds a message of long frames.
+pub const BATCH_BYTES: usize = 1 << 20;
+
+/// Batches waiting before a hot stage; the sender waits when it is full, up to the socket.
+pub const HOT_INBOX: usize = 64;
+
+/// Messages waiting before the Recorder. Larger than a hot inbox, because a database commits in
+/// lumps of some 100 ms; the sender waits when it is full.
+pub const RECORDER_INBOX: usize = 256;
+
+/// Requests waiting before a stage that advises. One a scenario or issue is enough: a newer
+/// request for the same subject replaces the one that waits.
+pub const ADVICE_INBOX: usize = 64;
+
+/// Events remembered by id to recognise a repetition. An event id is remembered as 8 bytes; a wild
+/// day raises some thousands of crash and threat events, and risk events are not remembered.
+pub const REMEMBERED_EVENTS: usize = 65_536;
+
+/// Bytes of a payload that is kept with a reject.
+pub const REJECT_PAYLOAD: usize = 4_096;

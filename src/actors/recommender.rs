@@ -1,0 +1,153 @@
+//! Recommender: scores and history into ranked picks.
+//!
+//! Asked at a fixed pace of event time; a newer request replaces one that waits. The ranking
+//! itself is [`crate::advice::recommend()`].
+//!
+//! **Gets** [`AdviceTick`] from the RiskScorer. **Sends** the picks outward, to the Recorder and
+//! to the LlmSummarizer. **Slow:** requests are conflated; nobody waits for it.
+
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use super::supervision::{Cursor, Edge, Envelope, Stage, StageError};
+use crate::advice::{Candidate, DownsideParts, ScenarioLimits, recommend};
+use crate::bus::Publisher;
+use crate::llm::ReportRequest;
+use crate::market::Directory;
+use crate::messages::advice::RecommendationSet;
+use crate::messages::advice_request::AdviceTick;
+use crate::messages::{AdviceBoard, EventKind, OutwardEvent, Reject, RiskRow, StoreBatch};
+
+impl Envelope for AdviceTick {
+    fn records(&self) -> usize {
+        1
+    }
+
+    fn poison(&self, _: usize, stage: &'static str, why: &str) -> Reject {
+        let payload = format!("recommendations as of {} over {} issues", self.as_of, self.rows.len());
+        let source = "risk_scorer".to_owned();
+        Reject { stage, source, reason: "poison", detail: why.to_owned(), payload, at: None }
+    }
+}
+
+/// Where advice goes: shared by all actors that advise.
+#[derive(Clone)]
+pub struct AdviceOutlet {
+    /// The way outward.
+    pub publisher: Arc<Mutex<Publisher>>,
+    /// What the HTTP interface shows.
+    pub board: AdviceBoard,
+    /// To the Recorder; `None` where nothing is stored.
+    pub recorder: Option<Edge<Arc<StoreBatch>>>,
+}
+
+impl AdviceOutlet {
+    pub(super) async fn publish(&self, event: OutwardEvent) {
+        self.publisher.lock().await.publish(vec![Arc::new(event)]).await;
+    }
+
+    pub(super) async fn store(&self, batch: StoreBatch) -> Result<(), StageError> {
+        if let Some(recorder) = &self.recorder {
+            recorder.send(Arc::new(batch)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What the Recommender is made of.
+#[derive(Clone)]
+pub struct RecommenderParts {
+    /// Names and history of the issues.
+    pub directory: Directory,
+    /// Limits of the default scenario.
+    pub limits: ScenarioLimits,
+    /// Where the picks go.
+    pub outlet: AdviceOutlet,
+    /// To the LlmSummarizer.
+    pub summarizer: Edge<Arc<ReportRequest>>,
+}
+
+/// The actor's state.
+pub struct Recommender {
+    parts: RecommenderParts,
+    ready: Vec<(Arc<RecommendationSet>, Arc<AdviceTick>)>,
+}
+
+impl Recommender {
+    /// A Recommender over `parts`.
+    #[must_use]
+    pub fn new(parts: RecommenderParts) -> Self {
+        Self { parts, ready: Vec::new() }
+    }
+
+    fn candidate(&self, row: &RiskRow) -> Candidate {
+        let point = row.point;
+        Candidate {
+            reference: self.parts.directory.reference(point.symbol),
+            price: point.price,
+            score: point.score,
+            parts: DownsideParts {
+                volatility: point.parts.volatility,
+                drawdown: point.parts.drawdown,
+                liquidity: point.parts.liquidity,
+                volume: point.parts.volume,
+            },
+            daily_volatility_pct: row.daily_volatility_pct,
+            spread_pct: row.spread_pct,
+            change_pct: point.change_pct,
+            cum_value: row.cum_value,
+            over_gap: point.over_gap,
+        }
+    }
+}
+
+impl Stage for Recommender {
+    type In = AdviceTick;
+    type Snapshot = ();
+    const NAME: &'static str = "recommender";
+
+    fn handle(&mut self, tick: &AdviceTick, cursor: &Cursor) -> Result<(), StageError> {
+        if !cursor.enter(0) || tick.rows.is_empty() {
+            return Ok(());
+        }
+        let candidates: Vec<Candidate> = tick.rows.iter().map(|row| self.candidate(row)).collect();
+        let set = recommend(&candidates, &self.parts.limits, tick.as_of);
+        self.ready.push((Arc::new(set), Arc::new(tick.clone())));
+        Ok(())
+    }
+
+    async fn flush(&mut self, _idle: bool) -> Result<(), StageError> {
+        for (set, tick) in std::mem::take(&mut self.ready) {
+            let data = serde_json::to_value(&*set)
+                .map_err(|error| StageError::Failed(format!("picks as JSON: {error}")))?;
+            let event = OutwardEvent::new(
+                EventKind::Recommendation,
+                set.id.clone(),
+                &set.scenario,
+                &set.scenario,
+                set.as_of,
+                data,
+            );
+            self.parts.outlet.publish(event).await;
+            self.parts.outlet.board.add_recommendation(Arc::clone(&set));
+            self.parts.outlet.store(StoreBatch::Recommendation(Arc::clone(&set))).await?;
+            let requests = [
+                ReportRequest::recommendation(Arc::clone(&set)),
+                super::llm_summarizer::market_risk(&self.parts.directory, &tick),
+            ];
+            for request in requests {
+                self.parts.summarizer.send(Arc::new(request)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn discard(&mut self) {
+        self.ready.clear();
+    }
+
+    fn snapshot(&self) {}
+
+    fn restore(&mut self, _: &()) {}
+}

@@ -1,0 +1,214 @@
+//! Whether anything is missing between two trades, to the share.
+//!
+//! A KIS trade carries the day's cumulative volume, so the trade after another one must carry the
+//! other's cumulative volume plus its own size. Everything else is a repeated trade, a late one, or
+//! a gap. A trade is identified by (issue, session day, cumulative volume); connection and arrival
+//! play no part.
+
+use super::{EventTime, GapCause, SessionDay, SymbolId};
+
+/// Open gaps remembered for one issue; further ones are still reported, but a late trade that
+/// falls into a forgotten gap counts as a repetition.
+const MAX_OPEN_GAPS: usize = 16;
+
+/// What a trade is in the light of the trades before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It follows directly on the trade before it, or is the first of its day.
+    Next,
+    /// Seen before: no row, no volume, no event.
+    Duplicate,
+    /// It fills (a part of) a gap that was reported: to be stored, not to be scored.
+    Late,
+    /// Trades are missing before it.
+    Gap {
+        /// Time of the last trade before the gap.
+        from: EventTime,
+        /// Shares traded in the gap.
+        missing_volume: i64,
+        /// Why they are missing.
+        cause: GapCause,
+    },
+}
+
+#[derive(Debug, Clone, Default)]
+struct Last {
+    day: SessionDay,
+    time: EventTime,
+    cum_volume: i64,
+    /// Connections counted when the last trade came.
+    connection: u32,
+    /// Ranges of cumulative volume not seen: after the first, up to the second.
+    gaps: Vec<(i64, i64)>,
+    seen: bool,
+}
+
+/// Watches over the continuity of all issues.
+#[derive(Debug, Clone, Default)]
+pub struct Continuity {
+    issues: Vec<Last>,
+    connection: u32,
+}
+
+impl Continuity {
+    /// The feed was lost and is back: gaps found next are due to that.
+    pub fn reconnected(&mut self) {
+        self.connection = self.connection.wrapping_add(1);
+    }
+
+    /// Judges a trade and remembers it. `cum_volume` includes the trade's own `quantity`.
+    pub fn observe(
+        &mut self,
+        symbol: SymbolId,
+        time: EventTime,
+        quantity: i64,
+        cum_volume: i64,
+    ) -> Verdict {
+        if self.issues.len() <= symbol.index() {
+            self.issues.resize_with(symbol.index() + 1, Last::default);
+        }
+        let connection = self.connection;
+        let last = &mut self.issues[symbol.index()];
+        let day = time.session_day();
+        if !last.seen || last.day != day {
+            // A first trade whose cumulative volume exceeds its own is a late start: what was
+            // before it is not known to have been wanted.
+            *last = Last { day, time, cum_volume, connection, gaps: Vec::new(), seen: true };
+            return Verdict::Next;
+        }
+        if cum_volume <= last.cum_volume {
+            return last.judge_earlier(quantity, cum_volume);
+        }
+        let missing_volume = cum_volume - quantity - last.cum_volume;
+        let from = last.time;
+        let cause =
+            if last.connection == connection { GapCause::Feed } else { GapCause::Disconnect };
+        if missing_volume > 0 && last.gaps.len() < MAX_OPEN_GAPS {
+            last.gaps.push((last.cum_volume, cum_volume - quantity));
+        }
+        last.time = time;
+        last.cum_volume = cum_volume;
+        last.connection = connection;
+        if missing_volume > 0 {
+            Verdict::Gap { from, missing_volume, cause }
+        } else {
+            Verdict::Next
+        }
+    }
+
+    /// Shares known to be missing for an issue today.
+    #[must_use]
+    pub fn missing_volume(&self, symbol: SymbolId) -> i64 {
+        self.issues
+            .get(symbol.index())
+            .map_or(0, |last| last.gaps.iter().map(|(after, upto)| upto - after).sum())
+    }
+}
+
+impl Last {
+    /// A trade with a cumulative volume already passed: late, if it fits into an open gap.
+    fn judge_earlier(&mut self, quantity: i64, cum_volume: i64) -> Verdict {
+        let after = cum_volume - quantity;
+        let Some(found) =
+            self.gaps.iter().position(|(low, high)| *low <= after && cum_volume <= *high)
+        else {
+            return Verdict::Duplicate;
+        };
+        let (low, high) = self.gaps.swap_remove(found);
+        for rest in [(low, after), (cum_volume, high)] {
+            if rest.0 < rest.1 && self.gaps.len() < MAX_OPEN_GAPS {
+                self.gaps.push(rest);
+            }
+        }
+        Verdict::Late
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::market::TimeOfDay;
+    use proptest::prelude::*;
+
+    const ISSUE: SymbolId = SymbolId(0);
+
+    fn at(second: u32) -> EventTime {
+        let day = SessionDay::from_yyyymmdd(20_240_805).unwrap();
+        EventTime::from_kst(day, TimeOfDay::from_seconds(32_400 + second).unwrap())
+    }
+
+    #[test]
+    fn a_gap_is_told_to_the_share_and_can_be_filled_late() {
+        let mut continuity = Continuity::default();
+        assert_eq!(continuity.observe(ISSUE, at(0), 10, 1_000), Verdict::Next, "a late start");
+        assert_eq!(continuity.observe(ISSUE, at(1), 5, 1_005), Verdict::Next);
+        assert_eq!(continuity.observe(ISSUE, at(1), 5, 1_005), Verdict::Duplicate);
+        let gap = Verdict::Gap { from: at(1), missing_volume: 20, cause: GapCause::Feed };
+        assert_eq!(continuity.observe(ISSUE, at(9), 3, 1_028), gap);
+        assert_eq!(continuity.observe(ISSUE, at(4), 8, 1_013), Verdict::Late);
+        assert_eq!(continuity.observe(ISSUE, at(4), 8, 1_013), Verdict::Duplicate);
+        assert_eq!(continuity.missing_volume(ISSUE), 12);
+        assert_eq!(continuity.observe(ISSUE, at(5), 12, 1_025), Verdict::Late);
+        assert_eq!(continuity.missing_volume(ISSUE), 0);
+    }
+
+    #[test]
+    fn a_lost_connection_is_named_as_the_cause_once() {
+        let mut continuity = Continuity::default();
+        continuity.observe(ISSUE, at(0), 1, 1);
+        continuity.reconnected();
+        let lost = Verdict::Gap { from: at(0), missing_volume: 3, cause: GapCause::Disconnect };
+        assert_eq!(continuity.observe(ISSUE, at(5), 1, 5), lost);
+        let skipped = Verdict::Gap { from: at(5), missing_volume: 1, cause: GapCause::Feed };
+        assert_eq!(continuity.observe(ISSUE, at(6), 1, 7), skipped);
+    }
+
+    #[test]
+    fn a_new_day_starts_over() {
+        let mut continuity = Continuity::default();
+        continuity.observe(ISSUE, at(0), 1, 5_000);
+        assert_eq!(
+            continuity.observe(ISSUE, at(0).plus_micros(86_400_000_000), 1, 1),
+            Verdict::Next
+        );
+    }
+
+    proptest! {
+        /// Deliver a day's trades with some dropped, some repeated and some late: every share is
+        /// either counted once or reported missing.
+        #[test]
+        fn every_share_is_accounted_for(
+            trades in prop::collection::vec((1i64..50, 0u8..4), 1..60),
+        ) {
+            let mut continuity = Continuity::default();
+            let (mut total, mut counted, mut late) = (0, 0, Vec::new());
+            let deliver = |continuity: &mut Continuity, quantity: i64, cum: i64| {
+                match continuity.observe(ISSUE, at(0), quantity, cum) {
+                    Verdict::Duplicate => 0,
+                    _ => quantity,
+                }
+            };
+            for (index, (quantity, fate)) in trades.iter().enumerate() {
+                total += quantity;
+                let fate = if index == 0 || index + 1 == trades.len() { 0 } else { *fate };
+                match fate {
+                    1 => {}
+                    2 => late.push((*quantity, total)),
+                    3 => {
+                        counted += deliver(&mut continuity, *quantity, total);
+                        counted += deliver(&mut continuity, *quantity, total);
+                    }
+                    _ => counted += deliver(&mut continuity, *quantity, total),
+                }
+                if late.len() > 4 {
+                    for (quantity, cum) in late.drain(..) {
+                        counted += deliver(&mut continuity, quantity, cum);
+                    }
+                }
+            }
+            let dropped_ranges = trades.iter().filter(|(_, fate)| matches!(fate, 1 | 2)).count();
+            prop_assume!(dropped_ranges < MAX_OPEN_GAPS);
+            prop_assert_eq!(counted + continuity.missing_volume(ISSUE), total);
+        }
+    }
+}
