@@ -139,9 +139,8 @@ impl Stage for Mitigator {
             self.parts.outlet.publish(event).await;
             self.parts.outlet.board.add_mitigation(Arc::clone(&plan));
             self.parts.outlet.store(StoreBatch::Mitigation(Arc::clone(&plan))).await?;
-            for request in super::llm_summarizer::crash_reports(&notice, &plan) {
-                self.parts.summarizer.send(Arc::new(request)).await?;
-            }
+            let request = super::llm_summarizer::crash_report(&notice, &plan);
+            self.parts.summarizer.send(Arc::new(request)).await?;
         }
         Ok(())
     }

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use super::supervision::{Cursor, Edge, Envelope, Stage, StageError};
-use crate::advice::{Candidate, DownsideParts, ScenarioLimits, recommend};
+use crate::advice::recommend::{DownsideParts, recommend};
+use crate::advice::{Candidate, ScenarioLimits};
 use crate::bus::Publisher;
 use crate::llm::ReportRequest;
 use crate::market::Directory;
@@ -132,11 +133,9 @@ impl Stage for Recommender {
             self.parts.outlet.publish(event).await;
             self.parts.outlet.board.add_recommendation(Arc::clone(&set));
             self.parts.outlet.store(StoreBatch::Recommendation(Arc::clone(&set))).await?;
-            let requests = [
-                ReportRequest::recommendation(Arc::clone(&set)),
-                super::llm_summarizer::market_risk(&self.parts.directory, &tick),
-            ];
-            for request in requests {
+            let picks = ReportRequest::Recommendation(Arc::clone(&set));
+            let market = super::llm_summarizer::market_risk(&self.parts.directory, &tick);
+            for request in std::iter::once(picks).chain(market) {
                 self.parts.summarizer.send(Arc::new(request)).await?;
             }
         }

@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::supervision::{Cursor, Envelope, Stage, StageError};
-use crate::messages::health::{Component, HealthRegistry};
+use crate::messages::health::{Component, HealthRegistry, HealthState};
 use crate::messages::{Reject, StoreBatch};
 use crate::store::{Database, StoreWriter};
 
@@ -93,12 +93,12 @@ impl Recorder {
                     tracing::info!("the database takes rows again");
                 }
                 self.retry = RETRY_FIRST;
-                self.parts.health.up(Component::Database);
+                self.parts.health.set(Component::Database, HealthState::Up);
                 true
             }
             Err(error) => {
                 tracing::error!(%error, retry_in = ?self.retry, "rows could not be written, they are kept");
-                self.parts.health.down(Component::Database, &error.to_string());
+                self.parts.health.set(Component::Database, HealthState::down(error.to_string()));
                 self.retry_at = Some(Instant::now() + self.retry);
                 self.retry = (self.retry * 2).min(RETRY_MAX);
                 false

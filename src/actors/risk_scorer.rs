@@ -11,8 +11,8 @@
 use std::sync::Arc;
 
 use super::supervision::{Cursor, Edge, Envelope, Stage, StageError};
-use crate::market::{BatchSequence, Directory, EventTime, Mark, RecordRef, TickBatch};
-use crate::messages::advice::AdviceTick;
+use crate::market::{BatchSequence, EventTime, Mark, RecordRef, TickBatch};
+use crate::messages::advice_request::AdviceTick;
 use crate::messages::{Reject, RiskBoard, ScoreBatch, StoreBatch};
 use crate::risk::{RiskEngine, RiskParams};
 
@@ -39,9 +39,7 @@ impl Envelope for TickBatch {
 pub struct RiskScorerParts {
     /// Thresholds and time constants.
     pub params: RiskParams,
-    /// Issues and what is known about them.
-    pub directory: Directory,
-    /// Where the latest scores are shown.
+    /// Where the latest scores are shown; knows the issues' codes.
     pub board: RiskBoard,
     /// To Alert.
     pub alert: Edge<Arc<ScoreBatch>>,
@@ -121,7 +119,7 @@ impl Stage for RiskScorer {
                 continue;
             }
             let (entry, at) = batch.sequence[index];
-            self.state.engine.apply(batch, index, &mut self.out);
+            self.state.engine.apply(batch, index, &self.parts.board.directory, &mut self.out);
             self.note_time(batch, entry);
             self.state.last = at;
             if let BatchSequence::Mark(row) = entry
@@ -134,7 +132,7 @@ impl Stage for RiskScorer {
     }
 
     async fn flush(&mut self, _idle: bool) -> Result<(), StageError> {
-        self.parts.board.update(self.state.engine.drain_changed());
+        self.parts.board.update(self.state.engine.changed_rows());
         let mut out = std::mem::take(&mut self.out);
         if let Some(recorder) = &self.parts.recorder
             && !out.minutes.is_empty()

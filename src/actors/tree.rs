@@ -1,0 +1,346 @@
+//! The tree: who supervises and who feeds whom, in one place.
+//!
+//! ```text
+//! root ── one_for_one; too many failures end the process with a non-zero code
+//! ├── feed      the feed session or the recorded input, on the shared runtime
+//! ├── pipeline ── one, then the rest
+//! │   ├── ingest        own thread: frames into the journal
+//! │   ├── normalizer    hot thread: frames to ticks
+//! │   ├── risk_scorer   hot thread: ticks to scores and detections
+//! │   └── alert         own thread: outward
+//! ├── advice   ── one_for_one
+//! │   ├── recommender, mitigator   one thread
+//! │   └── llm_summarizer           one thread
+//! └── service  ── one_for_one
+//!     ├── recorder      own thread
+//!     └── http          on the shared runtime
+//! ```
+//!
+//! Normalizer and RiskScorer share a thread: what the one writes the other reads next, and on two
+//! cores the journal's copying and checksumming is about as much work as both together. A stop
+//! goes through the tree in this order, so that everything that was received is handled.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::Mutex;
+
+use super::alert::{Alert, AlertParts};
+use super::ingest::{Ingest, IngestParts};
+use super::limits::{ADVICE_INBOX, HOT_INBOX, RECORDER_INBOX};
+use super::llm_summarizer::{LlmSummarizer, SummarizerParts};
+use super::mitigator::{Mitigator, MitigatorParts};
+use super::normalizer::{Normalizer, NormalizerParts};
+use super::recommender::{AdviceOutlet, Recommender, RecommenderParts};
+use super::recorder::{Recorder, RecorderParts};
+use super::risk_scorer::{RiskScorer, RiskScorerParts};
+use super::supervision::{
+    Edge, Inbox, Node, NodeOptions, Placement, Poison, PoisonSink, Policy,
+    RestartPolicy, Slot, Stage, StageError, Strategy, Subtree, Supervisor, SupervisorHandle,
+    TaskChild, Threads,
+};
+use crate::advice::{PlanSettings, ScenarioLimits};
+use crate::bus::Publisher;
+use crate::journal::JournalOptions;
+use crate::llm::Writer;
+use crate::market::Won;
+use crate::messages::{AdviceBoard, FrameBatch, RiskBoard, StoreBatch};
+use crate::risk::RiskParams;
+
+/// How the tree meets failures.
+#[derive(Debug, Clone, Copy)]
+pub struct SupervisionOptions {
+    /// Failures within `within` at which a supervisor gives up.
+    pub max_failures: usize,
+    /// Window of `max_failures`.
+    pub within: Duration,
+    /// First restart delay.
+    pub backoff_initial: Duration,
+    /// Longest restart delay.
+    pub backoff_max: Duration,
+    /// How often the children are looked after.
+    pub heartbeat: Duration,
+    /// Longest time without progress.
+    pub hang_after: Duration,
+    /// Hung threads that end the process when there are more.
+    pub max_leaked_threads: usize,
+}
+
+/// What the tree is made of.
+pub struct TreeParts {
+    /// Runtime of everything that waits for the outside.
+    pub runtime: Arc<tokio::runtime::Runtime>,
+    /// How failures are met.
+    pub supervision: SupervisionOptions,
+    /// The journal.
+    pub journal: JournalOptions,
+    /// Silence of the feed after which a record says so; `None` for recorded input.
+    pub silence_after: Option<Duration>,
+    /// Thresholds of the detectors.
+    pub risk: RiskParams,
+    /// Scores, and the issues' directory.
+    pub board: RiskBoard,
+    /// Newest advice.
+    pub advice_board: AdviceBoard,
+    /// The way outward.
+    pub publisher: Arc<Mutex<Publisher>>,
+    /// The Recorder's parts; `None` where nothing is stored.
+    pub recorder: Option<RecorderParts>,
+    /// The advisers; `None` where nobody advises.
+    pub advice: Option<AdviceParts>,
+}
+
+/// What the advisers are made of.
+pub struct AdviceParts {
+    /// Event time between two recommendations.
+    pub every: Duration,
+    /// Limits of the default scenario.
+    pub limits: ScenarioLimits,
+    /// What plans assume.
+    pub plans: PlanSettings,
+    /// Size of an assumed position, won.
+    pub assumed_position: Won,
+    /// Who writes reports.
+    pub writer: Writer,
+}
+
+/// A tree that is ready to run.
+pub struct Tree {
+    root: Supervisor,
+    feed: Supervisor,
+    pipeline: Supervisor,
+    advice: Supervisor,
+    service: Supervisor,
+    runtime: Handle,
+    /// Where the feed puts its frames.
+    pub frames: Edge<Arc<FrameBatch>>,
+    /// Threads of the tree.
+    pub threads: Threads,
+    /// Handles for looking at the sub-trees.
+    pub handles: TreeHandles,
+}
+
+/// The ways into a running tree.
+#[derive(Debug, Clone)]
+pub struct TreeHandles {
+    /// The root: stops everything.
+    pub root: SupervisorHandle,
+    /// The feed.
+    pub feed: SupervisorHandle,
+    /// The hot path.
+    pub pipeline: SupervisorHandle,
+    /// The advisers.
+    pub advice: SupervisorHandle,
+    /// Services.
+    pub service: SupervisorHandle,
+}
+
+const INGEST: Placement = Placement::Thread("ingest");
+const HOT: Placement = Placement::Thread("hot");
+const ALERT: Placement = Placement::Thread("alert");
+const ADVICE: Placement = Placement::Thread("advice");
+const REPORTS: Placement = Placement::Thread("reports");
+const RECORDER: Placement = Placement::Thread("recorder");
+
+struct Wiring {
+    hang_after: Duration,
+}
+
+impl Wiring {
+    fn node<S: Stage>(
+        &self,
+        inbox: Inbox<Arc<S::In>>,
+        placement: Placement,
+        factory: impl Fn() -> Result<S, StageError> + Send + Sync + 'static,
+    ) -> Node<S> {
+        let options = NodeOptions { placement, hang_after: self.hang_after };
+        Node::new(Slot::new(inbox), options, factory)
+    }
+}
+
+impl Tree {
+    /// Wires the tree. Must be called on the thread that will run it.
+    #[must_use]
+    pub fn new(parts: TreeParts) -> Self {
+        let options = parts.supervision;
+        let threads = Threads::new(Some(Arc::clone(&parts.runtime)));
+        let wiring = Wiring { hang_after: options.hang_after };
+
+        let frames: Inbox<Arc<FrameBatch>> = Inbox::new(Ingest::NAME, HOT_INBOX, Policy::Block);
+        let journaled = Inbox::new(Normalizer::NAME, HOT_INBOX, Policy::Block);
+        let ticks = Inbox::new(RiskScorer::NAME, HOT_INBOX, Policy::Block);
+        let scores = Inbox::new(Alert::NAME, HOT_INBOX, Policy::Block);
+        let rows: Inbox<Arc<StoreBatch>> =
+            Inbox::new(Recorder::NAME, RECORDER_INBOX, Policy::Block);
+        let ticks_of_advice =
+            Inbox::new(Recommender::NAME, ADVICE_INBOX, Policy::Conflate(|_| 0));
+        let notices = Inbox::new(Mitigator::NAME, ADVICE_INBOX, Policy::Conflate(notice_key));
+        let requests =
+            Inbox::new(LlmSummarizer::NAME, ADVICE_INBOX, Policy::Conflate(super::llm_summarizer::key));
+
+        let stored = parts.recorder.is_some();
+        let to_recorder = |from| stored.then(|| rows.edge(from));
+        let supervisor = |name, strategy, max_failures| {
+            let policy = RestartPolicy {
+                strategy,
+                max_failures,
+                within: options.within,
+                backoff_initial: options.backoff_initial,
+                backoff_max: options.backoff_max,
+            };
+            let sink = poison_sink(to_recorder("supervisor"));
+            let leaked = options.max_leaked_threads;
+            Supervisor::new(name, policy, options.heartbeat, threads.clone(), leaked, sink)
+        };
+        let max = options.max_failures;
+        let mut pipeline = supervisor("pipeline", Strategy::OneThenRest, max);
+        let mut advice = supervisor("advice", Strategy::OneForOne, max);
+        let mut service = supervisor("service", Strategy::OneForOne, max);
+        let feed = supervisor("feed_supervisor", Strategy::OneForOne, max);
+        // A sub-tree that gives up has failed `max` times already: the root does not repeat that
+        // as often.
+        let root = supervisor("root", Strategy::OneForOne, max.div_ceil(3).max(1));
+
+        let ingest = IngestParts {
+            journal: parts.journal,
+            silence_after: parts.silence_after,
+            normalizer: journaled.edge(Ingest::NAME),
+        };
+        pipeline.add(wiring.node(frames.clone(), INGEST, move || Ingest::new(ingest.clone())));
+
+        let normalizer = NormalizerParts {
+            directory: parts.board.directory.clone(),
+            scorer: ticks.edge(Normalizer::NAME),
+            recorder: to_recorder(Normalizer::NAME),
+        };
+        let make = move || Ok(Normalizer::new(normalizer.clone()));
+        pipeline.add(wiring.node(journaled, HOT, make));
+
+        let every = parts.advice.as_ref().map(|advice| advice.every.as_micros() as i64);
+        let scorer = RiskScorerParts {
+            params: parts.risk,
+            board: parts.board.clone(),
+            alert: scores.edge(RiskScorer::NAME),
+            recorder: to_recorder(RiskScorer::NAME),
+            advice: every.map(|every| (ticks_of_advice.edge(RiskScorer::NAME), every)),
+        };
+        let make = move || Ok(RiskScorer::new(scorer.clone()));
+        pipeline.add(wiring.node(ticks, HOT, make));
+
+        let alert = AlertParts {
+            directory: parts.board.directory.clone(),
+            publisher: Arc::clone(&parts.publisher),
+            recorder: to_recorder(Alert::NAME),
+            mitigator: parts.advice.is_some().then(|| notices.edge(Alert::NAME)),
+        };
+        pipeline.add(wiring.node(scores, ALERT, move || Ok(Alert::new(alert.clone()))));
+
+        if let Some(adviser) = parts.advice {
+            let outlet = AdviceOutlet {
+                publisher: Arc::clone(&parts.publisher),
+                board: parts.advice_board,
+                recorder: to_recorder("advice"),
+            };
+            let recommender = RecommenderParts {
+                directory: parts.board.directory.clone(),
+                limits: adviser.limits,
+                outlet: outlet.clone(),
+                summarizer: requests.edge(Recommender::NAME),
+            };
+            let make = move || Ok(Recommender::new(recommender.clone()));
+            advice.add(wiring.node(ticks_of_advice, ADVICE, make));
+
+            let mitigator = MitigatorParts {
+                board: parts.board,
+                settings: adviser.plans,
+                assumed_position: adviser.assumed_position,
+                outlet: outlet.clone(),
+                summarizer: requests.edge(Mitigator::NAME),
+            };
+            let make = move || Ok(Mitigator::new(mitigator.clone()));
+            advice.add(wiring.node(notices, ADVICE, make));
+
+            let summarizer = SummarizerParts { writer: Arc::new(adviser.writer), outlet };
+            let make = move || Ok(LlmSummarizer::new(summarizer.clone()));
+            advice.add(wiring.node(requests, REPORTS, make));
+        }
+        if let Some(recorder) = parts.recorder {
+            service.add(wiring.node(rows, RECORDER, move || Ok(Recorder::new(recorder.clone()))));
+        }
+
+        let handles = TreeHandles {
+            root: root.handle(),
+            feed: feed.handle(),
+            pipeline: pipeline.handle(),
+            advice: advice.handle(),
+            service: service.handle(),
+        };
+        let runtime = parts.runtime.handle().clone();
+        let frames = frames.edge("feed");
+        Self { root, feed, pipeline, advice, service, runtime, frames, threads, handles }
+    }
+
+    /// Adds what brings the frames.
+    pub fn set_feed<F, W>(&mut self, factory: F)
+    where
+        F: Fn(tokio_util::sync::CancellationToken) -> W + Send + Sync + 'static,
+        W: Future<Output = Result<(), StageError>> + Send + 'static,
+    {
+        self.feed.add(TaskChild::new("feed", self.runtime.clone(), factory));
+    }
+
+    /// Adds a service on the shared runtime.
+    pub fn add_service<F, W>(&mut self, name: &'static str, factory: F)
+    where
+        F: Fn(tokio_util::sync::CancellationToken) -> W + Send + Sync + 'static,
+        W: Future<Output = Result<(), StageError>> + Send + 'static,
+    {
+        self.service.add(TaskChild::new(name, self.runtime.clone(), factory));
+    }
+
+    /// Runs it until it is asked to stop or gives up. Must run inside a `LocalSet`.
+    ///
+    /// # Errors
+    /// Why the root gave up.
+    pub async fn run(self) -> Result<(), String> {
+        let Self { mut root, feed, pipeline, advice, service, threads, .. } = self;
+        for supervisor in [feed, pipeline, advice, service] {
+            root.add(Subtree::new(supervisor));
+        }
+        let reason = root.run().await;
+        threads.stop_all();
+        if reason.is_failure() { Err(reason.to_string()) } else { Ok(()) }
+    }
+}
+
+fn notice_key(notice: &Arc<crate::messages::advice_request::CrashNotice>) -> u64 {
+    notice.symbol.map_or(0, crate::market::Symbol::word)
+}
+
+/// Poison records are logged, counted and kept.
+fn poison_sink(recorder: Option<Edge<Arc<StoreBatch>>>) -> PoisonSink {
+    Arc::new(move |poison: Poison| {
+        metrics::counter!("bongsu_rejects_total", "reason" => poison.reject.reason).increment(1);
+        tracing::error!(
+            actor = poison.stage,
+            why = poison.why,
+            at = ?poison.reject.at,
+            payload = poison.reject.payload,
+            "a record was skipped"
+        );
+        let batch = Arc::new(StoreBatch::Rejects(vec![poison.reject]));
+        if let Some(recorder) = &recorder
+            && recorder.try_send(batch).is_err()
+        {
+            tracing::error!("the Recorder's inbox is full, the skipped record is only in this log");
+        }
+    })
+}
+
+/// Where a data folder keeps its journal.
+#[must_use]
+pub fn journal_folder(data_dir: &Path) -> std::path::PathBuf {
+    data_dir.join("journal")
+}
