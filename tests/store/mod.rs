@@ -34,6 +34,8 @@ async fn both_databases_hold_the_same() {
     assert_eq!(on_sqlite, again);
     if let Some(db) = mysql("both_databases_hold_the_same").await {
         assert_eq!(suite::store_suite(&db).await, on_sqlite);
+        suite::ended_connections(&db).await;
+        suite::wipe(&db).await;
         suite::starting_together(&std::env::var("BONGSU_TEST_MYSQL_URL").unwrap()).await;
         let start = Instant::now();
         suite::many_trades(&db, 50_000).await;

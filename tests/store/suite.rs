@@ -14,7 +14,7 @@ use bongsu::messages::{
     StoreBatch,
 };
 use bongsu::store::read::{self, Pointer};
-use bongsu::store::writer::{MAX_PAYLOAD, mark_published};
+use bongsu::store::writer::MAX_PAYLOAD;
 use bongsu::store::{
     Database, DatabaseOptions, DigestBuilder, DigestReport, RowCounts, StoreError, StoreWriter,
     Table, WriterOptions,
@@ -280,8 +280,12 @@ async fn reading_back(db: &Database) {
     assert_eq!(read::mitigation(db, Pointer::Latest).await.unwrap(), Some(plan()));
     assert_eq!(read::report(db, Pointer::Id("report-1")).await.unwrap(), Some(report()));
 
-    mark_published(db, &[event().id.clone(), "unknown".to_owned()], at(31)).await.unwrap();
-    mark_published(db, &[event().id.clone()], at(99)).await.unwrap();
+    let mut writer = writer();
+    writer.mark_published(event().id.clone(), at(31));
+    writer.mark_published("unknown".to_owned(), at(31));
+    writer.flush(db).await.unwrap();
+    writer.mark_published(event().id.clone(), at(99));
+    writer.flush(db).await.unwrap();
     let events = read::threats(db, Some(at(0)), Some(code("005930")), 10).await.unwrap();
     assert_eq!(events.len(), 1);
     assert_eq!((events[0].name.as_str(), events[0].event_time), ("삼성전자", at(30)));
@@ -350,6 +354,17 @@ pub async fn starting_together(url: &str) {
     let outcomes = futures::future::join_all([start(), start(), start()]).await;
     for outcome in outcomes {
         outcome.unwrap();
+    }
+}
+
+/// MySQL: the server ends the pool's connections, as a time-out or a restart does.
+pub async fn ended_connections(db: &Database) {
+    for _ in 0..3 {
+        // The connection that is told to end itself goes back to the pool, dead.
+        let ended = db.connection().execute_unprepared("KILL CONNECTION_ID()").await;
+        assert!(ended.is_err());
+        write(&mut writer(), db, vec![trades(0, 10)]).await;
+        db.ping().await.unwrap();
     }
 }
 

@@ -17,12 +17,13 @@ mod trades;
 
 use std::sync::Arc;
 
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter};
 
 use super::entity::{report, threat_event};
 use super::upsert::{Upsert, upsert};
 use super::{Database, RowCounts, StoreError};
-use crate::market::{Directory, SessionDay, TickBatch, TradeFlags};
+use crate::market::{Directory, EventTime, SessionDay, TickBatch, TradeFlags};
 use crate::messages::advice::{MitigationPlan, RecommendationSet, Report};
 use crate::messages::{EventKind, OutwardEvent, Reject, RiskMinute, StoreBatch};
 use trades::{PendingTrade, TradeWriter};
@@ -56,6 +57,7 @@ pub struct StoreWriter {
     recommendations: Vec<Arc<RecommendationSet>>,
     plans: Vec<Arc<MitigationPlan>>,
     reports: Vec<Arc<Report>>,
+    published: Vec<(String, EventTime)>,
     /// Written, but not yet told because a later part of the same flush failed.
     untold: RowCounts,
 }
@@ -75,6 +77,7 @@ impl StoreWriter {
             recommendations: Vec::new(),
             plans: Vec::new(),
             reports: Vec::new(),
+            published: Vec::new(),
             untold: RowCounts::default(),
         }
     }
@@ -126,6 +129,12 @@ impl StoreWriter {
         }
     }
 
+    /// The publication of event `id` was acknowledged at `at` (wall clock): noted in its row with
+    /// the next flush, once. Push the event itself before, or in the same flush.
+    pub fn mark_published(&mut self, id: String, at: EventTime) {
+        self.published.push((id, at));
+    }
+
     /// The session of `day` is over: its bars become final with the next flush.
     pub fn end_session(&mut self, day: SessionDay) {
         self.trades.end_session(day);
@@ -141,6 +150,7 @@ impl StoreWriter {
             + self.recommendations.len()
             + self.plans.len()
             + self.reports.len()
+            + self.published.len()
     }
 
     /// Whether no more is taken in until a flush.
@@ -161,7 +171,8 @@ impl StoreWriter {
     }
 
     async fn flush_risk(&mut self, db: &Database) -> Result<(), StoreError> {
-        if self.scores.is_empty() && self.events.is_empty() && self.rejects.is_empty() {
+        let is_empty = self.scores.is_empty() && self.events.is_empty() && self.rejects.is_empty();
+        if is_empty && self.published.is_empty() {
             return Ok(());
         }
         let mut sent = RowCounts::default();
@@ -171,7 +182,9 @@ impl StoreWriter {
         let events = self.events.iter().map(|event| rows::threat(event));
         write::<threat_event::ActiveModel, _>(&transaction, &mut sent, events).await?;
         write(&transaction, &mut sent, self.rejects.iter().map(rows::reject)).await?;
+        note_published(&transaction, &self.published).await?;
         transaction.commit().await.map_err(StoreError::statement("commit scores and events"))?;
+        self.published.clear();
         self.scores.clear();
         self.events.clear();
         self.rejects.clear();
@@ -216,23 +229,17 @@ async fn write<A: Upsert, C: ConnectionTrait>(
     Ok(())
 }
 
-/// Remembers when the publication of events was acknowledged. Events that are not stored (yet) are
-/// passed over.
-///
-/// # Errors
-/// When the database fails.
-pub async fn mark_published(
-    db: &Database,
-    ids: &[String],
-    at: crate::market::EventTime,
+/// Events are rare, so one statement each. The first mark stays.
+async fn note_published(
+    transaction: &DatabaseTransaction,
+    published: &[(String, EventTime)],
 ) -> Result<(), StoreError> {
-    use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, sea_query::Expr};
-    for ids in ids.chunks(512) {
+    for (id, at) in published {
         threat_event::Entity::update_many()
-            .col_expr(threat_event::Column::PublishedAt, Expr::value(at))
-            .filter(threat_event::Column::Id.is_in(ids))
+            .col_expr(threat_event::Column::PublishedAt, Expr::value(*at))
+            .filter(threat_event::Column::Id.eq(id.as_str()))
             .filter(threat_event::Column::PublishedAt.is_null())
-            .exec(db.connection())
+            .exec(transaction)
             .await
             .map_err(StoreError::statement("write threat_events"))?;
     }
