@@ -218,6 +218,7 @@ pub async fn store_suite(db: &Database) -> DigestReport {
     rows_wait_for_the_tables(db).await;
     db.migrate().await.unwrap();
     mixed_and_duplicate_batches(db).await;
+    half_a_flush(db).await;
     reading_back(db).await;
     restarts_leave_the_same_bars(db).await;
     let seen = digest(db).await;
@@ -271,6 +272,24 @@ async fn mixed_and_duplicate_batches(db: &Database) {
     write(&mut writer, db, vec![StoreBatch::Scores(vec![minute(60.0)])]).await;
     assert_eq!(read::counts(db).await.unwrap(), rows);
     assert_ne!(digest(db).await, seen);
+}
+
+/// The last of a flush's transactions fails: what went through is not written again, and is told
+/// with the next success.
+async fn half_a_flush(db: &Database) {
+    let sql = |sql: &'static str| db.connection().execute_unprepared(sql);
+    let mut writer = writer();
+    for batch in [trades(40, 60), StoreBatch::Report(Arc::new(report()))] {
+        assert!(writer.push(batch).is_ok());
+    }
+    sql("ALTER TABLE reports RENAME TO reports_away").await.unwrap();
+    let error = writer.flush(db).await.unwrap_err();
+    assert!(error.to_string().contains("cannot write reports"), "{error}");
+    assert_eq!(writer.pending(), 1);
+    sql("ALTER TABLE reports_away RENAME TO reports").await.unwrap();
+    let told = writer.flush(db).await.unwrap();
+    assert_eq!((told.get(Table::TradeLogs), told.get(Table::Reports)), (19, 1));
+    assert_eq!(writer.flush(db).await.unwrap(), RowCounts::default());
 }
 
 async fn reading_back(db: &Database) {

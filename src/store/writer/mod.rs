@@ -31,7 +31,7 @@ use trades::{PendingTrade, TradeWriter};
 /// Settings of a [`StoreWriter`].
 #[derive(Debug, Clone)]
 pub struct WriterOptions {
-    /// Rows kept at most. A trade takes some 70 bytes, a refused frame up to 5 KiB.
+    /// Rows kept at most. A trade takes some 160 bytes, a refused frame up to 5 KiB.
     pub max_rows: usize,
 }
 
