@@ -1,1 +1,27 @@
-//! TBD
+//! The database: tables, migrations, the Recorder's writer, the digest, and what readers ask.
+//!
+//! SQLite and MySQL/MariaDB hold the same rows. Everything here is derived from the journal and is
+//! written idempotently: a row has a key that follows from what it says, so writing it again
+//! changes nothing. Failures are [`StoreError`]s; a failed write leaves nothing half done and may
+//! be tried again.
+//!
+//! - [`db`]: connecting; [`migration`]: the schema; [`entity`]: the tables
+//! - [`upsert`]: the one way rows are written; [`writer`]: from messages to rows
+//! - [`read`]: queries of the HTTP interface and of checks; [`digest`]: the fingerprint of a run
+
+pub mod db;
+pub mod digest;
+pub mod entity;
+pub mod error;
+pub mod migration;
+pub mod read;
+pub mod table;
+mod time;
+pub mod upsert;
+pub mod writer;
+
+pub use db::{Database, DatabaseOptions};
+pub use digest::{DigestBuilder, DigestReport};
+pub use error::StoreError;
+pub use table::{RowCounts, Table};
+pub use writer::{StoreWriter, WriterOptions};

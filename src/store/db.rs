@@ -1,0 +1,236 @@
+//! Connecting to SQLite or MySQL/MariaDB.
+//!
+//! One small pool of fixed size. SQLite runs in WAL mode with `synchronous = NORMAL`: readers never
+//! wait for the writer, and a power cut loses at most the last transactions, which the journal
+//! replays. `sqlite::memory:` has exactly one connection, because each would be a database of its
+//! own.
+
+use std::time::Duration;
+
+use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sea_orm::{
+    ConnectOptions, DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait,
+};
+use url::Url;
+
+use super::{StoreError, migration};
+
+/// How to connect.
+#[derive(Debug, Clone)]
+pub struct DatabaseOptions {
+    /// Connections in the pool; at least 2 (a migration on MySQL holds one for its lock).
+    pub connections: u32,
+    /// Longest wait for a free connection, and for a new one.
+    pub acquire_timeout: Duration,
+    /// SQLite: longest wait for another process's write.
+    pub busy_timeout: Duration,
+}
+
+impl Default for DatabaseOptions {
+    fn default() -> Self {
+        Self {
+            connections: 4,
+            acquire_timeout: Duration::from_secs(5),
+            busy_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A pool of connections to one database. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Database {
+    connection: DatabaseConnection,
+    url: String,
+}
+
+/// `url` with its password, if any, replaced by `***`.
+#[must_use]
+pub fn redact(url: &str) -> String {
+    match Url::parse(url) {
+        Ok(mut parsed) => {
+            if parsed.password().is_some() && parsed.set_password(Some("***")).is_err() {
+                return format!("{}:…", parsed.scheme());
+            }
+            // Options may carry secrets too (key files, tokens): only SQLite's are shown.
+            if parsed.scheme() != "sqlite" {
+                parsed.set_query(None);
+            }
+            parsed.to_string()
+        }
+        // It may hold a password in some broken form: show the scheme alone.
+        Err(_) => match url.split_once(':') {
+            Some((scheme, _)) if scheme.bytes().all(|b| b.is_ascii_alphanumeric()) => {
+                format!("{scheme}:…")
+            }
+            _ => "…".to_owned(),
+        },
+    }
+}
+
+impl Database {
+    /// Connects to `url`, `sqlite://path`, `sqlite::memory:` or `mysql://…`. The folder of an
+    /// SQLite file is made, and the file too unless the URL carries a `mode`. The tables are not
+    /// touched: see [`Database::migrate`].
+    ///
+    /// # Errors
+    /// When the URL cannot be used, the folder cannot be made or nobody answers.
+    pub async fn connect(url: &str, options: &DatabaseOptions) -> Result<Self, StoreError> {
+        let shown = redact(url);
+        let mut connect = ConnectOptions::new(url);
+        connect
+            .max_connections(options.connections.max(2))
+            .acquire_timeout(options.acquire_timeout)
+            .connect_timeout(options.acquire_timeout)
+            .sqlx_logging(false);
+        let advice = match url.split(':').next() {
+            Some("sqlite") => {
+                prepare_sqlite(url, &shown, options, &mut connect)?;
+                "check that the path may be written and the disk is not full"
+            }
+            Some("mysql") => {
+                Url::parse(url).map_err(|error| StoreError::Url {
+                    url: shown.clone(),
+                    reason: error.to_string(),
+                })?;
+                "check that the server runs, the database exists, and user and password are right"
+            }
+            _ => {
+                let reason = "it starts with neither sqlite: nor mysql:".to_owned();
+                return Err(StoreError::Url { url: shown, reason });
+            }
+        };
+        match sea_orm::Database::connect(connect).await {
+            Ok(connection) => Ok(Self { connection, url: shown }),
+            Err(source) => Err(StoreError::Connect { url: shown, source, advice }),
+        }
+    }
+
+    /// Brings the tables up to date. Safe to call at every start, and from several processes at
+    /// once: see [`migration`].
+    ///
+    /// # Errors
+    /// When a statement fails, or another process holds the lock for longer than the limit.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        migration::run(self).await
+    }
+
+    /// Asks the database for an answer.
+    ///
+    /// # Errors
+    /// When none comes.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.connection.ping().await.map_err(StoreError::statement("get an answer"))
+    }
+
+    /// The URL, password redacted.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The connection pool, for queries of one's own.
+    #[must_use]
+    pub const fn connection(&self) -> &DatabaseConnection {
+        &self.connection
+    }
+
+    /// Which of the two databases it is.
+    #[must_use]
+    pub fn backend(&self) -> DbBackend {
+        self.connection.get_database_backend()
+    }
+
+    /// Closes all connections once they are free. In SQLite this also folds the WAL back into the
+    /// file.
+    ///
+    /// # Errors
+    /// When closing fails.
+    pub async fn close(self) -> Result<(), StoreError> {
+        self.connection.close().await.map_err(StoreError::statement("close the connections"))
+    }
+
+    /// A transaction that writes. In SQLite it takes the write lock at once: one that reads first
+    /// and writes later would fail instead of waiting when another process wrote in between.
+    pub(crate) async fn begin_write(&self) -> Result<DatabaseTransaction, StoreError> {
+        self.connection
+            .begin_with_options(TransactionOptions {
+                sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+                ..Default::default()
+            })
+            .await
+            .map_err(StoreError::statement("begin a transaction"))
+    }
+}
+
+fn prepare_sqlite(
+    url: &str,
+    shown: &str,
+    options: &DatabaseOptions,
+    connect: &mut ConnectOptions,
+) -> Result<(), StoreError> {
+    let parsed: SqliteConnectOptions = url.parse().map_err(|error: sea_orm::sqlx::Error| {
+        StoreError::Url { url: shown.to_owned(), reason: error.to_string() }
+    })?;
+    let in_memory = url.contains(":memory:") || url.contains("mode=memory");
+    if in_memory {
+        connect.min_connections(1).max_connections(1).idle_timeout(None).max_lifetime(None);
+    } else if let Some(folder) = parsed.get_filename().parent() {
+        std::fs::create_dir_all(folder)
+            .map_err(|source| StoreError::Folder { path: folder.to_owned(), source })?;
+    }
+    let make = !url.contains("mode=");
+    let busy_timeout = options.busy_timeout;
+    connect.map_sqlx_sqlite_opts(move |sqlite| {
+        let sqlite = if make { sqlite.create_if_missing(true) } else { sqlite };
+        let sqlite = if in_memory { sqlite } else { sqlite.journal_mode(SqliteJournalMode::Wal) };
+        sqlite.synchronous(SqliteSynchronous::Normal).busy_timeout(busy_timeout).foreign_keys(true)
+    });
+    Ok(())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A migrated database in memory.
+    pub(crate) async fn memory() -> Database {
+        let db = Database::connect("sqlite::memory:", &DatabaseOptions::default()).await.unwrap();
+        db.migrate().await.unwrap();
+        db
+    }
+
+    #[test]
+    fn passwords_are_never_shown() {
+        assert_eq!(redact("mysql://app:s3cret@db:3306/x?ssl-key=k"), "mysql://app:***@db:3306/x");
+        assert_eq!(redact("mysql://app:s3cret@db:port/x"), "mysql:…");
+        assert_eq!(redact("s3cret"), "…");
+        assert_eq!(redact("sqlite://var/a.db?mode=rwc"), "sqlite://var/a.db?mode=rwc");
+    }
+
+    #[tokio::test]
+    async fn errors_say_what_to_do() {
+        let options =
+            DatabaseOptions { acquire_timeout: Duration::from_secs(2), ..Default::default() };
+        let error = Database::connect("postgres://u:s3cret@h/x", &options).await.unwrap_err();
+        assert!(error.to_string().contains("mysql://user:password@host"), "{error}");
+        assert!(!error.to_string().contains("s3cret"));
+        let error =
+            Database::connect("mysql://u:s3cret@127.0.0.1:1/x", &options).await.unwrap_err();
+        assert!(error.to_string().contains("u:***@127.0.0.1:1/x"), "{error}");
+        assert!(error.to_string().contains("check that the server runs"), "{error}");
+        assert!(!format!("{error:?}").contains("s3cret"));
+    }
+
+    #[tokio::test]
+    async fn a_file_in_a_new_folder_is_made_with_a_wal() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/bongsu.db");
+        let url = format!("sqlite://{}", path.display());
+        let db = Database::connect(&url, &DatabaseOptions::default()).await.unwrap();
+        db.migrate().await.unwrap();
+        db.ping().await.unwrap();
+        assert!(path.exists() && path.with_extension("db-wal").exists());
+        db.close().await.unwrap();
+    }
+}

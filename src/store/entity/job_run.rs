@@ -1,0 +1,32 @@
+//! `job_runs`: runs of scheduled jobs.
+
+use sea_orm::entity::prelude::*;
+
+use crate::market::EventTime;
+
+/// A row of `job_runs`.
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "job_runs")]
+pub struct Model {
+    /// Running number; no meaning.
+    #[sea_orm(primary_key)]
+    pub id: i64,
+    /// Job name.
+    pub job: String,
+    /// Moment of the schedule; with the job, the run's identity.
+    pub scheduled_for: EventTime,
+    /// `running`, `done`, `failed`, `skipped`.
+    pub status: String,
+    /// What happened.
+    pub detail: String,
+    /// Start, wall clock.
+    pub started_at: EventTime,
+    /// End, wall clock.
+    pub finished_at: Option<EventTime>,
+}
+
+/// No relation is declared: rows are joined by their ids.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

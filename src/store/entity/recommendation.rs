@@ -1,0 +1,34 @@
+//! `recommendations`: recommendation sets.
+
+use sea_orm::entity::prelude::*;
+
+use crate::market::EventTime;
+
+/// A row of `recommendations`.
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "recommendations")]
+pub struct Model {
+    /// Deterministic id.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: String,
+    /// Scenario name.
+    pub scenario: String,
+    /// As of this event time.
+    pub as_of: EventTime,
+    /// Issues looked at.
+    pub universe: i64,
+    /// Issues within the limits.
+    pub eligible: i64,
+    /// Number of picks.
+    pub picks: i64,
+    /// Korean note.
+    pub note: String,
+    /// When the row was written, wall clock.
+    pub created_at: EventTime,
+}
+
+/// No relation is declared: rows are joined by their ids.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

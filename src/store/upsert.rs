@@ -1,0 +1,217 @@
+//! The one way in which rows are written: large multi-row inserts that settle conflicts.
+//!
+//! Each table says once ([`Upsert`]) what identifies a row and what happens when it is there
+//! already: it is kept, or some of its columns are replaced. An empty batch and a batch of
+//! duplicates are normal. Affected-row counts are never looked at: the databases count differently.
+//!
+//! A statement carries a power of two of rows, at most 512, fewer for wide or heavy rows. So there
+//! are at most ten texts a table, and the prepared statements that the driver keeps stay few.
+
+use sea_orm::sea_query::OnConflict;
+use sea_orm::{
+    ActiveModelBehavior, ActiveModelTrait, ConnectionTrait, DbErr, EntityTrait, InsertMany,
+    Iterable,
+};
+
+use super::Table;
+use super::entity::{
+    etl_failure, etl_run, evaluation_metric, job_run, llm_usage, market_price, mitigation_plan,
+    model_version, recommendation, recommendation_item, report, risk_score, task_run, threat_event,
+    trade_log,
+};
+
+/// Bind parameters in one statement: SQLite's limit, the lower of the two (MySQL has 65,535).
+const MAX_BINDS: usize = 32_766;
+/// Rows in one statement; more bring no speed.
+const MAX_ROWS: usize = 512;
+/// Bytes of values in one statement: a quarter of the smallest `max_allowed_packet` default in use
+/// (16 MiB, MariaDB).
+const MAX_BYTES: usize = 4 << 20;
+
+type ColumnOf<A> = <<A as ActiveModelTrait>::Entity as EntityTrait>::Column;
+
+/// How rows of a table are written.
+pub trait Upsert: ActiveModelTrait + ActiveModelBehavior + Send {
+    /// The table.
+    const TABLE: Table;
+    /// The primary key: what MySQL's "do nothing" assigns to itself.
+    const ID: ColumnOf<Self>;
+    /// The unique key that identifies a row.
+    const KEY: &'static [ColumnOf<Self>];
+    /// Columns replaced when the row is there already; none: the stored row is kept.
+    const REPLACE: &'static [ColumnOf<Self>];
+    /// Upper estimate of a row's values, bytes.
+    const ROW_BYTES: usize;
+}
+
+macro_rules! upserts {
+    ($($entity:ident => $table:ident, key [$($key:ident),+], replace [$($replace:ident),*], $bytes:expr;)+) => {
+        $(impl Upsert for $entity::ActiveModel {
+            const TABLE: Table = Table::$table;
+            const ID: $entity::Column = $entity::Column::Id;
+            const KEY: &'static [$entity::Column] = &[$($entity::Column::$key),+];
+            const REPLACE: &'static [$entity::Column] = &[$($entity::Column::$replace),*];
+            const ROW_BYTES: usize = $bytes;
+        })+
+    };
+}
+
+upserts! {
+    // A bar row is the whole state of its interval, and so is a score's minute.
+    market_price => MarketPrices, key [Symbol, Interval, Ts],
+        replace [Open, High, Low, Close, Volume, Amount, Source, IsFinal], 256;
+    risk_score => RiskScores, key [Symbol, Ts],
+        replace [EventTime, Score, PartVolatility, PartDrawdown, PartLiquidity, PartVolume, Price,
+            ChangePct, OverGap, Model], 512;
+    // What follows from its key alone is kept as first written.
+    trade_log => TradeLogs, key [SourceKey], replace [], 256;
+    threat_event => ThreatEvents, key [Id], replace [], 8 << 10;
+    etl_failure => EtlFailures, key [FailureKey], replace [], 24 << 10;
+    llm_usage => LlmUsage, key [Id], replace [], 1 << 10;
+    recommendation => Recommendations, key [Id],
+        replace [Scenario, AsOf, Universe, Eligible, Picks, Note], 8 << 10;
+    recommendation_item => RecommendationItems, key [RecommendationId, Rank],
+        replace [Symbol, Name, Weight, Value, Score, Price, DailyVolatilityPct, Reasons, Factors],
+        64 << 10;
+    mitigation_plan => MitigationPlans, key [Id],
+        replace [Subject, Name, EventId, AsOf, PositionValue, AssumedPosition, Options], 128 << 10;
+    // A report that was a template may later be written by the model.
+    report => Reports, key [Id],
+        replace [Kind, Title, Body, AsOf, Origin, FallbackReason, Model, Sources], 1 << 20;
+    // Runs are written at their start and again when they change.
+    etl_run => EtlRuns, key [Id], replace [Status, RowsIn, RowsOut, Rejects, Detail, FinishedAt],
+        8 << 10;
+    task_run => TaskRuns, key [Id],
+        replace [State, Result, Error, Retries, StartedAt, FinishedAt], 256 << 10;
+    job_run => JobRuns, key [Job, ScheduledFor], replace [Status, Detail, StartedAt, FinishedAt],
+        8 << 10;
+    model_version => ModelVersions, key [Id], replace [Active, Metrics, ActivatedAt], 64 << 10;
+    evaluation_metric => EvaluationMetrics, key [RunId, Metric, Label], replace [Value, CreatedAt],
+        512;
+}
+
+/// Rows of `A` in one full statement.
+fn chunk_rows<A: Upsert>() -> usize {
+    let columns = ColumnOf::<A>::iter().count();
+    let limit = MAX_ROWS.min(MAX_BINDS / columns).min(MAX_BYTES / A::ROW_BYTES).max(1);
+    power_of_two(limit)
+}
+
+/// The largest power of two that is at most `limit`. `limit` must not be 0.
+pub(crate) fn power_of_two(limit: usize) -> usize {
+    1 << limit.ilog2()
+}
+
+fn statement<A: Upsert>(rows: Vec<A>) -> InsertMany<A> {
+    let mut conflict = OnConflict::columns(A::KEY.iter().copied());
+    if A::REPLACE.is_empty() {
+        conflict.do_nothing_on([A::ID]);
+    } else {
+        conflict.update_columns(A::REPLACE.iter().copied());
+    }
+    A::Entity::insert_many(rows).on_conflict(conflict)
+}
+
+/// Writes `rows`; returns how many were sent. Call it within a transaction when all or none are to
+/// be stored.
+///
+/// # Errors
+/// When the database refuses a statement.
+pub async fn upsert<A, C>(
+    db: &C,
+    rows: impl IntoIterator<Item = A, IntoIter: Send>,
+) -> Result<u64, DbErr>
+where
+    A: Upsert,
+    C: ConnectionTrait,
+{
+    let full = chunk_rows::<A>();
+    let mut rows = rows.into_iter();
+    let mut sent = 0;
+    loop {
+        let mut chunk: Vec<A> = rows.by_ref().take(full).collect();
+        if chunk.is_empty() {
+            return Ok(sent);
+        }
+        while !chunk.is_empty() {
+            let rest = chunk.split_off(power_of_two(chunk.len()));
+            sent += chunk.len() as u64;
+            statement(chunk).exec_without_returning(db).await?;
+            chunk = rest;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sea_orm::ActiveValue::Set;
+    use sea_orm::{DbBackend, QueryTrait};
+
+    fn bar(symbol: &str) -> market_price::ActiveModel {
+        market_price::ActiveModel {
+            symbol: Set(symbol.to_owned()),
+            interval: Set("1m".to_owned()),
+            is_final: Set(true),
+            ..Default::default()
+        }
+    }
+
+    fn failure(key: &str) -> etl_failure::ActiveModel {
+        etl_failure::ActiveModel { failure_key: Set(key.to_owned()), ..Default::default() }
+    }
+
+    fn sql<A: Upsert>(backend: DbBackend, rows: Vec<A>) -> String {
+        statement(rows).build(backend).sql
+    }
+
+    #[test]
+    fn the_text_of_replacing() {
+        assert_eq!(
+            sql(DbBackend::Sqlite, vec![bar("a"), bar("b")]),
+            "INSERT INTO \"market_prices\" (\"symbol\", \"interval\", \"final\") \
+             VALUES (?, ?, ?), (?, ?, ?) ON CONFLICT (\"symbol\", \"interval\", \"ts\") DO UPDATE SET \
+             \"open\" = \"excluded\".\"open\", \"high\" = \"excluded\".\"high\", \
+             \"low\" = \"excluded\".\"low\", \"close\" = \"excluded\".\"close\", \
+             \"volume\" = \"excluded\".\"volume\", \"amount\" = \"excluded\".\"amount\", \
+             \"source\" = \"excluded\".\"source\", \"final\" = \"excluded\".\"final\""
+        );
+        assert_eq!(
+            sql(DbBackend::MySql, vec![bar("a")]),
+            "INSERT INTO `market_prices` (`symbol`, `interval`, `final`) VALUES (?, ?, ?) \
+             ON DUPLICATE KEY UPDATE `open` = VALUES(`open`), `high` = VALUES(`high`), \
+             `low` = VALUES(`low`), `close` = VALUES(`close`), `volume` = VALUES(`volume`), \
+             `amount` = VALUES(`amount`), `source` = VALUES(`source`), `final` = VALUES(`final`)"
+        );
+    }
+
+    #[test]
+    fn the_text_of_keeping() {
+        assert_eq!(
+            sql(DbBackend::Sqlite, vec![failure("k")]),
+            "INSERT INTO \"etl_failures\" (\"failure_key\") VALUES (?) \
+             ON CONFLICT (\"failure_key\") DO NOTHING"
+        );
+        assert_eq!(
+            sql(DbBackend::MySql, vec![failure("k")]),
+            "INSERT INTO `etl_failures` (`failure_key`) VALUES (?) \
+             ON DUPLICATE KEY UPDATE `id` = `id`"
+        );
+    }
+
+    #[test]
+    fn statements_stay_within_the_limits() {
+        fn check<A: Upsert>() {
+            let rows = chunk_rows::<A>();
+            assert!(rows.is_power_of_two() && rows <= MAX_ROWS, "{}", A::TABLE.as_str());
+            assert!(rows * ColumnOf::<A>::iter().count() <= MAX_BINDS);
+            assert!(rows * A::ROW_BYTES <= MAX_BYTES);
+        }
+        check::<trade_log::ActiveModel>();
+        check::<market_price::ActiveModel>();
+        check::<etl_failure::ActiveModel>();
+        check::<report::ActiveModel>();
+        check::<task_run::ActiveModel>();
+        assert_eq!([1, 2, 3, 511, 512].map(power_of_two), [1, 2, 2, 256, 512]);
+    }
+}

@@ -1,0 +1,247 @@
+//! The Recorder's writer: takes messages, keeps them, and writes them in large transactions.
+//!
+//! In: [`StoreBatch`]es. Out: rows. It keeps at most [`WriterOptions::max_rows`] rows (plus what
+//! the last accepted message brought over) and refuses more: the Recorder then stops reading, and
+//! the pressure goes back to the journal, which is on disk.
+//!
+//! Writing is idempotent. Rows have keys that follow from what they say; a trade that is stored
+//! already reaches neither `trade_logs` nor a bar. So the same journal may be written any number of
+//! times, from any point on, by any process, and the rows are those of a single pass.
+//!
+//! When the database fails, the rows of the failed transaction stay and the error is returned: call
+//! [`StoreWriter::flush`] again later. Rows of transactions that went through are gone from the
+//! writer, and counted in the next successful answer.
+
+mod rows;
+mod trades;
+
+use std::sync::Arc;
+
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter};
+
+use super::entity::{report, threat_event};
+use super::upsert::{Upsert, upsert};
+use super::{Database, RowCounts, StoreError};
+use crate::market::{Directory, EventTime, SessionDay, TickBatch, TradeFlags};
+use crate::messages::advice::{MitigationPlan, RecommendationSet, Report};
+use crate::messages::{EventKind, OutwardEvent, Reject, RiskMinute, StoreBatch};
+use trades::{PendingTrade, TradeWriter};
+
+/// Settings of a [`StoreWriter`].
+#[derive(Debug, Clone)]
+pub struct WriterOptions {
+    /// Rows kept at most. A trade takes some 160 bytes, a refused frame up to 5 KiB.
+    pub max_rows: usize,
+}
+
+impl Default for WriterOptions {
+    fn default() -> Self {
+        Self { max_rows: 200_000 }
+    }
+}
+
+/// Longest payload of a refused frame that is stored, bytes; the journal has the whole.
+pub const MAX_PAYLOAD: usize = 4 << 10;
+
+/// Accumulates messages and writes them; see the module's documentation.
+#[derive(Debug)]
+pub struct StoreWriter {
+    directory: Directory,
+    options: WriterOptions,
+    model: String,
+    trades: TradeWriter,
+    scores: Vec<(RiskMinute, Arc<str>)>,
+    events: Vec<Arc<OutwardEvent>>,
+    rejects: Vec<Reject>,
+    recommendations: Vec<Arc<RecommendationSet>>,
+    plans: Vec<Arc<MitigationPlan>>,
+    reports: Vec<Arc<Report>>,
+    published: Vec<(String, EventTime)>,
+    /// Written, but not yet told because a later part of the same flush failed.
+    untold: RowCounts,
+}
+
+impl StoreWriter {
+    /// An empty writer. `directory` names the issues of the batches to come.
+    #[must_use]
+    pub fn new(directory: Directory, options: WriterOptions) -> Self {
+        Self {
+            directory,
+            options,
+            model: String::new(),
+            trades: TradeWriter::default(),
+            scores: Vec::new(),
+            events: Vec::new(),
+            rejects: Vec::new(),
+            recommendations: Vec::new(),
+            plans: Vec::new(),
+            reports: Vec::new(),
+            published: Vec::new(),
+            untold: RowCounts::default(),
+        }
+    }
+
+    /// Names the model behind the scores to come; empty for none.
+    pub fn set_model(&mut self, model: &str) {
+        model.clone_into(&mut self.model);
+    }
+
+    /// Takes in a message.
+    ///
+    /// # Errors
+    /// Gives the message back when the writer [is full](Self::is_full).
+    pub fn push(&mut self, batch: StoreBatch) -> Result<(), StoreBatch> {
+        if self.is_full() {
+            return Err(batch);
+        }
+        match batch {
+            StoreBatch::Ticks(ticks) => self.push_ticks(&ticks),
+            StoreBatch::Scores(minutes) => {
+                let model: Arc<str> = self.model.as_str().into();
+                self.scores.extend(minutes.into_iter().map(|minute| (minute, Arc::clone(&model))));
+            }
+            StoreBatch::Events(events) => self.events.extend(
+                events
+                    .into_iter()
+                    .filter(|event| matches!(event.kind, EventKind::Crash | EventKind::Threat)),
+            ),
+            StoreBatch::Rejects(rejects) => {
+                self.rejects.extend(rejects.into_iter().map(|mut reject| {
+                    rows::cut_payload(&mut reject.payload);
+                    reject
+                }));
+            }
+            StoreBatch::Recommendation(set) => self.recommendations.push(set),
+            StoreBatch::Mitigation(plan) => self.plans.push(plan),
+            StoreBatch::Report(report) => self.reports.push(report),
+        }
+        Ok(())
+    }
+
+    fn push_ticks(&mut self, ticks: &TickBatch) {
+        for (index, trade) in ticks.trades.rows().enumerate() {
+            if trade.flags.has(TradeFlags::EXPECTED) {
+                continue;
+            }
+            let symbol = self.directory.symbol(trade.symbol);
+            self.trades.push(PendingTrade { symbol, trade, at: ticks.trade_refs[index] });
+        }
+    }
+
+    /// The publication of event `id` was acknowledged at `at` (wall clock): noted in its row with
+    /// the next flush, once. Push the event itself before, or in the same flush.
+    pub fn mark_published(&mut self, id: String, at: EventTime) {
+        self.published.push((id, at));
+    }
+
+    /// The session of `day` is over: its bars become final with the next flush.
+    pub fn end_session(&mut self, day: SessionDay) {
+        self.trades.end_session(day);
+    }
+
+    /// Rows waiting to be written (picks and bars not counted).
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.trades.len()
+            + self.scores.len()
+            + self.events.len()
+            + self.rejects.len()
+            + self.recommendations.len()
+            + self.plans.len()
+            + self.reports.len()
+            + self.published.len()
+    }
+
+    /// Whether no more is taken in until a flush.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.pending() >= self.options.max_rows
+    }
+
+    /// Writes everything; returns the rows sent for each table since the last successful answer.
+    ///
+    /// # Errors
+    /// When the database fails; what is not stored yet stays in the writer.
+    pub async fn flush(&mut self, db: &Database) -> Result<RowCounts, StoreError> {
+        self.trades.flush(db, &mut self.untold).await?;
+        self.flush_risk(db).await?;
+        self.flush_advice(db).await?;
+        Ok(std::mem::take(&mut self.untold))
+    }
+
+    async fn flush_risk(&mut self, db: &Database) -> Result<(), StoreError> {
+        let is_empty = self.scores.is_empty() && self.events.is_empty() && self.rejects.is_empty();
+        if is_empty && self.published.is_empty() {
+            return Ok(());
+        }
+        let mut sent = RowCounts::default();
+        let transaction = db.begin_write().await?;
+        let scores = self.scores.iter().map(|(minute, model)| rows::score(minute, model));
+        write(&transaction, &mut sent, scores).await?;
+        let events = self.events.iter().map(|event| rows::threat(event));
+        write::<threat_event::ActiveModel, _>(&transaction, &mut sent, events).await?;
+        write(&transaction, &mut sent, self.rejects.iter().map(rows::reject)).await?;
+        note_published(&transaction, &self.published).await?;
+        transaction.commit().await.map_err(StoreError::statement("commit scores and events"))?;
+        self.published.clear();
+        self.scores.clear();
+        self.events.clear();
+        self.rejects.clear();
+        self.untold.merge(&sent);
+        Ok(())
+    }
+
+    async fn flush_advice(&mut self, db: &Database) -> Result<(), StoreError> {
+        if self.recommendations.is_empty() && self.plans.is_empty() && self.reports.is_empty() {
+            return Ok(());
+        }
+        let mut sent = RowCounts::default();
+        let transaction = db.begin_write().await?;
+        let sets = self.recommendations.iter().map(|set| rows::recommendation(set));
+        write(&transaction, &mut sent, sets).await?;
+        let picks = self
+            .recommendations
+            .iter()
+            .flat_map(|set| set.picks.iter().map(|pick| rows::pick(&set.id, pick)));
+        write(&transaction, &mut sent, picks).await?;
+        write(&transaction, &mut sent, self.plans.iter().map(|plan| rows::plan(plan))).await?;
+        let reports = self.reports.iter().map(|report| rows::report(report));
+        write::<report::ActiveModel, _>(&transaction, &mut sent, reports).await?;
+        transaction.commit().await.map_err(StoreError::statement("commit advice"))?;
+        self.recommendations.clear();
+        self.plans.clear();
+        self.reports.clear();
+        self.untold.merge(&sent);
+        Ok(())
+    }
+}
+
+/// Writes rows of one table and counts them.
+async fn write<A: Upsert, C: ConnectionTrait>(
+    db: &C,
+    sent: &mut RowCounts,
+    rows: impl IntoIterator<Item = A, IntoIter: Send>,
+) -> Result<(), StoreError> {
+    let outcome: Result<u64, DbErr> = upsert(db, rows).await;
+    let rows = outcome.map_err(StoreError::statement(format!("write {}", A::TABLE.as_str())))?;
+    sent.add(A::TABLE, rows);
+    Ok(())
+}
+
+/// Events are rare, so one statement each. The first mark stays.
+async fn note_published(
+    transaction: &DatabaseTransaction,
+    published: &[(String, EventTime)],
+) -> Result<(), StoreError> {
+    for (id, at) in published {
+        threat_event::Entity::update_many()
+            .col_expr(threat_event::Column::PublishedAt, Expr::value(*at))
+            .filter(threat_event::Column::Id.eq(id.as_str()))
+            .filter(threat_event::Column::PublishedAt.is_null())
+            .exec(transaction)
+            .await
+            .map_err(StoreError::statement("write threat_events"))?;
+    }
+    Ok(())
+}

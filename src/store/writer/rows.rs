@@ -1,0 +1,286 @@
+//! From messages to rows.
+//!
+//! A row must never be one that the database refuses, or it would hold up all rows behind it: texts
+//! are cut to their column, ASCII columns get ASCII, numbers are finite.
+
+use sea_orm::ActiveValue::{NotSet, Set};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::super::entity::{
+    etl_failure, market_price, mitigation_plan, recommendation, recommendation_item, report,
+    risk_score, threat_event, trade_log,
+};
+use super::super::time::wall_clock;
+use super::MAX_PAYLOAD;
+use super::trades::PendingTrade;
+use crate::market::bars::Bar;
+use crate::messages::advice::{MitigationPlan, Pick, RecommendationSet, Report, ReportOrigin};
+use crate::messages::event::deterministic_id;
+use crate::messages::{OutwardEvent, Reject, RiskMinute};
+
+/// Longest text of a `Text` column, bytes, with room to the 65,535 of MySQL.
+const MAX_TEXT: usize = 60_000;
+/// Longest text of a report's body or a plan's options, bytes: what the estimates in
+/// [`super::super::upsert`] allow for.
+const MAX_LONG_TEXT: usize = 1_000_000;
+
+/// The longest beginning of `text` with at most `bytes` bytes that ends between characters.
+fn head(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
+}
+
+/// Cuts a payload that is too long, and says so at its end.
+pub(super) fn cut_payload(payload: &mut String) {
+    if payload.len() > MAX_PAYLOAD {
+        let mark = format!("…[cut: {} bytes in all]", payload.len());
+        payload.truncate(payload.floor_char_boundary(MAX_PAYLOAD - mark.len()));
+        payload.push_str(&mark);
+        payload.shrink_to_fit();
+    }
+}
+
+/// `text` for a column of `limit` characters.
+fn name(text: &str, limit: usize) -> String {
+    text.chars().take(limit).collect()
+}
+
+/// `text` for an ASCII column of `limit` bytes.
+fn ascii(text: &str, limit: usize) -> String {
+    text.chars().map(|c| if c.is_ascii() { c } else { '?' }).take(limit).collect()
+}
+
+/// A number that both databases hold: NaN and infinities become 0, and so does -0.
+fn finite(value: f64) -> f64 {
+    if value.is_finite() && value != 0.0 { value } else { 0.0 }
+}
+
+/// JSON text of `items`, of which the last ones are left out when it would not fit.
+fn json_list<T: Serialize>(items: &[T], bytes: usize) -> String {
+    for count in (0..=items.len()).rev() {
+        // Lists of plain data with text keys always serialise.
+        let text = serde_json::to_string(&items[..count]).unwrap_or_default();
+        if text.len() <= bytes {
+            return text;
+        }
+    }
+    "[]".to_owned()
+}
+
+/// Identity of a trade on the market, as text.
+pub(super) fn source_key(pending: &PendingTrade) -> String {
+    let day = pending.trade.time.session_day().yyyymmdd();
+    format!("KRX:{}:{day}:{}", pending.symbol, pending.trade.cum_volume)
+}
+
+pub(super) fn trade(pending: &PendingTrade) -> trade_log::ActiveModel {
+    let PendingTrade { symbol, trade, at } = pending;
+    trade_log::ActiveModel {
+        id: NotSet,
+        source_key: Set(source_key(pending)),
+        kind: Set("market".to_owned()),
+        symbol: Set(symbol.as_str().to_owned()),
+        ts: Set(trade.time),
+        price: Set(trade.price),
+        quantity: Set(trade.quantity),
+        side: Set(trade.side.letter().to_owned()),
+        cum_volume: Set(trade.cum_volume),
+        flags: Set(trade.flags.0.into()),
+        journal_segment: Set(at.segment.into()),
+        journal_offset: Set(at.offset.into()),
+        journal_record: Set(at.record.into()),
+    }
+}
+
+pub(super) fn bar(bar: &Bar) -> market_price::ActiveModel {
+    market_price::ActiveModel {
+        id: NotSet,
+        symbol: Set(bar.key.symbol.as_str().to_owned()),
+        interval: Set(bar.key.interval.as_str().to_owned()),
+        ts: Set(bar.key.start),
+        open: Set(bar.open),
+        high: Set(bar.high),
+        low: Set(bar.low),
+        close: Set(bar.close),
+        volume: Set(bar.volume),
+        amount: Set(bar.amount),
+        source: Set("trades".to_owned()),
+        is_final: Set(bar.is_final),
+    }
+}
+
+pub(super) fn score(minute: &RiskMinute, model: &str) -> risk_score::ActiveModel {
+    let point = &minute.point;
+    risk_score::ActiveModel {
+        id: NotSet,
+        symbol: Set(point.code.as_str().to_owned()),
+        ts: Set(minute.minute),
+        event_time: Set(point.time),
+        score: Set(finite(point.score)),
+        part_volatility: Set(finite(point.parts.volatility)),
+        part_drawdown: Set(finite(point.parts.drawdown)),
+        part_liquidity: Set(finite(point.parts.liquidity)),
+        part_volume: Set(finite(point.parts.volume)),
+        price: Set(point.price),
+        change_pct: Set(finite(point.change_pct)),
+        over_gap: Set(point.over_gap),
+        model: Set(name(model, 128)),
+    }
+}
+
+pub(super) fn threat(event: &OutwardEvent) -> threat_event::ActiveModel {
+    let text = |key: &str| event.data[key].as_str().unwrap_or_default();
+    let integer = |key: &str| event.data[key].as_i64().unwrap_or_default();
+    let real = |key: &str| finite(event.data[key].as_f64().unwrap_or_default());
+    let evidence = match &event.data["evidence"] {
+        Value::Null => "{}".to_owned(),
+        evidence => evidence.to_string(),
+    };
+    threat_event::ActiveModel {
+        id: Set(ascii(&event.id, 64)),
+        kind: Set(event.kind.as_str().to_owned()),
+        rule: Set(ascii(text("rule"), 32)),
+        level: Set(ascii(text("level"), 16)),
+        symbol: Set(event.data["symbol"].as_str().map(|symbol| ascii(symbol, 16))),
+        name: Set(name(text("name"), 128)),
+        price: Set(integer("price")),
+        reference_price: Set(integer("reference_price")),
+        change_pct: Set(real("change_pct")),
+        window_s: Set(integer("window_s")),
+        score: Set(real("score")),
+        event_time: Set(event.time),
+        journal_segment: Set(event.data["journal"]["segment"].as_i64().unwrap_or_default()),
+        journal_offset: Set(event.data["journal"]["offset"].as_i64().unwrap_or_default()),
+        evidence: Set(if evidence.len() <= MAX_TEXT { evidence } else { "{}".to_owned() }),
+        published_at: Set(None),
+    }
+}
+
+pub(super) fn reject(reject: &Reject) -> etl_failure::ActiveModel {
+    let position =
+        reject.at.map(|at| format!("journal:{}:{}:{}", at.segment, at.offset, at.record));
+    let position = position.unwrap_or_default();
+    let key = deterministic_id(&[
+        reject.stage,
+        &position,
+        &reject.source,
+        reject.reason,
+        &reject.detail,
+        &reject.payload,
+    ]);
+    etl_failure::ActiveModel {
+        id: NotSet,
+        failure_key: Set(key),
+        stage: Set(ascii(reject.stage, 32)),
+        source: Set(name(&reject.source, 128)),
+        reason: Set(ascii(reject.reason, 64)),
+        detail: Set(head(&reject.detail, MAX_PAYLOAD).to_owned()),
+        payload: Set(reject.payload.clone()),
+        payload_ref: Set(position),
+        journal_segment: Set(reject.at.map(|at| at.segment.into())),
+        journal_offset: Set(reject.at.map(|at| at.offset.into())),
+        journal_record: Set(reject.at.map(|at| at.record.into())),
+        created_at: Set(wall_clock()),
+    }
+}
+
+pub(super) fn recommendation(set: &RecommendationSet) -> recommendation::ActiveModel {
+    recommendation::ActiveModel {
+        id: Set(ascii(&set.id, 64)),
+        scenario: Set(name(&set.scenario, 128)),
+        as_of: Set(set.as_of),
+        universe: Set(set.universe.into()),
+        eligible: Set(set.eligible.into()),
+        picks: Set(set.picks.len() as i64),
+        note: Set(head(&set.note, MAX_TEXT).to_owned()),
+        created_at: Set(wall_clock()),
+    }
+}
+
+pub(super) fn pick(set_id: &str, pick: &Pick) -> recommendation_item::ActiveModel {
+    recommendation_item::ActiveModel {
+        id: NotSet,
+        recommendation_id: Set(ascii(set_id, 64)),
+        rank: Set(i32::try_from(pick.rank).unwrap_or(i32::MAX)),
+        symbol: Set(pick.symbol.as_str().to_owned()),
+        name: Set(name(&pick.name, 128)),
+        weight: Set(finite(pick.weight)),
+        value: Set(finite(pick.value)),
+        score: Set(finite(pick.score)),
+        price: Set(pick.price),
+        daily_volatility_pct: Set(finite(pick.daily_volatility_pct)),
+        reasons: Set(json_list(&pick.reasons, MAX_TEXT / 2)),
+        factors: Set(json_list(&pick.factors, MAX_TEXT / 2)),
+    }
+}
+
+pub(super) fn plan(plan: &MitigationPlan) -> mitigation_plan::ActiveModel {
+    mitigation_plan::ActiveModel {
+        id: Set(ascii(&plan.id, 64)),
+        subject: Set(ascii(&plan.subject, 32)),
+        name: Set(name(&plan.name, 128)),
+        event_id: Set(ascii(&plan.event_id, 64)),
+        as_of: Set(plan.as_of),
+        position_value: Set(plan.position_value),
+        assumed_position: Set(plan.assumed_position),
+        options: Set(json_list(&plan.options, 120_000)),
+        created_at: Set(wall_clock()),
+    }
+}
+
+pub(super) fn report(report: &Report) -> report::ActiveModel {
+    let origin = match report.origin {
+        ReportOrigin::Model => "model",
+        ReportOrigin::Template => "template",
+    };
+    report::ActiveModel {
+        id: Set(ascii(&report.id, 64)),
+        kind: Set(ascii(&report.kind, 64)),
+        title: Set(name(&report.title, 255)),
+        body: Set(head(&report.body, MAX_LONG_TEXT).to_owned()),
+        as_of: Set(report.as_of),
+        origin: Set(origin.to_owned()),
+        fallback_reason: Set(head(&report.fallback_reason, MAX_TEXT / 2).to_owned()),
+        model: Set(name(&report.model, 128)),
+        sources: Set(json_list(&report.sources, MAX_TEXT / 2)),
+        created_at: Set(wall_clock()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn texts_fit_their_columns(text in any::<String>(), limit in 0usize..40) {
+            prop_assert!(head(&text, limit).len() <= limit);
+            prop_assert!(name(&text, limit).chars().count() <= limit);
+            let code = ascii(&text, limit);
+            prop_assert!(code.is_ascii() && code.len() <= limit);
+        }
+    }
+
+    #[test]
+    fn a_long_payload_is_cut_with_a_mark() {
+        let mut payload = "한".repeat(2_000);
+        cut_payload(&mut payload);
+        assert!(payload.len() <= MAX_PAYLOAD && payload.len() > MAX_PAYLOAD - 8);
+        assert!(payload.ends_with("…[cut: 6000 bytes in all]"));
+        let mut short = "x".repeat(MAX_PAYLOAD);
+        cut_payload(&mut short);
+        assert_eq!(short.len(), MAX_PAYLOAD);
+    }
+
+    #[test]
+    fn lists_and_numbers_are_ones_the_database_takes() {
+        assert_eq!(
+            json_list(&["가".repeat(10), "b".to_owned()], 36),
+            format!("[\"{}\"]", "가".repeat(10))
+        );
+        assert_eq!(json_list(&["a"], 2), "[]");
+        assert_eq!(finite(f64::NAN), 0.0);
+        assert!(finite(-0.0).is_sign_positive());
+    }
+}
