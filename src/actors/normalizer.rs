@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap;
 
 use super::reject::of_frame;
 use super::supervision::{Cursor, Edge, Envelope, Stage, StageError};
-use crate::kis::frame::{FieldError, FrameParser, Records, Tr};
+use crate::kis::frame::{FieldError, FrameError, FrameParser, Records, Tr};
 use crate::market::continuity::{Continuity, Verdict};
 use crate::market::{
     Directory, EventTime, Mark, RecordRef, Reference, SessionDay, Symbol, SymbolId, TickBatch,
@@ -50,10 +50,18 @@ pub struct NormalizerParts {
 #[derive(Debug, Clone, Default)]
 pub struct NormalizerState {
     continuity: Continuity,
+    /// Session day of the trades.
     day: Option<SessionDay>,
     latest: EventTime,
     was_connected: bool,
+    /// Frames without a date that wait for a trade to tell the day.
+    held: Vec<(Vec<u8>, RecordRef)>,
 }
+
+/// Frames held at most: an opening minute of index prints and books of forty issues.
+const MAX_HELD: usize = 4_096;
+/// A time of day earlier than the latest one by more than this is of another session.
+const ANOTHER_SESSION_S: u32 = 3_600;
 
 /// The actor's state.
 pub struct Normalizer {
@@ -99,54 +107,49 @@ impl Normalizer {
 
     fn data(&mut self, frame: Frame<'_>, at: RecordRef) -> Result<(), Problem> {
         super::faults::trip(frame.payload);
-        let records = self.parser.split(frame.payload).map_err(|e| (e.reason(), e.to_string()))?;
+        let records = self.parser.split(frame.payload).map_err(problem)?;
         self.counters.frame(records.tr());
-        let day = self.state.day.unwrap_or_else(|| {
-            // Quotes and index ticks carry no date. Before the first trade has told the session
-            // day it is the day of reception, which is journaled too.
-            EventTime::from_micros(frame.received_us).session_day()
-        });
-        let mut problem = Ok(());
-        for index in 0..records.len() {
-            let at = RecordRef { record: index as u16, ..at };
-            let done = match records.tr() {
-                Tr::Trade => trade(
-                    &records,
-                    index,
-                    at,
-                    &mut self.state,
-                    &mut self.ids,
-                    &self.parts.directory,
-                    &mut self.out,
-                    &self.counters,
-                ),
-                Tr::Book => {
-                    let id = intern(&mut self.ids, &self.parts.directory, &records, index);
-                    id.and_then(|id| records.quote(index, id, day)).map(|quote| {
-                        self.counters.quote();
-                        self.out.push_quote(quote, at);
-                    })
+        match records.tr() {
+            Tr::Trade => {
+                let day = records.trade(0, SymbolId(0)).map(|trade| trade.time.session_day());
+                if let Ok(day) = day
+                    && !self.state.held.is_empty()
+                {
+                    release(&mut self.state, day, &self.parts.directory, &mut self.out, &self.counters);
                 }
-                Tr::Index => {
-                    let id = intern(&mut self.ids, &self.parts.directory, &records, index);
-                    id.and_then(|id| records.index(index, id, day)).map(|tick| {
-                        self.counters.index();
-                        self.state.latest = self.state.latest.max(tick.time);
-                        self.out.push_index(tick, at);
-                    })
-                }
-                Tr::Operation => {
-                    let id = intern(&mut self.ids, &self.parts.directory, &records, index);
-                    id.and_then(|id| records.operation(index, id, self.state.latest))
-                        .map(|mark| self.out.push_mark(mark, at))
-                }
-            };
-            // One row a bad frame: the first bad record names it, the good ones are used.
-            if let (Err(error), Ok(())) = (done, &problem) {
-                problem = Err((error.reason(), format!("record {index}: {error}")));
+                self.trades(frame.payload, at)
             }
+            Tr::Book | Tr::Index => match day_of(&self.state, &records) {
+                Some(day) => undated(&records, at, day, &mut self.state, &self.parts.directory, &mut self.out, &self.counters),
+                None if self.state.held.len() < MAX_HELD => {
+                    self.state.held.push((frame.payload.to_vec(), at));
+                    Ok(())
+                }
+                None => Err(("no_session_day", format!(
+                    "{} frames wait for the first trade of the session to tell the day, no more are held",
+                    MAX_HELD
+                ))),
+            },
+            Tr::Operation => each(&records, |index| {
+                let id = self.parts.directory.intern(records.symbol(index)?);
+                let mark = records.operation(index, id, self.state.latest)?;
+                self.out.push_mark(mark, RecordRef { record: index as u16, ..at });
+                Ok(())
+            }),
         }
-        problem
+    }
+
+    fn trades(&mut self, payload: &[u8], at: RecordRef) -> Result<(), Problem> {
+        let records = self.parser.split(payload).map_err(problem)?;
+        each(&records, |index| {
+            let symbol: Symbol = records.symbol(index)?;
+            let directory = &self.parts.directory;
+            let id = *self.ids.entry(symbol.word()).or_insert_with(|| directory.intern(symbol));
+            let trade = records.trade(index, id)?;
+            let at = RecordRef { record: index as u16, ..at };
+            self.state.take_in(trade, at, &mut self.out, &self.counters);
+            Ok(())
+        })
     }
 
     fn reference(&mut self, frame: Frame<'_>, at: RecordRef) -> Result<(), Problem> {
@@ -181,56 +184,100 @@ impl Normalizer {
 
 type Problem = (&'static str, String);
 
-fn intern(
-    ids: &mut FxHashMap<u64, SymbolId>,
-    directory: &Directory,
-    records: &Records<'_>,
-    index: usize,
-) -> Result<SymbolId, FieldError> {
-    let symbol: Symbol = records.symbol(index)?;
-    if let Some(id) = ids.get(&symbol.word()) {
-        return Ok(*id);
-    }
-    let id = directory.intern(symbol);
-    ids.insert(symbol.word(), id);
-    Ok(id)
+fn problem(error: FrameError) -> Problem {
+    (error.reason(), error.to_string())
 }
 
-#[allow(clippy::too_many_arguments, reason = "the parser's buffers stay borrowed by `records`")]
-fn trade(
+/// Calls `take` for every record. One row a bad frame: the first bad record names it, the good
+/// ones are used.
+fn each(
     records: &Records<'_>,
-    index: usize,
+    mut take: impl FnMut(usize) -> Result<(), FieldError>,
+) -> Result<(), Problem> {
+    let mut first = Ok(());
+    for index in 0..records.len() {
+        if let (Err(error), Ok(())) = (take(index), &first) {
+            first = Err((error.reason(), format!("record {index}: {error}")));
+        }
+    }
+    first
+}
+
+/// The session day of a frame that carries a time but no date: that of the trades, unless its time
+/// says that another session has begun, of which no trade has come yet.
+fn day_of(state: &NormalizerState, records: &Records<'_>) -> Option<SessionDay> {
+    let day = state.day?;
+    let Ok(time) = records.time(0, 1) else { return Some(day) };
+    let latest = state.latest.time_of_day().seconds();
+    (latest <= time.seconds() + ANOTHER_SESSION_S).then_some(day)
+}
+
+/// Quotes and index prints of `day`.
+fn undated(
+    records: &Records<'_>,
     at: RecordRef,
+    day: SessionDay,
     state: &mut NormalizerState,
-    ids: &mut FxHashMap<u64, SymbolId>,
     directory: &Directory,
     out: &mut TickBatch,
     counters: &FeedCounters,
-) -> Result<(), FieldError> {
-    let id = intern(ids, directory, records, index)?;
-    let mut trade: Trade = records.trade(index, id)?;
-    if trade.flags.has(TradeFlags::EXPECTED) {
-        return Ok(());
-    }
-    match state.continuity.observe(id, trade.time, trade.quantity, trade.cum_volume) {
-        Verdict::Next => {}
-        Verdict::Duplicate => {
-            counters.duplicate();
-            return Ok(());
+) -> Result<(), Problem> {
+    each(records, |index| {
+        let id = directory.intern(records.symbol(index)?);
+        let at = RecordRef { record: index as u16, ..at };
+        if records.tr() == Tr::Book {
+            out.push_quote(records.quote(index, id, day)?, at);
+            counters.quote();
+        } else {
+            let tick = records.index(index, id, day)?;
+            state.latest = state.latest.max(tick.time);
+            out.push_index(tick, at);
+            counters.index();
         }
-        Verdict::Late => trade.flags.0 |= TradeFlags::LATE,
-        Verdict::Gap { from, missing_volume, cause } => {
-            trade.flags.0 |= TradeFlags::AFTER_GAP;
-            let (to, cum_volume) = (trade.time, trade.cum_volume);
-            let gap = Mark::Gap { symbol: id, from, to, missing_volume, cum_volume, cause };
-            out.push_mark(gap, at);
+        Ok(())
+    })
+}
+
+/// The day is known: what waited for it goes on, before the trade that told it.
+fn release(
+    state: &mut NormalizerState,
+    day: SessionDay,
+    directory: &Directory,
+    out: &mut TickBatch,
+    counters: &FeedCounters,
+) {
+    state.day = Some(day);
+    let mut parser = FrameParser::new();
+    for (payload, at) in std::mem::take(&mut state.held) {
+        let Ok(records) = parser.split(&payload) else { continue };
+        if let Err((reason, detail)) = undated(&records, at, day, state, directory, out, counters) {
+            counters.reject(reason);
+            tracing::warn!(reason, detail, ?at, "a frame that waited for the session day is bad");
         }
     }
-    state.day = Some(trade.time.session_day());
-    state.latest = state.latest.max(trade.time);
-    counters.trade();
-    out.push_trade(trade, at);
-    Ok(())
+}
+
+impl NormalizerState {
+    fn take_in(&mut self, trade: Trade, at: RecordRef, out: &mut TickBatch, counters: &FeedCounters) {
+        let mut trade = trade;
+        let verdict =
+            self.continuity.observe(trade.symbol, trade.time, trade.quantity, trade.cum_volume);
+        match verdict {
+            Verdict::Next => {}
+            Verdict::Duplicate => return counters.duplicate(),
+            Verdict::Late => trade.flags.0 |= TradeFlags::LATE,
+            Verdict::Gap { from, missing_volume, cause } => {
+                trade.flags.0 |= TradeFlags::AFTER_GAP;
+                let (symbol, to, cum_volume) = (trade.symbol, trade.time, trade.cum_volume);
+                let gap = Mark::Gap { symbol, from, to, missing_volume, cum_volume, cause };
+                out.push_mark(gap, at);
+            }
+        }
+        self.day = Some(trade.time.session_day());
+        self.latest = self.latest.max(trade.time);
+        out.push_trade(trade, at);
+        counters.trade();
+    }
 }
 
 impl Stage for Normalizer {

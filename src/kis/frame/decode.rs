@@ -197,7 +197,11 @@ impl Records<'_> {
             .ok_or_else(|| FieldError::new(reason, name, text, "a whole number, or nothing"))
     }
 
-    fn time(&self, record: usize, field: usize) -> Result<TimeOfDay, FieldError> {
+    /// The time of day in `field` of `record`.
+    ///
+    /// # Errors
+    /// [`FieldError`] when it is not HHMMSS.
+    pub fn time(&self, record: usize, field: usize) -> Result<TimeOfDay, FieldError> {
         let text = self.field(record, field);
         (text.len() == 6)
             .then(|| number::unsigned(text))
