@@ -3,6 +3,7 @@
 //! Pure data and arithmetic: no I/O, no clock, no actor. Prices are integers of won, index levels
 //! integers of hundredths of a point, quantities shares.
 
+pub mod identity;
 pub mod rules;
 pub mod symbol;
 pub mod tick;
