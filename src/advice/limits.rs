@@ -121,7 +121,10 @@ impl ScenarioLimits {
             return Err(Exclusion::Scenario);
         }
         let volatility = candidate.daily_volatility_pct;
-        let known = volatility.is_finite() && volatility > 0.0 && candidate.change_pct.is_finite();
+        let known = volatility.is_finite()
+            && volatility > 0.0
+            && candidate.change_pct.is_finite()
+            && candidate.score.is_finite();
         if candidate.price <= 0 || !known {
             return Err(Exclusion::NoData);
         }

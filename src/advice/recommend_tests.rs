@@ -76,7 +76,7 @@ fn each_limit_excludes() {
         (Candidate { reference: Arc::new(thin), ..good.clone() }, Exclusion::Liquidity),
         (Candidate { spread_pct: 0.0, ..good.clone() }, Exclusion::Spread),
         (Candidate { score: 85.0, ..good.clone() }, Exclusion::FreeFall),
-        (Candidate { score: f64::NAN, ..good.clone() }, Exclusion::FreeFall),
+        (Candidate { score: f64::NAN, ..good.clone() }, Exclusion::NoData),
         (Candidate { change_pct: -12.0, ..good.clone() }, Exclusion::FreeFall),
     ] {
         assert_eq!(limits.check(&candidate).unwrap_err(), exclusion);
@@ -140,7 +140,7 @@ fn a_gap_is_told() {
 fn any_candidate() -> impl Strategy<Value = Candidate> {
     let closes = prop_oneof![
         prop::collection::vec(any::<i64>(), 0..70),
-        prop::collection::vec(40_000i64..60_000, 0..70),
+        prop::collection::vec(45_000i64..55_000, 0..70),
     ];
     let mostly = |range: std::ops::Range<f64>| prop_oneof![4 => range, 1 => any::<f64>()];
     (
