@@ -128,7 +128,8 @@ impl Endpoint {
         let mut builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(deadline.min(Duration::from_secs(5)))
-            .timeout(deadline);
+            // A little longer than the caller's own deadline, which names the cause.
+            .timeout(deadline.saturating_add(Duration::from_secs(1)));
         if loopback {
             builder = builder.no_proxy();
         }

@@ -9,6 +9,10 @@
 //! quoted. After that, on any failure of the endpoint, or when the deadline passes, the template
 //! is used and says why. Several failures in a row open a circuit: the endpoint is left alone for
 //! a while. Nothing here panics on what an endpoint says.
+//!
+//! Limits: an answer's body is bounded by the deadline and the token limit asked for, not by bytes
+//! read; the client library logs a body it cannot read under the target `async_openai`, which a
+//! subscriber should filter out.
 
 mod alert_facts;
 pub mod clean;

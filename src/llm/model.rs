@@ -23,6 +23,8 @@ use super::{prompt, template};
 
 /// Failures in a row after which the endpoint is left alone.
 const CIRCUIT_FAILURES: u32 = 3;
+/// Longest deadline and cool-down; longer ones are cut to it.
+const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
 /// Most characters of a refused answer that are sent back.
 const MAX_QUOTED_CHARS: usize = 4_000;
 
@@ -97,7 +99,9 @@ impl ModelWriter {
     ///
     /// # Errors
     /// An address, model name or key that cannot work.
-    pub fn new(options: ModelOptions) -> Result<Self, OptionsError> {
+    pub fn new(mut options: ModelOptions) -> Result<Self, OptionsError> {
+        options.deadline = options.deadline.min(LONGEST_WAIT);
+        options.cool_down = options.cool_down.min(LONGEST_WAIT);
         if options.model.trim().is_empty() {
             return Err(OptionsError::Model);
         }
