@@ -1,1 +1,25 @@
-//! TBD
+//! Advice: which issues to hold, and what to do when one of them is threatened.
+//!
+//! Pure arithmetic over what is handed in: candidates or a threat, limits, event time. Equal input
+//! gives equal output, ids included. Nothing here promises a return: ranking values are shrunken
+//! averages of published effects, and every set of picks says so.
+//!
+//! - [`recommend`](recommend::recommend): candidates and a scenario's limits to ranked picks,
+//!   with [`factors`] and [`statistics`] below it
+//! - [`mitigate`](mitigate::plan): a threat and a position to ranked defences, with [`costs`] and
+//!   [`catalogue`] below it
+//! - [`types`]: what comes out, as it travels and is stored
+
+pub mod catalogue;
+pub mod costs;
+pub mod factors;
+pub mod korean;
+pub mod limits;
+pub mod mitigate;
+pub mod portfolio;
+pub mod recommend;
+pub mod statistics;
+pub mod types;
+
+pub use mitigate::{PlanSettings, Position, ThreatContext};
+pub use recommend::{Candidate, ScenarioLimits};

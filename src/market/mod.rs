@@ -5,6 +5,7 @@
 
 pub mod bars;
 pub mod continuity;
+pub mod identity;
 pub mod rules;
 pub mod symbol;
 pub mod tick;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::{Cause, Detection, Level, RiskPoint, Rule};
+pub use crate::market::identity::deterministic_id;
 use crate::market::{EventTime, RecordRef, SessionDay};
 
 /// What an event is about; decides its CloudEvents type and how it is published.
@@ -103,18 +103,6 @@ struct CloudEvent<'a> {
     time: String,
     datacontenttype: &'static str,
     data: &'a Value,
-}
-
-/// The first 128 bits of the SHA-256 over `parts`, each followed by a zero byte, as lower-case
-/// hex. Used for every id that must be the same after a restart, in a replay and elsewhere.
-#[must_use]
-pub fn deterministic_id(parts: &[&str]) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update(part.as_bytes());
-        hash.update([0]);
-    }
-    hex::encode(&hash.finalize()[..16])
 }
 
 fn journal_json(at: RecordRef) -> Value {

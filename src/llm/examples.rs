@@ -1,0 +1,200 @@
+//! Requests for the tests of this module.
+
+use std::sync::Arc;
+
+use crate::advice::mitigate::{PlanSettings, Position, ThreatContext, plan as plan_for};
+use crate::advice::recommend::{Candidate, DownsideParts, ScenarioLimits, recommend};
+use crate::advice::types::{MitigationPlan, Pick, PlanOption, RecommendationSet};
+use crate::market::{EventTime, Market, RecordRef, Reference, Symbol};
+use crate::messages::{Cause, Detection, Level, OutwardEvent, Rule};
+
+use super::request::{MarketSummary, ReportRequest, SummaryRow};
+
+/// 2024-08-05 09:00:21 in Korea.
+pub fn as_of() -> EventTime {
+    EventTime::from_micros(1_722_816_021_000_000)
+}
+
+fn samsung() -> Symbol {
+    "005930".parse().unwrap()
+}
+
+fn detection() -> Detection {
+    Detection {
+        rule: Rule::SymbolCrash,
+        level: Level::Warning,
+        symbol: Some(samsung()),
+        name: "삼성전자".into(),
+        price: 71_000,
+        reference_price: 75_000,
+        change_pct: -5.333_333,
+        window_s: 300,
+        score: 88.123,
+        time: as_of(),
+        cause: Cause::Trade { cum_volume: 12_345 },
+        at: RecordRef::default(),
+        evidence: vec![("z", -7.25)],
+    }
+}
+
+pub fn plan() -> MitigationPlan {
+    let option = |rank, action: &str, after, cost, infeasible: Option<&str>| PlanOption {
+        rank,
+        action: action.into(),
+        description: "140주 전량을 71,000원에 매도하여 현금화합니다.".into(),
+        risk_before: 490_539,
+        risk_after: after,
+        cost,
+        infeasible: infeasible.map(str::to_owned),
+    };
+    MitigationPlan {
+        id: "plan-1".into(),
+        subject: "005930".into(),
+        name: "삼성전자".into(),
+        event_id: "event-1".into(),
+        as_of: as_of(),
+        position_value: 10_000_000,
+        assumed_position: true,
+        options: vec![
+            option(1, "raise_cash", 0, 27_100, None),
+            option(2, "wait", 490_539, 0, None),
+            option(3, "trim", 490_539, 0, Some("하한가에 있습니다")),
+        ],
+    }
+}
+
+pub fn set() -> RecommendationSet {
+    RecommendationSet {
+        id: "set-1".into(),
+        scenario: "default".into(),
+        as_of: as_of(),
+        universe: 40,
+        eligible: 12,
+        picks: vec![Pick {
+            rank: 1,
+            symbol: samsung(),
+            name: "삼성전자".into(),
+            weight: 0.2,
+            value: 0.0421,
+            score: 20.0,
+            price: 71_000,
+            daily_volatility_pct: 1.5,
+            reasons: vec!["위험 점수 20.0점".into()],
+            factors: vec![("cost".into(), 0.0421)],
+        }],
+        note: "순위값은 수익을 약속하지 않습니다.".into(),
+    }
+}
+
+pub fn alert() -> ReportRequest {
+    let event = Arc::new(OutwardEvent::from_detection(&detection(), 1));
+    ReportRequest::Alert { event, plan: Some(Arc::new(plan())) }
+}
+
+/// A request of every kind.
+pub fn all() -> Vec<ReportRequest> {
+    let market = Detection {
+        rule: Rule::MarketCrash,
+        symbol: None,
+        name: "코스피".into(),
+        price: 244_155,
+        reference_price: 267_619,
+        change_pct: -8.767_7,
+        window_s: 0,
+        cause: Cause::Moment { micros: 1 },
+        ..detection()
+    };
+    let stale = Detection {
+        rule: Rule::FeedStale,
+        symbol: None,
+        name: String::new(),
+        price: 0,
+        reference_price: 0,
+        change_pct: 0.0,
+        score: 0.0,
+        evidence: Vec::new(),
+        ..detection()
+    };
+    let [crash, market, stale] = [detection(), market, stale]
+        .map(|detection| Arc::new(OutwardEvent::from_detection(&detection, 1)));
+    let summary = MarketSummary {
+        as_of: as_of(),
+        issues: 40,
+        mean_score: 43.21,
+        rising: 7,
+        falling: 31,
+        riskiest: vec![SummaryRow {
+            symbol: samsung(),
+            name: "삼성전자".into(),
+            score: 88.12,
+            price: 71_000,
+            change_pct: -5.33,
+            daily_volatility_pct: 3.1,
+        }],
+        events: vec![crash.clone(), market.clone()],
+    };
+    vec![
+        alert(),
+        ReportRequest::Alert { event: market, plan: None },
+        ReportRequest::Alert { event: stale, plan: None },
+        ReportRequest::Recommendation(Arc::new(set())),
+        ReportRequest::Recommendation(Arc::new(RecommendationSet {
+            picks: Vec::new(),
+            note: "추천 없음: 조건을 충족하는 종목이 없습니다.".into(),
+            ..set()
+        })),
+        ReportRequest::Mitigation(Arc::new(plan())),
+        ReportRequest::Mitigation(Arc::new(MitigationPlan {
+            subject: "portfolio".into(),
+            name: "코스피".into(),
+            ..plan()
+        })),
+        ReportRequest::MarketRisk(summary),
+    ]
+}
+
+/// An answer to [`alert`] that passes.
+pub const GOOD_ALERT: &str = "2024년 8월 5일 9시 0분 21초, 삼성전자(005930)가 최근 5분 사이 5.33% 하락하여 71,000원에 거래되었습니다. \
+비교 기준은 7만 5,000원이며 위험 점수는 88.1점으로 경고 단계입니다.\n\n\
+1. 보유 여부와 손절 기준을 확인하십시오.\n2. 전량 현금화의 비용은 27,100원으로 추정됩니다.";
+
+/// Picks and a plan as the domain computes them, not as written by hand.
+pub fn computed() -> [ReportRequest; 2] {
+    let closes: Vec<i64> = (0..66).map(|day| 60_000 + day * 150 + day * 7 % 11 * 200).collect();
+    let reference = Arc::new(Reference {
+        name: "삼성전자".into(),
+        market: Market::Kospi,
+        base_price: Some(75_000),
+        volumes: vec![10_000_000; closes.len()],
+        closes,
+        ..Reference::bare(samsung())
+    });
+    let candidate = Candidate {
+        reference: Arc::clone(&reference),
+        price: 71_000,
+        score: 20.0,
+        parts: DownsideParts { drawdown: 1.25, ..DownsideParts::default() },
+        daily_volatility_pct: 1.37,
+        spread_pct: 0.14,
+        change_pct: -1.2,
+        cum_value: 0,
+        over_gap: true,
+    };
+    let set = recommend(&[candidate], &ScenarioLimits::default(), as_of());
+    assert_eq!(set.picks.len(), 1, "{}", set.note);
+    let threat = ThreatContext {
+        event_id: "event-1".into(),
+        severity: Level::Warning.into(),
+        reference,
+        price: 71_000,
+        daily_volatility_pct: 3.21,
+        spread_pct: 0.14,
+        change_pct: -5.33,
+        score: 88.0,
+        halted: false,
+        market_closes: Vec::new(),
+    };
+    let position = Position { value: 10_000_000, assumed: true };
+    let plan = plan_for(&threat, position, &PlanSettings::default(), as_of());
+    [ReportRequest::Recommendation(Arc::new(set)), ReportRequest::Mitigation(Arc::new(plan))]
+}
