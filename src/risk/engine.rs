@@ -13,7 +13,7 @@
 //! - A session day is what the trade's time says. Another day than the issue's present one, earlier
 //!   or later, resets its intraday state and keeps the slow estimates.
 //!
-//! Cost: a trade touches one [`SymbolState`], a few arrays of the rhythm, and the breadth; it
+//! Cost: a trade touches one compact state of its issue, a few arrays of the rhythm, and the breadth; it
 //! allocates nothing unless it shows an issue for the first time or fires a detector. Every tenth
 //! second in which anything traded, the rhythm of all issues is scanned: some microseconds for
 //! thousands.
@@ -31,7 +31,7 @@ use super::detectors::feed_stale::{FeedSilence, Rhythm, SilentIssue};
 use super::detectors::{symbol_crash, volatility, volume_surge};
 use super::market_state::MarketState;
 use super::params::RiskParams;
-use super::state::{SymbolState, VolumeView};
+use super::state::{Decays, SymbolState, VolumeView};
 use super::types::{RiskMinute, RiskPoint, RiskRow, Rule, ScoreBatch};
 use crate::market::{
     BatchSequence, Directory, EventTime, RecordRef, Reference, Symbol, SymbolId, TickBatch, Trade,
@@ -60,6 +60,7 @@ impl IssueCodes for [Symbol] {
 #[derive(Debug, Clone)]
 pub struct RiskEngine {
     params: RiskParams,
+    decays: Decays,
     symbols: Vec<SymbolState>,
     references: Vec<Option<Arc<Reference>>>,
     rhythm: Rhythm,
@@ -74,6 +75,7 @@ impl RiskEngine {
     #[must_use]
     pub fn new(params: RiskParams) -> Self {
         Self {
+            decays: Decays::new(&params.estimators),
             params,
             symbols: Vec::new(),
             references: Vec::new(),
@@ -123,17 +125,17 @@ impl RiskEngine {
     /// since then. A row that is not taken from the iterator comes
     /// again with the issue's next score.
     pub fn changed_rows(&mut self) -> impl Iterator<Item = RiskRow> + '_ {
-        let Self { params, symbols, changed, .. } = self;
+        let Self { symbols, changed, .. } = self;
         // At once, so that a row that is not taken comes again with its next score.
         for symbol in changed.iter() {
             symbols[symbol.index()].changed = false;
         }
-        changed.drain(..).filter_map(|symbol| symbols[symbol.index()].row(&params.estimators))
+        changed.drain(..).filter_map(|symbol| symbols[symbol.index()].row())
     }
 
     /// Rows of all scored issues, in id order: for a board that starts from a snapshot.
     pub fn rows(&self) -> impl Iterator<Item = RiskRow> + '_ {
-        self.symbols.iter().filter_map(|state| state.row(&self.params.estimators))
+        self.symbols.iter().filter_map(SymbolState::row)
     }
 
     /// Mean score of the issues scored today, 0 to 100.
@@ -195,7 +197,7 @@ impl RiskEngine {
         if state.day != Some(trade.time.session_day()) {
             state.begin_day(trade.time, estimators);
         }
-        state.take_trade(trade, second, estimators);
+        state.take_trade(trade, second, &self.decays, estimators.return_cap_sigmas);
         self.place_in_breadth(index);
         self.check_crash(symbol, trade, second, at, out);
         if second > self.symbols[index].scored_second {
@@ -231,19 +233,18 @@ impl RiskEngine {
         at: RecordRef,
         out: &mut ScoreBatch,
     ) {
-        let estimators = &self.params.estimators;
         let state = &mut self.symbols[symbol.index()];
         let inputs = symbol_crash::Inputs {
             now,
             price: trade.price,
             base_price: state.base_price,
             window: &state.window,
-            session_volatility: state.prior_session_variance(estimators).sqrt(),
+            session_volatility: state.session_volatility,
             density: state.density,
         };
         let found = state.crash.check(&self.params.symbol_crash, &inputs);
         if let Some(finding) = found {
-            let ratio = state.volume_view(estimators).ratio;
+            let ratio = state.volume_view(&self.params.estimators, &self.decays).ratio;
             let (score, _) = state.score(&self.params, ratio);
             self.tell(trade_context(Rule::SymbolCrash, trade, at, score), finding, out);
         }
@@ -258,7 +259,7 @@ impl RiskEngine {
         out: &mut ScoreBatch,
     ) {
         let state = &mut self.symbols[symbol.index()];
-        let volume = state.volume_view(&self.params.estimators);
+        let volume = state.volume_view(&self.params.estimators, &self.decays);
         let scored = state.score(&self.params, volume.ratio);
         let point = state.make_point(symbol, trade.time, at, scored);
         if let Some(before) = state.point
@@ -314,7 +315,7 @@ impl RiskEngine {
             rate: volume.rate,
             norm: volume.norm,
             recent_trades: volume.recent_trades,
-            time_constant_s: estimators.volume_half_life_s / std::f64::consts::LN_2,
+            time_constant_s: self.decays.volume.time_constant_s(),
         };
         let surge = state.surge.check(&self.params.volume_surge, &inputs);
         if let Some(finding) = restless {

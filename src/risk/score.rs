@@ -44,17 +44,22 @@ pub struct ScoreInput {
     pub volume_ratio: f64,
 }
 
+/// Between 0 and `most`; 0 for what is not a number, where `clamp` would pass it on.
+#[allow(clippy::manual_clamp, reason = "clamp keeps NaN")]
+fn bounded(value: f64, most: f64) -> f64 {
+    value.max(0.0).min(most)
+}
+
 /// The parts of the downside, per cent of price.
 #[must_use]
 pub fn parts(input: &ScoreInput, weights: &ScoreWeights) -> ScoreParts {
-    // `max` gives the other side when one is not a number.
-    let part = |fraction: f64| (100.0 * fraction).max(0.0).min(weights.part_cap_pct);
+    let part = |fraction: f64| bounded(100.0 * fraction, weights.part_cap_pct);
     // Cut where its own part is full: beyond, more of it would only lower the drawdown part.
     let full = weights.part_cap_pct / (100.0 * weights.volatility_sigmas);
-    let volatility = input.daily_volatility.max(0.0).min(full);
+    let volatility = bounded(input.daily_volatility, full);
     let day_excess = (input.day_fall - volatility).max(0.0);
     let window_excess = (input.window_fall - 2.0 * input.window_volatility).max(0.0);
-    let lean = 0.5 + 0.5 * input.balance.max(0.0).min(1.0);
+    let lean = 0.5 + 0.5 * bounded(input.balance, 1.0);
     let surge = input.volume_ratio.max(1.0).min(weights.volume_ratio_cap).ln();
     ScoreParts {
         volatility: part(weights.volatility_sigmas * volatility),
@@ -73,7 +78,7 @@ pub fn downside_pct(parts: &ScoreParts) -> f64 {
 /// The score of a downside, 0 to 100.
 #[must_use]
 pub fn score(parts: &ScoreParts, weights: &ScoreWeights) -> f64 {
-    (100.0 * -(-downside_pct(parts) / weights.scale_pct).exp_m1()).max(0.0).min(100.0)
+    bounded(100.0 * -(-downside_pct(parts) / weights.scale_pct).exp_m1(), 100.0)
 }
 
 #[cfg(test)]

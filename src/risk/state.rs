@@ -12,7 +12,7 @@ use super::detectors::volatility::Volatility;
 use super::detectors::volume_surge::VolumeSurge;
 use super::estimators::window::LONG_S;
 use super::estimators::{
-    DayRange, Drawdown, EwmaVariance, Prior, Spread, VolumeRate, Window, clock, spread,
+    DayRange, Decay, Drawdown, EwmaVariance, Prior, Spread, VolumeRate, Window, clock, spread,
 };
 use super::params::{EstimatorParams, RiskParams};
 use super::score::{self, ScoreInput};
@@ -54,6 +54,10 @@ pub(super) struct SymbolState {
     pub crash: SymbolCrash,
     pub volatility: Volatility,
     pub surge: VolumeSurge,
+    /// Forecast of the last score, fraction.
+    daily_volatility: f64,
+    /// Normal standard deviation of a session, fraction.
+    pub session_volatility: f64,
     /// Place in the market's breadth, and the market epoch it belongs to.
     pub step: Option<Step>,
     pub epoch: u32,
@@ -89,8 +93,24 @@ pub(super) struct VolumeView {
     pub recent_trades: f64,
 }
 
-fn time_constant(half_life_s: f64) -> f64 {
-    half_life_s / std::f64::consts::LN_2
+/// The forgetting of each average, made of the settings once.
+#[derive(Debug, Clone)]
+pub(super) struct Decays {
+    variance: Decay,
+    pub volume: Decay,
+    own_volume: Decay,
+    pub spread: Decay,
+}
+
+impl Decays {
+    pub fn new(params: &EstimatorParams) -> Self {
+        Self {
+            variance: Decay::half_life(params.variance_half_life_s),
+            volume: Decay::half_life(params.volume_half_life_s),
+            own_volume: Decay::half_life(params.own_volume_half_life_s),
+            spread: Decay::half_life(params.spread_half_life_s),
+        }
+    }
 }
 
 impl SymbolState {
@@ -118,6 +138,8 @@ impl SymbolState {
             crash: SymbolCrash::default(),
             volatility: Volatility::default(),
             surge: VolumeSurge::default(),
+            daily_volatility: 0.0,
+            session_volatility: 0.0,
             step: None,
             epoch: 0,
             score_milli: 0,
@@ -150,6 +172,7 @@ impl SymbolState {
             let default = params.default_daily_vol_pct / 100.0;
             self.prior = Prior::from_closes(&reference.closes, default, params.shrink_sessions);
             self.fresh.prior = of_next;
+            self.session_volatility = self.prior_session_variance(params).sqrt();
         }
     }
 
@@ -178,6 +201,7 @@ impl SymbolState {
         self.range = DayRange::default();
         self.drawdown = Drawdown::default();
         self.variance = EwmaVariance::starting_at(self.prior_session_variance(params));
+        self.session_volatility = self.prior_session_variance(params).sqrt();
         self.volume = VolumeRate::default();
         self.spread = Spread::default();
         self.crash = SymbolCrash::default();
@@ -186,7 +210,7 @@ impl SymbolState {
     }
 
     /// Takes in a trade of the present day with a price above zero.
-    pub fn take_trade(&mut self, trade: &Trade, second: i64, params: &EstimatorParams) {
+    pub fn take_trade(&mut self, trade: &Trade, second: i64, decays: &Decays, cap: f64) {
         let now = trade.time.time_of_day();
         self.density = clock::density(now);
         self.elapsed = clock::elapsed(now);
@@ -203,26 +227,15 @@ impl SymbolState {
         self.window.push(second, trade.price);
         self.range.push(trade.price);
         self.drawdown.push(trade.price);
-        self.spread.push(second, trade.ask, trade.bid, time_constant(params.spread_half_life_s));
+        self.spread.push(second, trade.ask, trade.bid, &decays.spread);
         self.spread.push_depth(trade.ask_depth, trade.bid_depth);
         let price = trade.price as f64;
         let sample = match spread::mid(trade.ask, trade.bid) {
             Some(mid) if (trade.ask - trade.bid) as f64 <= WIDE_SPREAD * mid => mid,
             _ => price,
         };
-        self.variance.push(
-            second,
-            sample,
-            self.density,
-            time_constant(params.variance_half_life_s),
-            params.return_cap_sigmas,
-        );
-        self.volume.push(
-            second,
-            trade.quantity,
-            time_constant(params.volume_half_life_s),
-            time_constant(params.own_volume_half_life_s),
-        );
+        self.variance.push(second, sample, self.density, &decays.variance, cap);
+        self.volume.push(second, trade.quantity, &decays.volume, &decays.own_volume);
     }
 
     /// Trades are missing before the one at `to`.
@@ -263,7 +276,7 @@ impl SymbolState {
         100.0 * self.last_price.saturating_sub(self.base_price) as f64 / self.base_price as f64
     }
 
-    pub fn volume_view(&self, params: &EstimatorParams) -> VolumeView {
+    pub fn volume_view(&self, params: &EstimatorParams, decays: &Decays) -> VolumeView {
         let day = if self.previous_volume_at_time > 0 && self.elapsed >= EARLY_SHARE {
             Some(self.previous_volume_at_time as f64 / self.elapsed)
         } else {
@@ -271,7 +284,7 @@ impl SymbolState {
         };
         let norm = match day {
             Some(shares) => Some(shares * self.density / clock::SESSION_S),
-            None => self.volume.slow(time_constant(params.own_volume_half_life_s)),
+            None => self.volume.slow(&decays.own_volume),
         };
         let rate = self.volume.fast();
         let noise = params.noise_turnover_per_s / self.last_price.max(1) as f64;
@@ -281,15 +294,16 @@ impl SymbolState {
     }
 
     /// The score as of the last trade.
-    pub fn score(&self, params: &RiskParams, volume_ratio: f64) -> (f64, ScoreParts) {
+    pub fn score(&mut self, params: &RiskParams, volume_ratio: f64) -> (f64, ScoreParts) {
         let estimators = &params.estimators;
         let high = self.window.long_high();
         let window_share = f64::from(LONG_S) * self.density / clock::SESSION_S;
+        self.daily_volatility = self.daily_variance(estimators).sqrt();
         let input = ScoreInput {
-            daily_volatility: self.daily_variance(estimators).sqrt(),
+            daily_volatility: self.daily_volatility,
             day_fall: self.drawdown.current(),
             window_fall: 1.0 - (self.last_price as f64 / high.max(1) as f64).min(1.0),
-            window_volatility: (self.prior_session_variance(estimators) * window_share).sqrt(),
+            window_volatility: self.session_volatility * window_share.sqrt(),
             spread: self.spread.value(),
             balance: self.spread.balance(),
             volume_ratio,
@@ -321,12 +335,12 @@ impl SymbolState {
     }
 
     /// The row of the board; `None` before the first score.
-    pub fn row(&self, params: &EstimatorParams) -> Option<RiskRow> {
+    pub fn row(&self) -> Option<RiskRow> {
         Some(RiskRow {
             point: self.point?,
             high: self.range.high(),
             low: self.range.low(),
-            daily_volatility_pct: 100.0 * self.daily_variance(params).sqrt(),
+            daily_volatility_pct: 100.0 * self.daily_volatility,
             spread_pct: 100.0 * self.spread.value(),
             cum_value: self.cum_value,
         })

@@ -20,10 +20,8 @@ impl RiskEngine {
         self.rhythm.alive(index);
         // Auction books are no quotes one can trade at.
         if matches!(quote.phase, 0 | b'0') {
-            let time_constant_s =
-                self.params.estimators.spread_half_life_s / std::f64::consts::LN_2;
             let spread = &mut self.symbols[index].spread;
-            spread.push(quote.time.second(), quote.ask, quote.bid, time_constant_s);
+            spread.push(quote.time.second(), quote.ask, quote.bid, &self.decays.spread);
             spread.push_depth(quote.ask_depth, quote.bid_depth);
         }
     }

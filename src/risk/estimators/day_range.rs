@@ -13,23 +13,28 @@ use crate::market::Won;
 const MIN_SHARE: f64 = 0.02;
 
 /// See the module.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DayRange {
     high: Won,
     low: Won,
+    /// ln(H/L)², kept because extremes seldom move.
+    squared: f64,
 }
 
 impl Default for DayRange {
     fn default() -> Self {
-        Self { high: 0, low: Won::MAX }
+        Self { high: 0, low: Won::MAX, squared: 0.0 }
     }
 }
 
 impl DayRange {
     /// Takes in a trade price above zero.
     pub fn push(&mut self, price: Won) {
-        self.high = self.high.max(price);
-        self.low = self.low.min(price);
+        if price > self.high || price < self.low {
+            self.high = self.high.max(price);
+            self.low = self.low.min(price);
+            self.squared = (self.high as f64 / self.low as f64).ln().powi(2);
+        }
     }
 
     /// Highest price, won; 0 before the first.
@@ -48,11 +53,7 @@ impl DayRange {
     /// fraction². 0 before the first price.
     #[must_use]
     pub fn session_variance(&self, share: f64) -> f64 {
-        if self.high == 0 {
-            return 0.0;
-        }
-        let range = (self.high as f64 / self.low as f64).ln();
-        range * range / (4.0 * std::f64::consts::LN_2 * share.clamp(MIN_SHARE, 1.0))
+        self.squared / (4.0 * std::f64::consts::LN_2 * share.clamp(MIN_SHARE, 1.0))
     }
 }
 

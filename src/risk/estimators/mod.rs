@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod day_range;
+pub mod decay;
 pub mod drawdown;
 pub mod prior;
 pub mod spread;
@@ -10,6 +11,7 @@ pub mod volume_rate;
 pub mod window;
 
 pub use day_range::DayRange;
+pub use decay::Decay;
 pub use drawdown::Drawdown;
 pub use prior::Prior;
 pub use spread::Spread;

@@ -1,11 +1,12 @@
 //! Relative bid-ask spread, smoothed in event time, and the balance of the book.
 //!
 //! spread = (ask − bid)/mid. The average moves towards each new second's value with weight
-//! 1 − exp(−Δt/τ). Quotes that are empty or crossed are ignored. Balance is
+//! 1 − exp(−Δt/τ) ([`Decay`]). Quotes that are empty or crossed are ignored. Balance is
 //! (ask depth − bid depth)/(ask depth + bid depth): +1 when nobody bids.
 //!
-//! Unit: fraction of the mid price; balance −1 to +1. O(1), at most one exponential a second.
+//! Unit: fraction of the mid price; balance −1 to +1. O(1).
 
+use super::Decay;
 use crate::market::Won;
 
 /// See the module.
@@ -30,7 +31,7 @@ pub fn mid(ask: Won, bid: Won) -> Option<f64> {
 
 impl Spread {
     /// Takes in the best quotes at an event second; at most one a second counts.
-    pub fn push(&mut self, second: i64, ask: Won, bid: Won, time_constant_s: f64) {
+    pub fn push(&mut self, second: i64, ask: Won, bid: Won, decay: &Decay) {
         let Some(mid) = mid(ask, bid) else { return };
         if second <= self.last_second {
             return;
@@ -39,7 +40,7 @@ impl Spread {
         let weight = if self.last_second == i64::MIN {
             1.0
         } else {
-            -(-((second - self.last_second) as f64) / time_constant_s).exp_m1()
+            1.0 - decay.keep(second - self.last_second)
         };
         self.value += weight * (value - self.value);
         self.last_second = second;
@@ -76,16 +77,17 @@ mod tests {
         fn agrees_with_a_naive_recomputation(
             steps in prop::collection::vec((1i64..90, 900i64..1_000, -20i64..100), 1..60),
         ) {
+            let decay = Decay::half_life(40.0);
             let mut spread = Spread::default();
             let (mut second, mut expected, mut last) = (5, None::<f64>, 0);
             for (step, bid, width) in steps {
                 second += step;
-                spread.push(second, bid + width, bid, 60.0);
-                spread.push(second, bid + 500, bid, 60.0);
+                spread.push(second, bid + width, bid, &decay);
+                spread.push(second, bid + 500, bid, &decay);
                 let ignored = width < 0;
                 let width = if ignored { 500 } else { width } as f64;
                 let value = width / (bid as f64 + width / 2.0);
-                let keep = (-((second - last) as f64) / 60.0).exp();
+                let keep = 0.5f64.powf((second - last) as f64 / 40.0);
                 expected = Some(expected.map_or(value, |old| keep * old + (1.0 - keep) * value));
                 last = second;
                 prop_assert!((spread.value() - expected.unwrap()).abs() < 1e-12);
@@ -103,8 +105,8 @@ mod tests {
     #[test]
     fn empty_quotes_are_ignored() {
         let mut spread = Spread::default();
-        spread.push(1, 0, 0, 60.0);
-        spread.push(2, 100, 0, 60.0);
+        spread.push(1, 0, 0, &Decay::half_life(60.0));
+        spread.push(2, 100, 0, &Decay::half_life(60.0));
         assert_eq!(spread.value(), 0.0);
         assert_eq!(mid(101, 99), Some(100.0));
     }

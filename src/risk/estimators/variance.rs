@@ -18,6 +18,7 @@
 //!
 //! Unit: squared fraction a session (0.0004 is 2 % from open to close). O(1) a sample.
 
+use super::Decay;
 use super::clock::SESSION_S;
 
 /// Length of a bar, seconds.
@@ -68,33 +69,34 @@ impl EwmaVariance {
     }
 
     /// Takes in a price above zero at an event second. A second sample of one second, or one from
-    /// the past, is ignored. `density` is the activity at that time, above zero; `time_constant_s`
-    /// and `cap` as in the module's text.
-    pub fn push(&mut self, second: i64, price: f64, density: f64, time_constant_s: f64, cap: f64) {
+    /// the past, is ignored. `density` is the activity at that time, above zero; `decay`
+    /// has the τ, and `cap` is the bound, of the module's text.
+    pub fn push(&mut self, second: i64, price: f64, density: f64, decay: &Decay, cap: f64) {
         if second <= self.last_second {
             return;
         }
         self.last_second = second;
         let index = second.div_euclid(BAR_S);
         if index != self.bar.index {
-            self.close_bar(density, time_constant_s, cap);
+            self.close_bar(density, decay, cap);
             self.bar = Bar { index, sum: 0.0, count: 0 };
         }
         self.bar.sum += price;
         self.bar.count += 1;
     }
 
-    fn close_bar(&mut self, density: f64, time_constant_s: f64, cap: f64) {
+    fn close_bar(&mut self, density: f64, decay: &Decay, cap: f64) {
         if self.bar.count == 0 {
             return;
         }
         if self.previous.count > 0 {
-            let apart = (self.bar.index - self.previous.index) as f64;
+            let bars = self.bar.index - self.previous.index;
+            let apart = bars as f64;
             let effective = apart - (self.bar.lag() + self.previous.lag()) / 2.0;
             let change = (self.bar.mean() / self.previous.mean()).ln();
             let scaled = change * change * SESSION_S / (BAR_S as f64 * effective * density);
             let bounded = scaled.min(cap * cap * self.session_variance);
-            let weight = -(-apart * BAR_S as f64 / time_constant_s).exp_m1();
+            let weight = 1.0 - decay.keep(bars * BAR_S);
             self.session_variance += weight * (bounded - self.session_variance);
             self.returns += 1;
         }
@@ -121,7 +123,7 @@ mod tests {
     use rand::{RngExt, SeedableRng};
     use std::collections::BTreeMap;
 
-    const TAU: f64 = 600.0;
+    const HALF_LIFE: f64 = 400.0;
 
     /// Groups samples into bars and applies the formula of the module's text literally.
     fn naive(start: f64, samples: &[(i64, f64)]) -> f64 {
@@ -143,7 +145,7 @@ mod tests {
             let apart = (j - i) as f64;
             let time = BAR_S as f64 * (apart - (g(a.len()) + g(b.len())) / 2.0) * 1.3;
             let squared = (mean(b) / mean(a)).ln().powi(2) * SESSION_S / time;
-            let keep = (-(apart * BAR_S as f64) / TAU).exp();
+            let keep = 0.5f64.powf(apart * BAR_S as f64 / HALF_LIFE);
             estimate = keep * estimate + (1.0 - keep) * squared.min(36.0 * estimate);
         }
         estimate
@@ -161,7 +163,7 @@ mod tests {
             }).collect();
             let mut estimator = EwmaVariance::starting_at(4e-4);
             for (second, price) in &samples {
-                estimator.push(*second, *price, 1.3, TAU, 6.0);
+                estimator.push(*second, *price, 1.3, &Decay::half_life(HALF_LIFE), 6.0);
             }
             let expected = naive(4e-4, &samples);
             prop_assert!((estimator.session_variance() / expected - 1.0).abs() < 1e-9);
@@ -172,13 +174,14 @@ mod tests {
     fn walk(bounce: f64, spacing: i64) -> f64 {
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(7);
         let mut estimator = EwmaVariance::starting_at(4e-4);
+        let decay = Decay::half_life(HALF_LIFE);
         let step = 0.02 * (spacing as f64 / SESSION_S).sqrt();
         let (mut price, mut mean, mut count) = (10_000.0f64, 0.0, 0u32);
         for tick in 0..400_000 / spacing {
             let sign = if rng.random::<bool>() { 1.0 } else { -1.0 };
             price *= 1.0 + sign * step;
             let shown = price + if rng.random::<bool>() { bounce } else { 0.0 };
-            estimator.push(tick * spacing, shown, 1.0, TAU, 6.0);
+            estimator.push(tick * spacing, shown, 1.0, &decay, 6.0);
             if estimator.returns() > 100 {
                 mean += estimator.session_variance();
                 count += 1;
@@ -200,9 +203,10 @@ mod tests {
     #[test]
     fn one_bad_print_moves_it_little() {
         let mut estimator = EwmaVariance::starting_at(4e-4);
+        let decay = Decay::half_life(HALF_LIFE);
         for second in 0..3_000 {
             let price = if second == 1_500 { 13_000.0 } else { 10_000.0 + (second % 3) as f64 };
-            estimator.push(second, price, 1.0, TAU, 6.0);
+            estimator.push(second, price, 1.0, &decay, 6.0);
         }
         assert!(estimator.session_variance() < 4e-4, "{}", estimator.session_variance());
     }

@@ -21,42 +21,39 @@ pub const LONG_S: u32 = 300;
 const SHORT: i64 = SHORT_S as i64 / BUCKET_S;
 const LONG: i64 = LONG_S as i64 / BUCKET_S;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Bucket {
-    high: i32,
-    low: i32,
-    /// Last price known at the end of the bucket; carried over empty ones; 0 before the first.
-    close: i32,
-}
-
-impl Bucket {
-    const fn empty(close: i32) -> Self {
-        Self { high: 0, low: i32::MAX, close }
-    }
-}
-
-/// See the module.
+/// See the module. Slots of the ring that hold no bucket of the long window have neutral extremes,
+/// so that the extremes of the window are those of the whole arrays.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
     index: i64,
-    current: Bucket,
     first: i32,
+    current_high: i32,
+    current_low: i32,
+    /// Last price.
+    close: i32,
     finished_short_high: i32,
     finished_long_high: i32,
     finished_long_low: i32,
-    ring: [Bucket; BUCKETS],
+    highs: [i32; BUCKETS],
+    lows: [i32; BUCKETS],
+    /// Last price known at the end of each bucket; carried over empty ones; 0 before the first.
+    closes: [i32; BUCKETS],
 }
 
 impl Default for Window {
     fn default() -> Self {
         Self {
             index: i64::MIN,
-            current: Bucket::empty(0),
             first: 0,
+            current_high: 0,
+            current_low: i32::MAX,
+            close: 0,
             finished_short_high: 0,
             finished_long_high: 0,
             finished_long_low: i32::MAX,
-            ring: [Bucket::empty(0); BUCKETS],
+            highs: [0; BUCKETS],
+            lows: [i32::MAX; BUCKETS],
+            closes: [0; BUCKETS],
         }
     }
 }
@@ -76,49 +73,51 @@ impl Window {
         } else if index > self.index {
             self.roll(index);
         }
-        self.current.high = self.current.high.max(price);
-        self.current.low = self.current.low.min(price);
-        self.current.close = price;
+        self.current_high = self.current_high.max(price);
+        self.current_low = self.current_low.min(price);
+        self.close = price;
     }
 
     /// Ends the bucket in progress and begins the one at `index`.
     fn roll(&mut self, index: i64) {
-        self.ring[slot(self.index)] = self.current;
-        let carried = Bucket::empty(self.current.close);
+        self.set(self.index, self.current_high, self.current_low);
         let skipped = (index - self.index - 1).min(BUCKETS as i64);
         for back in 1..=skipped {
-            self.ring[slot(index - back)] = carried;
+            self.set(index - back, 0, i32::MAX);
         }
+        (self.current_high, self.current_low) = (0, i32::MAX);
         self.index = index;
-        self.current = carried;
-        (self.finished_short_high, self.finished_long_high) = (0, 0);
-        self.finished_long_low = i32::MAX;
-        for back in 1..LONG {
-            let bucket = self.ring[slot(index - back)];
-            if back < SHORT {
-                self.finished_short_high = self.finished_short_high.max(bucket.high);
-            }
-            self.finished_long_high = self.finished_long_high.max(bucket.high);
-            self.finished_long_low = self.finished_long_low.min(bucket.low);
+        // What has left the window: of the 32 slots one is in progress and 29 are in it.
+        for gone in LONG..=BUCKETS as i64 {
+            (self.highs[slot(index - gone)], self.lows[slot(index - gone)]) = (0, i32::MAX);
         }
+        self.finished_long_high = self.highs.iter().fold(0, |high, next| high.max(*next));
+        self.finished_long_low = self.lows.iter().fold(i32::MAX, |low, next| low.min(*next));
+        self.finished_short_high =
+            (1..SHORT).fold(0, |high, back| high.max(self.highs[slot(index - back)]));
+    }
+
+    fn set(&mut self, index: i64, high: i32, low: i32) {
+        let slot = slot(index);
+        (self.highs[slot], self.lows[slot], self.closes[slot]) = (high, low, self.close);
     }
 
     /// Highest price of the short window; 0 before the first.
     #[must_use]
     pub fn short_high(&self) -> i64 {
-        i64::from(self.finished_short_high.max(self.current.high))
+        i64::from(self.finished_short_high.max(self.current_high))
     }
 
     /// Highest price of the long window; 0 before the first.
     #[must_use]
     pub fn long_high(&self) -> i64 {
-        i64::from(self.finished_long_high.max(self.current.high))
+        i64::from(self.finished_long_high.max(self.current_high))
     }
 
     /// Lowest price of the long window; 0 before the first.
     #[must_use]
     pub fn long_low(&self) -> i64 {
-        if self.first == 0 { 0 } else { i64::from(self.finished_long_low.min(self.current.low)) }
+        if self.first == 0 { 0 } else { i64::from(self.finished_long_low.min(self.current_low)) }
     }
 
     /// Change of the last price against the last one before the long window (or the first ever,
@@ -128,9 +127,9 @@ impl Window {
         if self.first == 0 {
             return 0.0;
         }
-        let before = self.ring[slot(self.index - LONG)].close;
+        let before = self.closes[slot(self.index - LONG)];
         let before = if before == 0 { self.first } else { before };
-        f64::from(self.current.close) / f64::from(before) - 1.0
+        f64::from(self.close) / f64::from(before) - 1.0
     }
 }
 
