@@ -7,25 +7,8 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use super::RiskPoint;
+pub use super::risk::RiskRow;
 use crate::market::{Directory, EventTime, SymbolId};
-
-/// What the board shows of one issue.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct RiskRow {
-    /// The latest score.
-    pub point: RiskPoint,
-    /// Highest trade price of the day, won.
-    pub high: i64,
-    /// Lowest trade price of the day, won.
-    pub low: i64,
-    /// Forecast standard deviation of one day's return, per cent.
-    pub daily_volatility_pct: f64,
-    /// Relative bid-ask spread, per cent of the mid price; 0 when not known.
-    pub spread_pct: f64,
-    /// Value traded today, won.
-    pub cum_value: i64,
-}
 
 /// Shared, cheap to clone.
 #[derive(Debug, Clone, Default)]

@@ -1,0 +1,340 @@
+//! The risk engine: one entry of the stream in, scores and detections out.
+//!
+//! [`RiskEngine::apply`] processes one entry of a batch's sequence; the caller loops, so that it
+//! knows which entry failed if one does. Results depend on the sequence of entries alone: not on where
+//! batches were cut, not on a clock, not on what else the directory has learned meanwhile (it is
+//! asked for codes only; names and reference levels come in the stream as `Mark::Reference`).
+//!
+//! - A trade of an issue gives a [`RiskPoint`] when its event second is later than that of the
+//!   issue's last one: at most one a second. Its board row is then changed.
+//! - A [`RiskMinute`] is told when a trade of another minute arrives for the issue, and by
+//!   [`RiskEngine::finish`].
+//! - Expected and late trades, and prices that are not above zero, are signs of life and no more.
+//! - A session day is what the trade's time says. Another day than the issue's present one, earlier
+//!   or later, resets its intraday state and keeps the slow estimates.
+//!
+//! Cost: a trade touches one compact state of its issue, a few arrays of the rhythm, and the breadth; it
+//! allocates nothing unless it shows an issue for the first time or fires a detector. Every tenth
+//! second in which anything traded, the rhythm of all issues is scanned: some microseconds for
+//! thousands.
+//!
+//! `Clone` is the snapshot.
+
+mod facts;
+mod tell;
+
+use std::sync::Arc;
+
+use self::tell::{WHOLE_MARKET, trade_context};
+use super::detectors::breadth::Step;
+use super::detectors::feed_stale::{FeedSilence, Rhythm, SilentIssue};
+use super::detectors::{symbol_crash, volatility, volume_surge};
+use super::market_state::MarketState;
+use super::params::RiskParams;
+use super::state::{Decays, SymbolState, VolumeView};
+use super::types::{RiskMinute, RiskPoint, RiskRow, Rule, ScoreBatch};
+use crate::market::{
+    BatchSequence, Directory, EventTime, RecordRef, Reference, Symbol, SymbolId, TickBatch, Trade,
+    TradeFlags,
+};
+
+/// Where the engine learns the code of an issue it meets for the first time.
+pub trait IssueCodes {
+    /// The code of `symbol`; every id that occurs in a batch, and every smaller one, has one.
+    fn code(&self, symbol: SymbolId) -> Symbol;
+}
+
+impl IssueCodes for Directory {
+    fn code(&self, symbol: SymbolId) -> Symbol {
+        self.symbol(symbol)
+    }
+}
+
+impl IssueCodes for [Symbol] {
+    fn code(&self, symbol: SymbolId) -> Symbol {
+        self[symbol.index()]
+    }
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct RiskEngine {
+    params: RiskParams,
+    decays: Decays,
+    symbols: Vec<SymbolState>,
+    references: Vec<Option<Arc<Reference>>>,
+    rhythm: Rhythm,
+    market: MarketState,
+    feed: FeedSilence,
+    changed: Vec<SymbolId>,
+    silent: Vec<SilentIssue>,
+}
+
+impl RiskEngine {
+    /// An engine that has seen nothing.
+    #[must_use]
+    pub fn new(params: RiskParams) -> Self {
+        Self {
+            decays: Decays::new(&params.estimators),
+            params,
+            symbols: Vec::new(),
+            references: Vec::new(),
+            rhythm: Rhythm::default(),
+            market: MarketState::default(),
+            feed: FeedSilence::default(),
+            changed: Vec::new(),
+            silent: Vec::new(),
+        }
+    }
+
+    /// Processes entry `index` of the batch's sequence and appends what it gives to `out`
+    /// (`received_us` is left to the caller). Panics when there is no such entry.
+    pub fn apply<D: IssueCodes + ?Sized>(
+        &mut self,
+        batch: &TickBatch,
+        index: usize,
+        directory: &D,
+        out: &mut ScoreBatch,
+    ) {
+        let (entry, at) = batch.sequence[index];
+        match entry {
+            BatchSequence::Trade(row) => {
+                self.trade(&batch.trades.row(row as usize), at, directory, out);
+            }
+            BatchSequence::Quote(row) => {
+                self.quote(&batch.quotes.row(row as usize), directory);
+            }
+            BatchSequence::Index(row) => {
+                self.index(&batch.indices.row(row as usize), at, directory, out);
+            }
+            BatchSequence::Mark(row) => {
+                self.mark(&batch.marks[row as usize], at, directory, out);
+            }
+        }
+    }
+
+    /// Tells the unfinished minutes, in id order. They stay open: when more trades follow, the same
+    /// minutes are told again with their later score.
+    pub fn finish(&mut self, out: &mut ScoreBatch) {
+        for state in self.symbols.iter().filter(|state| state.minute_open) {
+            out.minutes.extend(state.point.map(minute_of));
+        }
+    }
+
+    /// Rows of the issues scored since the last call, each once, in the order of their first score
+    /// since then. A row that is not taken from the iterator comes
+    /// again with the issue's next score.
+    pub fn changed_rows(&mut self) -> impl Iterator<Item = RiskRow> + '_ {
+        let Self { symbols, changed, .. } = self;
+        // At once, so that a row that is not taken comes again with its next score.
+        for symbol in changed.iter() {
+            symbols[symbol.index()].changed = false;
+        }
+        changed.drain(..).filter_map(|symbol| symbols[symbol.index()].row())
+    }
+
+    /// Rows of all scored issues, in id order: for a board that starts from a snapshot.
+    pub fn rows(&self) -> impl Iterator<Item = RiskRow> + '_ {
+        self.symbols.iter().filter_map(SymbolState::row)
+    }
+
+    /// Mean score of the issues scored today, 0 to 100.
+    #[must_use]
+    pub fn mean_score(&self) -> f64 {
+        self.market.mean_score()
+    }
+
+    /// The settings.
+    #[must_use]
+    pub const fn params(&self) -> &RiskParams {
+        &self.params
+    }
+
+    /// Makes room for `symbol` and every id below it.
+    fn meet<D: IssueCodes + ?Sized>(&mut self, symbol: SymbolId, directory: &D) {
+        while self.symbols.len() <= symbol.index() {
+            let code = directory.code(SymbolId(self.symbols.len() as u32));
+            self.symbols.push(SymbolState::new(code, &self.params.estimators));
+            self.references.push(None);
+        }
+        self.rhythm.grow(self.symbols.len());
+    }
+
+    fn begin_day_if_new(&mut self, time: EventTime) {
+        if self.market.enter(time.session_day()) {
+            self.rhythm.begin_day();
+            self.feed.begin_day();
+        }
+    }
+
+    fn trade<D: IssueCodes + ?Sized>(
+        &mut self,
+        trade: &Trade,
+        at: RecordRef,
+        directory: &D,
+        out: &mut ScoreBatch,
+    ) {
+        let (symbol, index) = (trade.symbol, trade.symbol.index());
+        if index >= self.symbols.len() {
+            self.meet(symbol, directory);
+        }
+        let unscored = trade.flags.0 & (TradeFlags::EXPECTED | TradeFlags::LATE) != 0;
+        if unscored || trade.price <= 0 {
+            self.feed.heard(!trade.flags.has(TradeFlags::EXPECTED));
+            self.rhythm.alive(index);
+            return;
+        }
+        self.begin_day_if_new(trade.time);
+        self.feed.heard(true);
+        let second = trade.time.second();
+        let later = second > self.market.second;
+        let scan = later && self.rhythm.tick();
+        self.market.second = self.market.second.max(second);
+        self.rhythm.traded(index);
+
+        let estimators = &self.params.estimators;
+        let state = &mut self.symbols[index];
+        if state.day != Some(trade.time.session_day()) {
+            state.begin_day(trade.time, estimators);
+        }
+        state.take_trade(trade, second, &self.decays, estimators.return_cap_sigmas);
+        self.place_in_breadth(index);
+        self.check_crash(symbol, trade, second, at, out);
+        if second > self.symbols[index].scored_second {
+            self.score_issue(symbol, trade, second, at, out);
+        }
+        if later {
+            self.check_breadth(trade.time, at, out);
+        }
+        if scan {
+            self.check_rhythm(trade, at, out);
+        }
+    }
+
+    fn place_in_breadth(&mut self, index: usize) {
+        let state = &mut self.symbols[index];
+        if state.epoch != self.market.epoch {
+            state.epoch = self.market.epoch;
+            state.step = None;
+            state.score_milli = -1;
+        }
+        if state.is_share && state.base_price > 0 {
+            let step = Step::of(state.change_pct());
+            self.market.breadth.place(state.step, step);
+            state.step = Some(step);
+        }
+    }
+
+    fn check_crash(
+        &mut self,
+        symbol: SymbolId,
+        trade: &Trade,
+        now: i64,
+        at: RecordRef,
+        out: &mut ScoreBatch,
+    ) {
+        let state = &mut self.symbols[symbol.index()];
+        let inputs = symbol_crash::Inputs {
+            now,
+            price: trade.price,
+            base_price: state.base_price,
+            window: &state.window,
+            session_volatility: state.session_volatility,
+            density: state.density,
+        };
+        let found = state.crash.check(&self.params.symbol_crash, &inputs);
+        if let Some(finding) = found {
+            let ratio = state.volume_view(&self.params.estimators, &self.decays).ratio;
+            let (score, _) = state.score(&self.params, ratio);
+            self.tell(trade_context(Rule::SymbolCrash, trade, at, score), finding, out);
+        }
+    }
+
+    fn score_issue(
+        &mut self,
+        symbol: SymbolId,
+        trade: &Trade,
+        second: i64,
+        at: RecordRef,
+        out: &mut ScoreBatch,
+    ) {
+        let state = &mut self.symbols[symbol.index()];
+        let volume = state.volume_view(&self.params.estimators, &self.decays);
+        let scored = state.score(&self.params, volume.ratio);
+        let point = state.make_point(symbol, trade.time, at, scored);
+        if let Some(before) = state.point
+            && state.minute_open
+            && before.time.minute() != point.time.minute()
+        {
+            out.minutes.push(minute_of(before));
+        }
+        state.point = Some(point);
+        state.minute_open = true;
+        state.scored_second = second;
+        out.points.push(point);
+        let milli = (scored.0 * 1_000.0).round() as i64;
+        let before = (state.score_milli >= 0).then_some(state.score_milli);
+        state.score_milli = milli;
+        self.market.replace_score(before, milli);
+        if !state.changed {
+            state.changed = true;
+            self.changed.push(symbol);
+        }
+        self.check_second(symbol, trade, second, at, scored.0, volume, out);
+    }
+
+    /// The detectors that look at an issue once a second.
+    #[allow(clippy::too_many_arguments, reason = "all of it was computed for the point just made")]
+    fn check_second(
+        &mut self,
+        symbol: SymbolId,
+        trade: &Trade,
+        now: i64,
+        at: RecordRef,
+        score: f64,
+        volume: VolumeView,
+        out: &mut ScoreBatch,
+    ) {
+        let estimators = &self.params.estimators;
+        let state = &mut self.symbols[symbol.index()];
+        let inputs = volatility::Inputs {
+            now,
+            price: trade.price,
+            session_variance: state.variance.session_variance(),
+            normal_variance: state.prior_session_variance(estimators),
+            range_variance: state.range_session_variance(),
+            returns: state.variance.returns(),
+            sessions: state.prior.sessions,
+            overnight_share: estimators.overnight_share,
+        };
+        let restless = state.volatility.check(&self.params.volatility, &inputs);
+        let inputs = volume_surge::Inputs {
+            now,
+            price: trade.price,
+            ratio: volume.ratio,
+            rate: volume.rate,
+            norm: volume.norm,
+            recent_trades: volume.recent_trades,
+            time_constant_s: self.decays.volume.time_constant_s(),
+        };
+        let surge = state.surge.check(&self.params.volume_surge, &inputs);
+        if let Some(finding) = restless {
+            self.tell(trade_context(Rule::Volatility, trade, at, score), finding, out);
+        }
+        if let Some(finding) = surge {
+            self.tell(trade_context(Rule::VolumeSurge, trade, at, score), finding, out);
+        }
+    }
+
+    fn check_breadth(&mut self, time: EventTime, at: RecordRef, out: &mut ScoreBatch) {
+        let MarketState { breadth, moments, .. } = &mut self.market;
+        if let Some(finding) = breadth.check(&self.params.market_crash, time, moments) {
+            let context = self.market_context(Rule::MarketCrash, time, time, at);
+            self.tell_as(context, WHOLE_MARKET, finding, out);
+        }
+    }
+}
+
+const fn minute_of(point: RiskPoint) -> RiskMinute {
+    RiskMinute { minute: point.time.minute_start(), point }
+}

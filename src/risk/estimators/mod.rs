@@ -1,0 +1,20 @@
+//! Estimators: pure, constant time and memory a tick, one file each with its source and unit.
+
+pub mod clock;
+pub mod day_range;
+pub mod decay;
+pub mod drawdown;
+pub mod prior;
+pub mod spread;
+pub mod variance;
+pub mod volume_rate;
+pub mod window;
+
+pub use day_range::DayRange;
+pub use decay::Decay;
+pub use drawdown::Drawdown;
+pub use prior::Prior;
+pub use spread::Spread;
+pub use variance::EwmaVariance;
+pub use volume_rate::VolumeRate;
+pub use window::Window;

@@ -1,0 +1,348 @@
+//! What is remembered of one issue.
+//!
+//! One compact struct an issue, not an array a field: a trade touches most of the fields of one
+//! issue and nothing of the others, so an array a field would cost a cache miss for each, growing
+//! with the number of issues; this way a trade touches a dozen adjacent lines, whether forty or four
+//! thousand issues are watched. Only what is scanned across issues lies in arrays (`Rhythm`), and what
+//! is rarely needed (names) lies apart.
+
+use super::detectors::breadth::Step;
+use super::detectors::symbol_crash::SymbolCrash;
+use super::detectors::volatility::Volatility;
+use super::detectors::volume_surge::VolumeSurge;
+use super::estimators::window::LONG_S;
+use super::estimators::{
+    DayRange, Decay, Drawdown, EwmaVariance, Prior, Spread, VolumeRate, Window, clock, spread,
+};
+use super::params::{EstimatorParams, RiskParams};
+use super::score::{self, ScoreInput};
+use super::types::{RiskPoint, RiskRow, ScoreParts};
+use crate::market::{
+    EventTime, Market, RecordRef, Reference, SessionDay, Symbol, SymbolId, Trade, TradeFlags, Won,
+};
+
+/// Spread beyond which the mid says less than the trade price, fraction.
+const WIDE_SPREAD: f64 = 0.05;
+/// Share of a session before which the previous volume at this time says little.
+const EARLY_SHARE: f64 = 0.02;
+
+/// State of one issue.
+#[derive(Debug, Clone)]
+pub(super) struct SymbolState {
+    pub code: Symbol,
+    /// Day of the intraday state; `None` before the first trade.
+    pub day: Option<SessionDay>,
+    pub last_price: Won,
+    pub base_price: Won,
+    pub cum_volume: i64,
+    pub cum_value: Won,
+    /// Event second of the last score of the day.
+    pub scored_second: i64,
+    /// Time of the first trade after the last gap, seconds.
+    gap_second: i64,
+    first_elapsed: f64,
+    pub density: f64,
+    elapsed: f64,
+    previous_volume_at_time: i64,
+    pub window: Window,
+    range: DayRange,
+    drawdown: Drawdown,
+    pub variance: EwmaVariance,
+    volume: VolumeRate,
+    pub spread: Spread,
+    pub prior: Prior,
+    pub crash: SymbolCrash,
+    pub volatility: Volatility,
+    pub surge: VolumeSurge,
+    /// Forecast of the last score, fraction.
+    daily_volatility: f64,
+    /// Normal standard deviation of a session, fraction.
+    pub session_volatility: f64,
+    /// Place in the market's breadth, and the market epoch it belongs to.
+    pub step: Option<Step>,
+    pub epoch: u32,
+    /// Contribution to the market's mean score, thousandths; 0 when none in `epoch`.
+    pub score_milli: i64,
+    /// Whether it counts for breadth: shares do, other products do not.
+    pub is_share: bool,
+    fresh: Fresh,
+    reference_base: Won,
+    previous_close: Won,
+    previous_volume: i64,
+    /// The latest score; its minute is not told yet when `minute_open`.
+    pub point: Option<RiskPoint>,
+    pub minute_open: bool,
+    /// On the list of changed rows.
+    pub changed: bool,
+}
+
+/// What a reference told of a day that has not begun: not to be derived from the day before.
+#[derive(Debug, Default, Clone, Copy)]
+struct Fresh {
+    base: bool,
+    prior: bool,
+    volume: bool,
+}
+
+/// Volume now and as it ought to be, shares a second.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct VolumeView {
+    pub rate: f64,
+    pub norm: f64,
+    pub ratio: f64,
+    pub recent_trades: f64,
+}
+
+/// The forgetting of each average, made of the settings once.
+#[derive(Debug, Clone)]
+pub(super) struct Decays {
+    variance: Decay,
+    pub volume: Decay,
+    own_volume: Decay,
+    pub spread: Decay,
+}
+
+impl Decays {
+    pub fn new(params: &EstimatorParams) -> Self {
+        Self {
+            variance: Decay::half_life(params.variance_half_life_s),
+            volume: Decay::half_life(params.volume_half_life_s),
+            own_volume: Decay::half_life(params.own_volume_half_life_s),
+            spread: Decay::half_life(params.spread_half_life_s),
+        }
+    }
+}
+
+impl SymbolState {
+    pub fn new(code: Symbol, params: &EstimatorParams) -> Self {
+        Self {
+            code,
+            day: None,
+            last_price: 0,
+            base_price: 0,
+            cum_volume: 0,
+            cum_value: 0,
+            scored_second: i64::MIN,
+            gap_second: i64::MIN,
+            first_elapsed: 0.0,
+            density: 1.0,
+            elapsed: 0.0,
+            previous_volume_at_time: 0,
+            window: Window::default(),
+            range: DayRange::default(),
+            drawdown: Drawdown::default(),
+            variance: EwmaVariance::starting_at(0.0),
+            volume: VolumeRate::default(),
+            spread: Spread::default(),
+            prior: Prior::unknown(params.default_daily_vol_pct / 100.0),
+            crash: SymbolCrash::default(),
+            volatility: Volatility::default(),
+            surge: VolumeSurge::default(),
+            daily_volatility: 0.0,
+            session_volatility: 0.0,
+            step: None,
+            epoch: 0,
+            score_milli: 0,
+            is_share: true,
+            fresh: Fresh::default(),
+            reference_base: 0,
+            previous_close: 0,
+            previous_volume: 0,
+            point: None,
+            minute_open: false,
+            changed: false,
+        }
+    }
+
+    /// Takes in what is known of a day before its first trade. A reference carries no date: one
+    /// with the base price of the present day is taken as about that, any other as about the next.
+    pub fn take_reference(&mut self, reference: &Reference, params: &EstimatorParams) {
+        let base = reference.base_price.unwrap_or(0);
+        let of_next = self.day.is_none() || base <= 0 || base != self.base_price;
+        self.is_share = reference.market != Market::Other;
+        if base > 0 {
+            self.reference_base = base;
+            self.fresh.base = of_next;
+        }
+        if let Some(volume) = reference.previous_volume {
+            self.previous_volume = volume;
+            self.fresh.volume = of_next;
+        }
+        if reference.closes.len() > 1 {
+            let default = params.default_daily_vol_pct / 100.0;
+            self.prior = Prior::from_closes(&reference.closes, default, params.shrink_sessions);
+            self.fresh.prior = of_next;
+            self.session_volatility = self.prior_session_variance(params).sqrt();
+        }
+    }
+
+    /// Ends the day there was, keeps what outlives it, and begins another.
+    pub fn begin_day(&mut self, time: EventTime, params: &EstimatorParams) {
+        if self.day.is_some() {
+            if !self.fresh.prior {
+                self.prior.fold(self.previous_close, self.last_price, params.shrink_sessions);
+            }
+            if !self.fresh.volume {
+                self.previous_volume = self.cum_volume;
+            }
+            if !self.fresh.base {
+                self.reference_base = 0;
+            }
+            self.previous_close = self.last_price;
+        }
+        self.fresh = Fresh::default();
+        self.day = Some(time.session_day());
+        self.base_price =
+            if self.reference_base > 0 { self.reference_base } else { self.previous_close };
+        self.first_elapsed = clock::elapsed(time.time_of_day());
+        self.scored_second = i64::MIN;
+        self.previous_volume_at_time = 0;
+        self.window = Window::default();
+        self.range = DayRange::default();
+        self.drawdown = Drawdown::default();
+        self.variance = EwmaVariance::starting_at(self.prior_session_variance(params));
+        self.session_volatility = self.prior_session_variance(params).sqrt();
+        self.volume = VolumeRate::default();
+        self.spread = Spread::default();
+        self.crash = SymbolCrash::default();
+        self.volatility = Volatility::default();
+        self.surge = VolumeSurge::default();
+    }
+
+    /// Takes in a trade of the present day with a price above zero.
+    pub fn take_trade(&mut self, trade: &Trade, second: i64, decays: &Decays, cap: f64) {
+        let now = trade.time.time_of_day();
+        self.density = clock::density(now);
+        self.elapsed = clock::elapsed(now);
+        self.last_price = trade.price;
+        self.cum_volume = trade.cum_volume;
+        self.cum_value = trade.cum_value;
+        self.previous_volume_at_time = trade.previous_volume_at_time;
+        if trade.base_price > 0 {
+            self.base_price = trade.base_price;
+        }
+        if trade.flags.has(TradeFlags::AFTER_GAP) {
+            self.gap_second = second;
+        }
+        self.window.push(second, trade.price);
+        self.range.push(trade.price);
+        self.drawdown.push(trade.price);
+        self.spread.push(second, trade.ask, trade.bid, &decays.spread);
+        self.spread.push_depth(trade.ask_depth, trade.bid_depth);
+        let price = trade.price as f64;
+        let sample = match spread::mid(trade.ask, trade.bid) {
+            Some(mid) if (trade.ask - trade.bid) as f64 <= WIDE_SPREAD * mid => mid,
+            _ => price,
+        };
+        self.variance.push(second, sample, self.density, &decays.variance, cap);
+        self.volume.push(second, trade.quantity, &decays.volume, &decays.own_volume);
+    }
+
+    /// Trades are missing before the one at `to`.
+    pub fn take_gap(&mut self, to: EventTime) {
+        self.gap_second = to.second();
+    }
+
+    /// Whether trades are missing within the long window at `second`.
+    fn over_gap(&self, second: i64) -> bool {
+        (0..=i64::from(LONG_S)).contains(&second.saturating_sub(self.gap_second))
+    }
+
+    /// Normal variance of a session, fraction².
+    pub fn prior_session_variance(&self, params: &EstimatorParams) -> f64 {
+        self.prior.daily_variance * (1.0 - params.overnight_share)
+    }
+
+    /// Variance of a session by the range of today, fraction².
+    pub fn range_session_variance(&self) -> f64 {
+        self.range.session_variance(self.elapsed - self.first_elapsed)
+    }
+
+    /// Forecast variance of a day, close to close, fraction²: the past, and today with the weight
+    /// of what was seen of it.
+    pub fn daily_variance(&self, params: &EstimatorParams) -> f64 {
+        let seen = (self.elapsed - self.first_elapsed).max(0.0);
+        let weight = seen / (seen + params.blend_share);
+        let session = (self.variance.session_variance() + self.range_session_variance()) / 2.0;
+        let today = session / (1.0 - params.overnight_share);
+        (1.0 - weight) * self.prior.daily_variance + weight * today
+    }
+
+    /// Change against the base price, per cent; 0 when that is not known.
+    pub fn change_pct(&self) -> f64 {
+        if self.base_price <= 0 {
+            return 0.0;
+        }
+        100.0 * self.last_price.saturating_sub(self.base_price) as f64 / self.base_price as f64
+    }
+
+    pub fn volume_view(&self, params: &EstimatorParams, decays: &Decays) -> VolumeView {
+        let day = if self.previous_volume_at_time > 0 && self.elapsed >= EARLY_SHARE {
+            Some(self.previous_volume_at_time as f64 / self.elapsed)
+        } else {
+            (self.previous_volume > 0).then_some(self.previous_volume as f64)
+        };
+        let norm = match day {
+            Some(shares) => Some(shares * self.density / clock::SESSION_S),
+            None => self.volume.slow(&decays.own_volume),
+        };
+        let rate = self.volume.fast();
+        let noise = params.noise_turnover_per_s / self.last_price.max(1) as f64;
+        let ratio = norm.map_or(1.0, |norm| (rate + noise) / (norm + noise));
+        let recent_trades = self.volume.recent_trades();
+        VolumeView { rate, norm: norm.unwrap_or(0.0), ratio, recent_trades }
+    }
+
+    /// The score as of the last trade.
+    pub fn score(&mut self, params: &RiskParams, volume_ratio: f64) -> (f64, ScoreParts) {
+        let estimators = &params.estimators;
+        let high = self.window.long_high();
+        let window_share = f64::from(LONG_S) * self.density / clock::SESSION_S;
+        self.daily_volatility = self.daily_variance(estimators).sqrt();
+        let input = ScoreInput {
+            daily_volatility: self.daily_volatility,
+            day_fall: self.drawdown.current(),
+            window_fall: 1.0 - (self.last_price as f64 / high.max(1) as f64).min(1.0),
+            window_volatility: self.session_volatility * window_share.sqrt(),
+            spread: self.spread.value(),
+            balance: self.spread.balance(),
+            volume_ratio,
+        };
+        let parts = score::parts(&input, &params.score);
+        (score::score(&parts, &params.score), parts)
+    }
+
+    /// The score as a point.
+    pub fn make_point(
+        &self,
+        symbol: SymbolId,
+        time: EventTime,
+        at: RecordRef,
+        (score, parts): (f64, ScoreParts),
+    ) -> RiskPoint {
+        RiskPoint {
+            symbol,
+            code: self.code,
+            time,
+            price: self.last_price,
+            score,
+            parts,
+            change_pct: self.change_pct(),
+            over_gap: self.over_gap(time.second()),
+            cum_volume: self.cum_volume,
+            at,
+        }
+    }
+
+    /// The row of the board; `None` before the first score.
+    pub fn row(&self) -> Option<RiskRow> {
+        Some(RiskRow {
+            point: self.point?,
+            high: self.range.high(),
+            low: self.range.low(),
+            daily_volatility_pct: 100.0 * self.daily_volatility,
+            spread_pct: 100.0 * self.spread.value(),
+            cum_value: self.cum_value,
+        })
+    }
+}

@@ -1,0 +1,7 @@
+//! The engine as a whole.
+
+mod detect;
+mod determinism;
+mod points;
+mod real_day;
+mod support;
