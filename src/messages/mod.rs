@@ -6,12 +6,19 @@
 pub mod advice;
 pub mod board;
 pub mod event;
+pub mod event_bus;
 pub mod feed;
+pub mod health;
 pub mod record;
 pub mod risk;
 
-pub use board::{RiskBoard, RiskRow};
+pub use board::{AdviceBoard, RiskBoard, RiskRow};
 pub use event::{EventKind, OutwardEvent};
+pub use event_bus::{
+    BusLimits, EventBus, EventFilter, GapNotice, GapReason, Pattern, Published, Resume, StreamItem,
+    Subscription,
+};
 pub use feed::{Frame, FrameBatch, FrameKind};
+pub use health::{Component, ComponentHealth, HealthRegistry, HealthState};
 pub use record::{Reject, StoreBatch};
 pub use risk::{Cause, Detection, Level, RiskMinute, RiskPoint, Rule, ScoreBatch, ScoreParts};
