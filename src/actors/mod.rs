@@ -1,3 +1,19 @@
 //! The actors and the tree they stand in.
+//!
+//! One actor a file, named by its job; what an actor computes lies in a module that knows no
+//! actor. [`tree`] is the only file that knows who feeds and who supervises whom.
 
+pub mod alert;
+mod faults;
+pub mod ingest;
+pub mod limits;
+pub mod llm_summarizer;
+pub mod mitigator;
+pub mod normalizer;
+pub mod recommender;
+pub mod recorded;
+pub mod recorder;
+mod reject;
+pub mod risk_scorer;
 pub mod supervision;
+pub mod tree;

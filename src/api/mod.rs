@@ -1,1 +1,173 @@
-//! TBD
+//! The HTTP interface: health, metrics, scores, events and advice, read-only.
+//!
+//! Input: the read models ([`RiskBoard`], [`EventBus`], [`AdviceBoard`], [`HealthRegistry`]) that
+//! the actors write; the interface asks them and never the actors, so a slow client touches
+//! nothing. Output: JSON, the Prometheus exposition, and server-sent events.
+//!
+//! | file | routes |
+//! |---|---|
+//! | `health` | `/healthz`, `/readyz`, `/metrics` |
+//! | `market` | `/v1/symbols`, `/v1/risk[/{symbol}]` |
+//! | `events` | `/v1/events`, `/v1/events/stream` |
+//! | `advice` | `/v1/recommendations[/{id}]`, `/v1/mitigations[/{id}]`, `/v1/reports/…` |
+//!
+//! Limits: list sizes by parameter, event streams by number, a request without a body only.
+//! Failure modes: errors are RFC 9457 problem details that name the parameter, its value and what
+//! was expected.
+
+mod advice;
+mod events;
+mod health;
+mod market;
+mod problem;
+mod query;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::market::EventTime;
+use crate::messages::{AdviceBoard, EventBus, HealthRegistry, RiskBoard};
+
+pub use problem::Problem;
+
+/// Renders the Prometheus exposition.
+pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What the routes read. Cheap to clone.
+#[derive(Clone)]
+pub struct ApiState {
+    /// Scores.
+    pub board: RiskBoard,
+    /// Events.
+    pub bus: EventBus,
+    /// Picks, plans, reports.
+    pub advice: AdviceBoard,
+    /// Components.
+    pub health: HealthRegistry,
+    /// The exposition.
+    pub metrics: RenderMetrics,
+    /// When the process started, by the wall clock.
+    pub started: EventTime,
+    /// Open event streams that are still allowed.
+    streams: Arc<Semaphore>,
+    /// Ends the streams at a stop.
+    shutdown: CancellationToken,
+    /// Pause after which a stream without events gets a comment.
+    keep_alive: Duration,
+}
+
+impl ApiState {
+    /// State over the read models, with at most `max_streams` open event streams (256 is a good
+    /// number: each costs one connection and at most the ring's events).
+    #[must_use]
+    pub fn new(
+        board: RiskBoard,
+        bus: EventBus,
+        advice: AdviceBoard,
+        health: HealthRegistry,
+        metrics: RenderMetrics,
+        max_streams: usize,
+    ) -> Self {
+        Self {
+            board,
+            bus,
+            advice,
+            health,
+            metrics,
+            started: EventTime::from_micros(chrono::Utc::now().timestamp_micros()),
+            streams: Arc::new(Semaphore::new(max_streams.min(Semaphore::MAX_PERMITS))),
+            shutdown: CancellationToken::new(),
+            keep_alive: Duration::from_secs(15),
+        }
+    }
+
+    /// The same state with another pause before a keep-alive comment.
+    #[must_use]
+    pub fn with_keep_alive(mut self, pause: Duration) -> Self {
+        self.keep_alive = pause;
+        self
+    }
+}
+
+/// Why the server cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The address is taken.
+    #[error(
+        "http address {0} is in use: stop the program that holds it, or set BONGSU_HTTP__LISTEN to another address"
+    )]
+    InUse(SocketAddr),
+    /// The address cannot be bound for another reason.
+    #[error("cannot listen on http address {address}: {cause}")]
+    Bind {
+        /// Address.
+        address: SocketAddr,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// Accepting connections failed for good.
+    #[error("http server stopped: {0}")]
+    Serve(std::io::Error),
+}
+
+/// Binds `address`.
+///
+/// # Errors
+/// When the address is in use or cannot be bound.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, ApiError> {
+    TcpListener::bind(address).await.map_err(|cause| {
+        if cause.kind() == std::io::ErrorKind::AddrInUse {
+            ApiError::InUse(address)
+        } else {
+            ApiError::Bind { address, cause }
+        }
+    })
+}
+
+/// All routes.
+pub fn router(state: ApiState) -> Router {
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .route("/v1/symbols", get(market::symbols))
+        .route("/v1/risk", get(market::risk))
+        .route("/v1/risk/{symbol}", get(market::risk_of))
+        .route("/v1/events", get(events::list))
+        .route("/v1/events/stream", get(events::stream))
+        .route("/v1/recommendations", get(advice::recommendations))
+        .route("/v1/recommendations/{id}", get(advice::recommendation))
+        .route("/v1/mitigations", get(advice::mitigations))
+        .route("/v1/mitigations/{id}", get(advice::mitigation))
+        .route("/v1/reports/latest", get(advice::latest_report))
+        .route("/v1/reports/{id}", get(advice::report))
+        .fallback(problem::no_route)
+        .method_not_allowed_fallback(problem::wrong_method)
+        .with_state(state)
+}
+
+/// Serves until `shutdown`; then open streams end, running requests finish, and it returns.
+///
+/// # Errors
+/// When accepting connections fails for good.
+pub async fn serve(
+    listener: TcpListener,
+    mut state: ApiState,
+    shutdown: CancellationToken,
+) -> Result<(), ApiError> {
+    state.shutdown = shutdown.clone();
+    axum::serve(listener, router(state))
+        .with_graceful_shutdown(shutdown.cancelled_owned())
+        .await
+        .map_err(ApiError::Serve)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,15 @@
-//! The latest score of every issue: a read model beside the pipeline.
+//! The latest score of every issue, and the newest advice: read models beside the pipeline.
 //!
 //! The RiskScorer writes it once a batch; advice and the HTTP interface read it. Nothing on the
 //! hot path waits for a reader longer than one copy of the rows.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 
 pub use super::risk::RiskRow;
+use super::advice::{MitigationPlan, RecommendationSet, Report};
 use crate::market::{Directory, EventTime, SymbolId};
 
 /// Shared, cheap to clone.
@@ -53,5 +55,102 @@ impl RiskBoard {
     #[must_use]
     pub fn latest(&self) -> Option<EventTime> {
         self.rows.read().iter().flatten().map(|row| row.point.time).max()
+    }
+}
+
+/// The newest advice of each kind that [`AdviceBoard`] holds.
+const ADVICE_KEPT: usize = 200;
+
+#[derive(Debug)]
+struct Shelf<T>(RwLock<VecDeque<Arc<T>>>);
+
+impl<T> Default for Shelf<T> {
+    fn default() -> Self {
+        Self(RwLock::default())
+    }
+}
+
+impl<T> Shelf<T> {
+    fn push(&self, item: Arc<T>, id: impl Fn(&T) -> &str) {
+        let mut items = self.0.write();
+        // The same advice computed again replaces itself.
+        items.retain(|kept| id(kept) != id(&item));
+        items.push_front(item);
+        items.truncate(ADVICE_KEPT);
+    }
+
+    fn newest(&self, limit: usize) -> Vec<Arc<T>> {
+        self.0.read().iter().take(limit).cloned().collect()
+    }
+
+    fn find(&self, wanted: impl Fn(&T) -> bool) -> Option<Arc<T>> {
+        self.0.read().iter().find(|item| wanted(item)).cloned()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Shelves {
+    recommendations: Shelf<RecommendationSet>,
+    mitigations: Shelf<MitigationPlan>,
+    reports: Shelf<Report>,
+}
+
+/// The newest picks, defence plans and reports (200 of each), newest first. Shared, cheap to
+/// clone.
+#[derive(Debug, Clone, Default)]
+pub struct AdviceBoard {
+    shelves: Arc<Shelves>,
+}
+
+impl AdviceBoard {
+    /// Takes in picks.
+    pub fn add_recommendation(&self, set: Arc<RecommendationSet>) {
+        self.shelves.recommendations.push(set, |set| &set.id);
+    }
+
+    /// Takes in a defence plan.
+    pub fn add_mitigation(&self, plan: Arc<MitigationPlan>) {
+        self.shelves.mitigations.push(plan, |plan| &plan.id);
+    }
+
+    /// Takes in a report.
+    pub fn add_report(&self, report: Arc<Report>) {
+        self.shelves.reports.push(report, |report| &report.id);
+    }
+
+    /// The newest picks.
+    #[must_use]
+    pub fn recommendations(&self, limit: usize) -> Vec<Arc<RecommendationSet>> {
+        self.shelves.recommendations.newest(limit)
+    }
+
+    /// The picks with this id.
+    #[must_use]
+    pub fn recommendation(&self, id: &str) -> Option<Arc<RecommendationSet>> {
+        self.shelves.recommendations.find(|set| set.id == id)
+    }
+
+    /// The newest defence plans.
+    #[must_use]
+    pub fn mitigations(&self, limit: usize) -> Vec<Arc<MitigationPlan>> {
+        self.shelves.mitigations.newest(limit)
+    }
+
+    /// The defence plan with this id.
+    #[must_use]
+    pub fn mitigation(&self, id: &str) -> Option<Arc<MitigationPlan>> {
+        self.shelves.mitigations.find(|plan| plan.id == id)
+    }
+
+    /// The newest report, of `kind` if one is given.
+    #[must_use]
+    pub fn latest_report(&self, kind: Option<&str>) -> Option<Arc<Report>> {
+        self.shelves.reports.find(|report| kind.is_none_or(|kind| report.kind == kind))
+    }
+
+    /// The report with this id.
+    #[must_use]
+    pub fn report(&self, id: &str) -> Option<Arc<Report>> {
+        self.shelves.reports.find(|report| report.id == id)
     }
 }

@@ -4,14 +4,22 @@
 //! data and are immutable once sent, so a stage that is replaced can be fed again.
 
 pub mod advice;
+pub mod advice_request;
 pub mod board;
 pub mod event;
+pub mod event_bus;
 pub mod feed;
+pub mod health;
 pub mod record;
 pub mod risk;
 
-pub use board::{RiskBoard, RiskRow};
+pub use board::{AdviceBoard, RiskBoard, RiskRow};
 pub use event::{EventKind, OutwardEvent};
+pub use event_bus::{
+    BusLimits, EventBus, EventFilter, GapNotice, GapReason, Pattern, Published, Resume, StreamItem,
+    Subscription,
+};
 pub use feed::{Frame, FrameBatch, FrameKind, JournaledBatch};
+pub use health::{Component, ComponentHealth, HealthRegistry, HealthState};
 pub use record::{Reject, StoreBatch};
 pub use risk::{Cause, Detection, Level, RiskMinute, RiskPoint, Rule, ScoreBatch, ScoreParts};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::advice::{MitigationPlan, RecommendationSet, Report};
+use super::advice::{LlmUsage, MitigationPlan, RecommendationSet, Report};
 use super::{OutwardEvent, RiskMinute};
 use crate::market::{RecordRef, TickBatch};
 
@@ -41,4 +41,6 @@ pub enum StoreBatch {
     Mitigation(Arc<MitigationPlan>),
     /// A finished report.
     Report(Arc<Report>),
+    /// Calls of a language model.
+    LlmUsage(Vec<LlmUsage>),
 }

@@ -1,0 +1,104 @@
+//! What the Alert actor holds: one call that sends a batch to everyone.
+
+use std::sync::Arc;
+
+use super::redis::RedisPublisher;
+use crate::messages::{EventBus, OutwardEvent};
+
+/// What became of a batch.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct PublishOutcome {
+    /// Events the outside has for sure: acknowledged by Redis, or, without Redis, on the
+    /// in-process bus.
+    pub acknowledged: usize,
+    /// Events that wait for Redis; they are sent late, in order.
+    pub pending: usize,
+    /// Events let go because too many wait: scores replaced by newer ones, or beyond the limits.
+    /// May count events of earlier batches.
+    pub dropped: usize,
+    /// Events seen for the first time by the in-process bus.
+    pub fresh: usize,
+}
+
+/// Publishes to the in-process bus and, when set, to Redis.
+#[derive(Debug)]
+pub struct Publisher {
+    bus: EventBus,
+    redis: Option<RedisPublisher>,
+    latency: Latency,
+}
+
+/// Observes `bongsu_tick_to_publish_seconds` of acknowledged events.
+#[derive(Clone)]
+pub(super) struct Latency(metrics::Histogram);
+
+impl std::fmt::Debug for Latency {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Latency")
+    }
+}
+
+impl Latency {
+    pub(super) fn new() -> Self {
+        Self(metrics::histogram!("bongsu_tick_to_publish_seconds"))
+    }
+
+    /// The acknowledgement of `events` has just come. Events without a frame behind them are
+    /// skipped; a clock set back counts as no time.
+    pub(super) fn acknowledged<'a>(&self, events: impl IntoIterator<Item = &'a OutwardEvent>) {
+        let now_us = chrono::Utc::now().timestamp_micros();
+        for event in events {
+            if event.received_us > 0 {
+                self.0.record((now_us - event.received_us).max(0) as f64 / 1e6);
+            }
+        }
+    }
+}
+
+impl Publisher {
+    /// A publisher to `bus` and, when given, to Redis.
+    #[must_use]
+    pub fn new(bus: EventBus, redis: Option<RedisPublisher>) -> Self {
+        Self { bus, redis, latency: Latency::new() }
+    }
+
+    /// Sends `events`, in order. Never fails: what cannot be sent now waits. Dropping the future
+    /// loses nothing; a score may then be published twice.
+    pub async fn publish(&mut self, events: Vec<Arc<OutwardEvent>>) -> PublishOutcome {
+        let fresh = self.bus.publish(&events);
+        match &mut self.redis {
+            Some(redis) => PublishOutcome { fresh, ..redis.publish(events).await },
+            None => {
+                self.latency.acknowledged(events.iter().map(AsRef::as_ref));
+                PublishOutcome { acknowledged: events.len(), fresh, ..PublishOutcome::default() }
+            }
+        }
+    }
+
+    /// The in-process bus.
+    #[must_use]
+    pub fn bus(&self) -> &EventBus {
+        &self.bus
+    }
+
+    /// Whether Redis is connected; `None` when it is not used.
+    #[must_use]
+    pub fn redis_up(&self) -> Option<bool> {
+        self.redis.as_ref().map(RedisPublisher::up)
+    }
+
+    /// Events that wait for Redis.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.redis.as_ref().map_or(0, RedisPublisher::pending)
+    }
+
+    /// Sends what waits, for at most `limit`, and closes the connection. Returns how many events
+    /// could not be sent.
+    pub async fn close(&mut self, limit: std::time::Duration) -> usize {
+        match &mut self.redis {
+            Some(redis) => redis.close(limit).await,
+            None => 0,
+        }
+    }
+}

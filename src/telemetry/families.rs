@@ -1,0 +1,209 @@
+//! Every metric: name, kind, help and the label values it starts with.
+//!
+//! A metric that is not here is a mistake (a test looks for such in the source). Label values are
+//! `&'static str` everywhere, so the number of series is bounded by the program's text.
+
+use crate::messages::{Component, EventKind};
+
+/// What kind of metric a family is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// A state.
+    Gauge,
+    /// A distribution, with buckets.
+    Histogram,
+}
+
+/// A metric with all its labels.
+#[derive(Debug, Clone, Copy)]
+pub struct Family {
+    /// Full name.
+    pub name: &'static str,
+    /// Kind.
+    pub kind: Kind,
+    /// The HELP line.
+    pub help: &'static str,
+    /// Each label with its values; the series that exist from the start are all combinations.
+    pub labels: &'static [(&'static str, &'static [&'static str])],
+}
+
+/// Actors, as in `bongsu_actor_*{actor}`.
+pub const ACTORS: &[&str] = &[
+    "ingest",
+    "normalizer",
+    "risk_scorer",
+    "alert",
+    "recommender",
+    "mitigator",
+    "llm_summarizer",
+    "recorder",
+    "task_worker",
+    "scheduler",
+    "health_monitor",
+    "notifier",
+];
+/// Stages of the hot path, as in `bongsu_stage_seconds{stage}`.
+pub const STAGES: &[&str] = &["ingest", "journal", "normalizer", "risk_scorer", "alert", "publish"];
+/// Feeds, as in `bongsu_frames_total{feed}`.
+pub const FEEDS: &[&str] = &["kis_ws", "kis_rest", "replay"];
+/// What ticks are, as in `bongsu_ticks_total{kind}`.
+pub const TICKS: &[&str] = &["trade", "quote", "index", "mark"];
+/// Why input is refused, as in `bongsu_rejects_total{reason}`. Stages may use further ones.
+pub const REJECTS: &[&str] = &[
+    "bad_frame",
+    "bad_field",
+    "too_few_fields",
+    "unknown_tr",
+    "not_utf8",
+    "too_long",
+    "out_of_range",
+    "undecryptable",
+    "panic",
+];
+/// Tables, as in `bongsu_store_rows_total{table}`.
+pub const TABLES: &[&str] = &[
+    "market_prices",
+    "trade_logs",
+    "threat_events",
+    "risk_scores",
+    "recommendations",
+    "recommendation_items",
+    "mitigation_plans",
+    "reports",
+    "llm_usage",
+    "etl_failures",
+    "etl_runs",
+    "task_runs",
+    "job_runs",
+    "model_versions",
+    "evaluation_metrics",
+];
+/// Tasks, as in `bongsu_tasks_total{task}` and `bongsu_llm_requests_total{task}`.
+pub const TASKS: &[&str] = &[
+    "debug_ping",
+    "collect_market_prices",
+    "compute_risk",
+    "generate_recommendations",
+    "plan_mitigation",
+    "simulate_scenario",
+    "summarize_recommendation",
+    "draft_alert",
+    "retrain_model",
+    "evaluate_models",
+    "generate_report",
+    "weekly_review",
+    "snapshot_backup",
+];
+/// Tasks that ask a language model.
+pub const LLM_TASKS: &[&str] =
+    &["summarize_recommendation", "draft_alert", "generate_report", "weekly_review"];
+
+const LEVELS: &[&str] = &["none", "watch", "warning", "critical"];
+const KINDS: [&str; EventKind::ALL.len()] = {
+    let mut names = [""; EventKind::ALL.len()];
+    let mut i = 0;
+    while i < names.len() {
+        names[i] = EventKind::ALL[i].as_str();
+        i += 1;
+    }
+    names
+};
+const COMPONENTS: [&str; Component::ALL.len()] = {
+    let mut names = [""; Component::ALL.len()];
+    let mut i = 0;
+    while i < names.len() {
+        names[i] = Component::ALL[i].as_str();
+        i += 1;
+    }
+    names
+};
+
+const fn counter(
+    name: &'static str,
+    labels: &'static [(&'static str, &'static [&'static str])],
+    help: &'static str,
+) -> Family {
+    Family { name, kind: Kind::Counter, help, labels }
+}
+
+const fn gauge(
+    name: &'static str,
+    labels: &'static [(&'static str, &'static [&'static str])],
+    help: &'static str,
+) -> Family {
+    Family { name, kind: Kind::Gauge, help, labels }
+}
+
+const fn histogram(
+    name: &'static str,
+    labels: &'static [(&'static str, &'static [&'static str])],
+    help: &'static str,
+) -> Family {
+    Family { name, kind: Kind::Histogram, help, labels }
+}
+
+/// All metrics.
+#[rustfmt::skip]
+pub const FAMILIES: &[Family] = &[
+    // feed and hot path
+    counter("bongsu_frames_total", &[("feed", FEEDS)], "Raw frames received."),
+    counter("bongsu_ticks_total", &[("kind", TICKS)], "Typed records made of frames."),
+    counter("bongsu_rejects_total", &[("reason", REJECTS)], "Frames and records refused, one a row of etl_failures."),
+    counter("bongsu_events_total", &[("type", &KINDS), ("level", LEVELS)], "Outward events, repetitions not counted."),
+    counter("bongsu_events_dropped_total", &[("reason", &["backlog_full", "score_backlog_full", "score_conflated", "duplicate"])],
+        "Outward events not sent to Redis: too many wait, a newer score came, or the stream has them already."),
+    gauge("bongsu_events_pending", &[], "Outward events that wait for Redis."),
+    histogram("bongsu_tick_to_publish_seconds", &[], "From receiving the oldest frame behind an event to the acknowledgement of its publication."),
+    histogram("bongsu_stage_seconds", &[("stage", STAGES)], "Time a stage takes for one batch."),
+    // actors
+    gauge("bongsu_actor_up", &[("actor", ACTORS)], "1 while the actor works."),
+    counter("bongsu_actor_restarts_total", &[("actor", ACTORS)], "Restarts of the actor."),
+    gauge("bongsu_mailbox_depth", &[("actor", ACTORS)], "Messages that wait for the actor."),
+    // journal and store
+    counter("bongsu_journal_bytes_total", &[], "Bytes appended to the journal."),
+    gauge("bongsu_journal_lag_frames", &[], "Frames received but not yet in the journal."),
+    counter("bongsu_store_rows_total", &[("table", TABLES)], "Rows written to the database."),
+    // dependencies
+    gauge("bongsu_dependency_up", &[("dependency", &COMPONENTS)], "1 while the dependency works, also when restricted."),
+    counter("bongsu_dependency_losses_total", &[("dependency", &COMPONENTS)], "Losses of the connection, also those that healed at once."),
+    // tasks and jobs
+    gauge("bongsu_queue_length", &[("queue", &["ai_tasks"])], "Messages in the queue."),
+    counter("bongsu_tasks_total", &[("task", TASKS), ("state", &["success", "failure", "retry", "revoked", "rejected"])], "Tasks by outcome."),
+    histogram("bongsu_task_seconds", &[("task", TASKS)], "Time a task takes."),
+    gauge("bongsu_job_last_success_timestamp_seconds", &[("job", &["collect_market_prices", "retrain_model", "evaluate_models", "generate_report", "weekly_review", "snapshot_backup"])],
+        "When the job last succeeded, Unix time; 0 for never."),
+    // language model
+    counter("bongsu_llm_requests_total", &[("task", LLM_TASKS), ("outcome", &["ok", "cached", "invalid", "timeout", "refused", "error", "fallback"])],
+        "Requests to the language model by outcome."),
+    histogram("bongsu_llm_seconds", &[], "Time of an answer of the language model."),
+    counter("bongsu_llm_tokens_total", &[("kind", &["prompt", "completion"])], "Tokens used."),
+    gauge("bongsu_llm_valid_ratio", &[], "Share of answers that passed validation."),
+    // quality
+    gauge("bongsu_recommendation_hit_ratio", &[("horizon", &["5", "20"])], "Share of picks that rose over this many trading days."),
+    gauge("bongsu_risk_overestimate_ratio", &[], "Share of forecasts of risk that were too high."),
+    gauge("bongsu_risk_underestimate_ratio", &[], "Share of forecasts of risk that were too low."),
+    // KIS
+    counter("bongsu_kis_requests_total", &[("endpoint", &["token", "approval", "price", "daily_prices", "minute_prices", "index", "ranking", "holidays"]), ("outcome", &["ok", "limited", "refused", "failed"])],
+        "REST requests to KIS by outcome."),
+    gauge("bongsu_kis_budget_remaining", &[], "REST requests that may be sent now."),
+    // HTTP
+    gauge("bongsu_sse_clients", &[], "Open event streams."),
+    counter("bongsu_sse_gaps_total", &[("reason", &["slow", "unknown_id"])], "Gap events sent on event streams."),
+    counter("bongsu_sse_refused_total", &[], "Event streams refused because too many are open."),
+];
+
+/// Buckets of `bongsu_tick_to_publish_seconds`: 50 µs to 10 s.
+pub const PUBLISH_BUCKETS: &[f64] = &[
+    0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5,
+    1.0, 2.5, 5.0, 10.0,
+];
+/// Buckets of `bongsu_stage_seconds`: 5 µs to 1 s.
+pub const STAGE_BUCKETS: &[f64] = &[
+    0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005,
+    0.01, 0.025, 0.1, 1.0,
+];
+/// Buckets of tasks and the language model: 10 ms to 10 minutes.
+pub const LONG_BUCKETS: &[f64] =
+    &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
