@@ -22,7 +22,7 @@ use crate::market::{
     Trade, TradeFlags,
 };
 use crate::messages::{Frame, FrameKind, JournaledBatch, Reject, StoreBatch};
-use crate::telemetry::hot::FeedCounters;
+use crate::telemetry::hot;
 
 impl Envelope for JournaledBatch {
     fn records(&self) -> usize {
@@ -85,7 +85,7 @@ impl Normalizer {
             ids: FxHashMap::default(),
             out: TickBatch::default(),
             rejects: Vec::new(),
-            counters: FeedCounters::new(),
+            counters: FeedCounters::default(),
         }
     }
 
@@ -100,7 +100,7 @@ impl Normalizer {
             FrameKind::Connection => self.connection(frame, at),
         };
         if let Err((reason, detail)) = problem {
-            self.counters.reject(reason);
+            hot().reject(reason);
             self.rejects.push(of_frame("normalizer", reason, &detail, frame, Some(at)));
         }
     }
@@ -108,27 +108,44 @@ impl Normalizer {
     fn data(&mut self, frame: Frame<'_>, at: RecordRef) -> Result<(), Problem> {
         super::faults::trip(frame.payload);
         let records = self.parser.split(frame.payload).map_err(problem)?;
-        self.counters.frame(records.tr());
+        self.counters.frames[records.tr() as usize] += 1;
         match records.tr() {
             Tr::Trade => {
                 let day = records.trade(0, SymbolId(0)).map(|trade| trade.time.session_day());
                 if let Ok(day) = day
                     && !self.state.held.is_empty()
                 {
-                    release(&mut self.state, day, &self.parts.directory, &mut self.out, &self.counters);
+                    release(
+                        &mut self.state,
+                        day,
+                        &self.parts.directory,
+                        &mut self.out,
+                        &mut self.counters,
+                    );
                 }
                 self.trades(frame.payload, at)
             }
             Tr::Book | Tr::Index => match day_of(&self.state, &records) {
-                Some(day) => undated(&records, at, day, &mut self.state, &self.parts.directory, &mut self.out, &self.counters),
+                Some(day) => undated(
+                    &records,
+                    at,
+                    day,
+                    &mut self.state,
+                    &self.parts.directory,
+                    &mut self.out,
+                    &mut self.counters,
+                ),
                 None if self.state.held.len() < MAX_HELD => {
                     self.state.held.push((frame.payload.to_vec(), at));
                     Ok(())
                 }
-                None => Err(("no_session_day", format!(
-                    "{} frames wait for the first trade of the session to tell the day, no more are held",
-                    MAX_HELD
-                ))),
+                None => Err((
+                    "no_session_day",
+                    format!(
+                        "{} frames wait for the first trade of the session to tell the day, no more are held",
+                        MAX_HELD
+                    ),
+                )),
             },
             Tr::Operation => each(&records, |index| {
                 let id = self.parts.directory.intern(records.symbol(index)?);
@@ -147,7 +164,7 @@ impl Normalizer {
             let id = *self.ids.entry(symbol.word()).or_insert_with(|| directory.intern(symbol));
             let trade = records.trade(index, id)?;
             let at = RecordRef { record: index as u16, ..at };
-            self.state.take_in(trade, at, &mut self.out, &self.counters);
+            self.state.take_in(trade, at, &mut self.out, &mut self.counters);
             Ok(())
         })
     }
@@ -183,6 +200,38 @@ impl Normalizer {
 }
 
 type Problem = (&'static str, String);
+
+/// Counts of one batch, told to the metrics once a flush: nothing is looked up per tick.
+#[derive(Debug, Default)]
+struct FeedCounters {
+    frames: [usize; Tr::ALL.len()],
+    trades: usize,
+    quotes: usize,
+    indices: usize,
+    duplicates: usize,
+}
+
+impl FeedCounters {
+    fn publish(&mut self) {
+        let metrics = hot();
+        for (tr, count) in Tr::ALL.iter().zip(self.frames) {
+            if count > 0 {
+                metrics.frames(tr.id(), count);
+            }
+        }
+        for (kind, count) in [
+            ("trade", self.trades),
+            ("quote", self.quotes),
+            ("index", self.indices),
+            ("duplicate", self.duplicates),
+        ] {
+            if count > 0 {
+                metrics.ticks(kind, count);
+            }
+        }
+        *self = Self::default();
+    }
+}
 
 fn problem(error: FrameError) -> Problem {
     (error.reason(), error.to_string())
@@ -220,19 +269,19 @@ fn undated(
     state: &mut NormalizerState,
     directory: &Directory,
     out: &mut TickBatch,
-    counters: &FeedCounters,
+    counters: &mut FeedCounters,
 ) -> Result<(), Problem> {
     each(records, |index| {
         let id = directory.intern(records.symbol(index)?);
         let at = RecordRef { record: index as u16, ..at };
         if records.tr() == Tr::Book {
             out.push_quote(records.quote(index, id, day)?, at);
-            counters.quote();
+            counters.quotes += 1;
         } else {
             let tick = records.index(index, id, day)?;
             state.latest = state.latest.max(tick.time);
             out.push_index(tick, at);
-            counters.index();
+            counters.indices += 1;
         }
         Ok(())
     })
@@ -244,27 +293,36 @@ fn release(
     day: SessionDay,
     directory: &Directory,
     out: &mut TickBatch,
-    counters: &FeedCounters,
+    counters: &mut FeedCounters,
 ) {
     state.day = Some(day);
     let mut parser = FrameParser::new();
     for (payload, at) in std::mem::take(&mut state.held) {
         let Ok(records) = parser.split(&payload) else { continue };
         if let Err((reason, detail)) = undated(&records, at, day, state, directory, out, counters) {
-            counters.reject(reason);
+            hot().reject(reason);
             tracing::warn!(reason, detail, ?at, "a frame that waited for the session day is bad");
         }
     }
 }
 
 impl NormalizerState {
-    fn take_in(&mut self, trade: Trade, at: RecordRef, out: &mut TickBatch, counters: &FeedCounters) {
+    fn take_in(
+        &mut self,
+        trade: Trade,
+        at: RecordRef,
+        out: &mut TickBatch,
+        counters: &mut FeedCounters,
+    ) {
         let mut trade = trade;
         let verdict =
             self.continuity.observe(trade.symbol, trade.time, trade.quantity, trade.cum_volume);
         match verdict {
             Verdict::Next => {}
-            Verdict::Duplicate => return counters.duplicate(),
+            Verdict::Duplicate => {
+                counters.duplicates += 1;
+                return;
+            }
             Verdict::Late => trade.flags.0 |= TradeFlags::LATE,
             Verdict::Gap { from, missing_volume, cause } => {
                 trade.flags.0 |= TradeFlags::AFTER_GAP;
@@ -276,7 +334,7 @@ impl NormalizerState {
         self.day = Some(trade.time.session_day());
         self.latest = self.latest.max(trade.time);
         out.push_trade(trade, at);
-        counters.trade();
+        counters.trades += 1;
     }
 }
 
@@ -302,11 +360,11 @@ impl Stage for Normalizer {
             recorder.send(Arc::new(StoreBatch::Rejects(rejects))).await?;
         }
         self.rejects.clear();
+        self.counters.publish();
         if self.out.is_empty() {
             self.out.clear();
             return Ok(());
         }
-        self.counters.publish();
         let batch = Arc::new(std::mem::take(&mut self.out));
         if let Some(recorder) = &self.parts.recorder
             && !batch.trades.is_empty()

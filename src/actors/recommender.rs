@@ -26,7 +26,8 @@ impl Envelope for AdviceTick {
     }
 
     fn poison(&self, _: usize, stage: &'static str, why: &str) -> Reject {
-        let payload = format!("recommendations as of {} over {} issues", self.as_of, self.rows.len());
+        let payload =
+            format!("recommendations as of {} over {} issues", self.as_of, self.rows.len());
         let source = "risk_scorer".to_owned();
         Reject { stage, source, reason: "poison", detail: why.to_owned(), payload, at: None }
     }

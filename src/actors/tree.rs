@@ -37,9 +37,8 @@ use super::recommender::{AdviceOutlet, Recommender, RecommenderParts};
 use super::recorder::{Recorder, RecorderParts};
 use super::risk_scorer::{RiskScorer, RiskScorerParts};
 use super::supervision::{
-    Edge, Inbox, Node, NodeOptions, Placement, Poison, PoisonSink, Policy,
-    RestartPolicy, Slot, Stage, StageError, Strategy, Subtree, Supervisor, SupervisorHandle,
-    TaskChild, Threads,
+    Edge, Inbox, Node, NodeOptions, Placement, Poison, PoisonSink, Policy, RestartPolicy, Slot,
+    Stage, StageError, Strategy, Subtree, Supervisor, SupervisorHandle, TaskChild, Threads,
 };
 use crate::advice::{PlanSettings, ScenarioLimits};
 use crate::bus::Publisher;
@@ -174,11 +173,13 @@ impl Tree {
         let scores = Inbox::new(Alert::NAME, HOT_INBOX, Policy::Block);
         let rows: Inbox<Arc<StoreBatch>> =
             Inbox::new(Recorder::NAME, RECORDER_INBOX, Policy::Block);
-        let ticks_of_advice =
-            Inbox::new(Recommender::NAME, ADVICE_INBOX, Policy::Conflate(|_| 0));
+        let ticks_of_advice = Inbox::new(Recommender::NAME, ADVICE_INBOX, Policy::Conflate(|_| 0));
         let notices = Inbox::new(Mitigator::NAME, ADVICE_INBOX, Policy::Conflate(notice_key));
-        let requests =
-            Inbox::new(LlmSummarizer::NAME, ADVICE_INBOX, Policy::Conflate(super::llm_summarizer::key));
+        let requests = Inbox::new(
+            LlmSummarizer::NAME,
+            ADVICE_INBOX,
+            Policy::Conflate(super::llm_summarizer::key),
+        );
 
         let stored = parts.recorder.is_some();
         let to_recorder = |from| stored.then(|| rows.edge(from));

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-pub use super::risk::RiskRow;
 use super::advice::{MitigationPlan, RecommendationSet, Report};
+pub use super::risk::RiskRow;
 use crate::market::{Directory, EventTime, SymbolId};
 
 /// Shared, cheap to clone.

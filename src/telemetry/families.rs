@@ -46,21 +46,32 @@ pub const ACTORS: &[&str] = &[
 ];
 /// Stages of the hot path, as in `bongsu_stage_seconds{stage}`.
 pub const STAGES: &[&str] = &["ingest", "journal", "normalizer", "risk_scorer", "alert", "publish"];
-/// Feeds, as in `bongsu_frames_total{feed}`.
-pub const FEEDS: &[&str] = &["kis_ws", "kis_rest", "replay"];
+/// Feeds by their TR id, as in `bongsu_frames_total{feed}`.
+pub const FEEDS: &[&str] = &["H0STCNT0", "H0STASP0", "H0UPCNT0", "H0STMKO0"];
 /// What ticks are, as in `bongsu_ticks_total{kind}`.
-pub const TICKS: &[&str] = &["trade", "quote", "index", "mark"];
+pub const TICKS: &[&str] = &["trade", "quote", "index", "duplicate"];
 /// Why input is refused, as in `bongsu_rejects_total{reason}`. Stages may use further ones.
 pub const REJECTS: &[&str] = &[
-    "bad_frame",
-    "bad_field",
-    "too_few_fields",
-    "unknown_tr",
-    "not_utf8",
+    "empty",
     "too_long",
-    "out_of_range",
-    "undecryptable",
-    "panic",
+    "not_utf8",
+    "bad_head",
+    "encrypted",
+    "unknown_tr",
+    "count_mismatch",
+    "too_narrow",
+    "bad_symbol",
+    "bad_price",
+    "bad_quantity",
+    "bad_cum_volume",
+    "bad_value",
+    "bad_level",
+    "bad_time",
+    "bad_date",
+    "no_session_day",
+    "bad_reference",
+    "bad_silence",
+    "poison",
 ];
 /// Tables, as in `bongsu_store_rows_total{table}`.
 pub const TABLES: &[&str] = &[

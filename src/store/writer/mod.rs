@@ -24,7 +24,7 @@ use super::entity::{report, threat_event};
 use super::upsert::{Upsert, upsert};
 use super::{Database, RowCounts, StoreError};
 use crate::market::{Directory, EventTime, SessionDay, TickBatch, TradeFlags};
-use crate::messages::advice::{MitigationPlan, RecommendationSet, Report};
+use crate::messages::advice::{LlmUsage, MitigationPlan, RecommendationSet, Report};
 use crate::messages::{EventKind, OutwardEvent, Reject, RiskMinute, StoreBatch};
 use trades::{PendingTrade, TradeWriter};
 
@@ -57,6 +57,7 @@ pub struct StoreWriter {
     recommendations: Vec<Arc<RecommendationSet>>,
     plans: Vec<Arc<MitigationPlan>>,
     reports: Vec<Arc<Report>>,
+    usage: Vec<LlmUsage>,
     published: Vec<(String, EventTime)>,
     /// Written, but not yet told because a later part of the same flush failed.
     untold: RowCounts,
@@ -77,6 +78,7 @@ impl StoreWriter {
             recommendations: Vec::new(),
             plans: Vec::new(),
             reports: Vec::new(),
+            usage: Vec::new(),
             published: Vec::new(),
             untold: RowCounts::default(),
         }
@@ -115,6 +117,7 @@ impl StoreWriter {
             StoreBatch::Recommendation(set) => self.recommendations.push(set),
             StoreBatch::Mitigation(plan) => self.plans.push(plan),
             StoreBatch::Report(report) => self.reports.push(report),
+            StoreBatch::LlmUsage(calls) => self.usage.extend(calls),
         }
         Ok(())
     }
@@ -150,7 +153,20 @@ impl StoreWriter {
             + self.recommendations.len()
             + self.plans.len()
             + self.reports.len()
+            + self.usage.len()
             + self.published.len()
+    }
+
+    /// Lets go of everything that waits: for a dry run, in which nothing is written.
+    pub fn discard(&mut self) {
+        self.trades = TradeWriter::default();
+        self.scores.clear();
+        self.events.clear();
+        self.rejects.clear();
+        self.recommendations.clear();
+        self.plans.clear();
+        self.reports.clear();
+        self.usage.clear();
     }
 
     /// Whether no more is taken in until a flush.
@@ -193,7 +209,11 @@ impl StoreWriter {
     }
 
     async fn flush_advice(&mut self, db: &Database) -> Result<(), StoreError> {
-        if self.recommendations.is_empty() && self.plans.is_empty() && self.reports.is_empty() {
+        if self.recommendations.is_empty()
+            && self.plans.is_empty()
+            && self.reports.is_empty()
+            && self.usage.is_empty()
+        {
             return Ok(());
         }
         let mut sent = RowCounts::default();
@@ -208,10 +228,12 @@ impl StoreWriter {
         write(&transaction, &mut sent, self.plans.iter().map(|plan| rows::plan(plan))).await?;
         let reports = self.reports.iter().map(|report| rows::report(report));
         write::<report::ActiveModel, _>(&transaction, &mut sent, reports).await?;
+        write(&transaction, &mut sent, self.usage.iter().map(rows::llm_usage)).await?;
         transaction.commit().await.map_err(StoreError::statement("commit advice"))?;
         self.recommendations.clear();
         self.plans.clear();
         self.reports.clear();
+        self.usage.clear();
         self.untold.merge(&sent);
         Ok(())
     }

@@ -8,14 +8,16 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::super::entity::{
-    etl_failure, market_price, mitigation_plan, recommendation, recommendation_item, report,
-    risk_score, threat_event, trade_log,
+    etl_failure, llm_usage, market_price, mitigation_plan, recommendation, recommendation_item,
+    report, risk_score, threat_event, trade_log,
 };
 use super::super::time::wall_clock;
 use super::MAX_PAYLOAD;
 use super::trades::PendingTrade;
 use crate::market::bars::Bar;
-use crate::messages::advice::{MitigationPlan, Pick, RecommendationSet, Report, ReportOrigin};
+use crate::messages::advice::{
+    LlmUsage, MitigationPlan, Pick, RecommendationSet, Report, ReportOrigin,
+};
 use crate::messages::event::deterministic_id;
 use crate::messages::{OutwardEvent, Reject, RiskMinute};
 
@@ -244,6 +246,22 @@ pub(super) fn report(report: &Report) -> report::ActiveModel {
         model: Set(name(&report.model, 128)),
         sources: Set(json_list(&report.sources, MAX_TEXT / 2)),
         created_at: Set(wall_clock()),
+    }
+}
+
+pub(super) fn llm_usage(usage: &LlmUsage) -> llm_usage::ActiveModel {
+    llm_usage::ActiveModel {
+        task: Set(ascii(&usage.task, 64)),
+        model: Set(name(&usage.model, 128)),
+        prompt_tokens: Set(usage.prompt_tokens.into()),
+        completion_tokens: Set(usage.completion_tokens.into()),
+        total_tokens: Set(i64::from(usage.prompt_tokens) + i64::from(usage.completion_tokens)),
+        latency_ms: Set(i64::try_from(usage.latency_ms).unwrap_or(i64::MAX)),
+        // There is no cache of answers: every row is a call that was made.
+        cached: Set(false),
+        outcome: Set(usage.outcome.as_str().to_owned()),
+        created_at: Set(wall_clock()),
+        ..Default::default()
     }
 }
 
