@@ -1,1 +1,48 @@
-//! TBD
+//! The KIS simulator: a day of the Korean market played over real sockets as KIS would send it.
+//!
+//! Pure playback under thin servers:
+//!
+//! - [`SimSource`] names what is played: a recording of single trades, a day rebuilt from daily
+//!   bars, or the script of an invented market. `source` loads it into a `Day`, which holds every
+//!   trade and index level to come;
+//! - [`Playback`] takes the day event by event, keeps the running sums of every issue and writes
+//!   records of `H0STCNT0`, `H0STASP0`, `H0UPCNT0` and `H0STMKO0`. It has no clock and no I/O;
+//!   the same source and seed give the same bytes. [`PlaybackFrames`] is the same without a server;
+//! - [`Simulator`] serves REST (HTTP/1.1) and the WebSocket on two addresses and plays the day by
+//!   a clock. REST answers are computed from the same state as the frames, so they agree with what
+//!   has been played.
+//!
+//! Limits: no orders and no account; the opening and closing auctions are single prints; a
+//! volatility interruption or a circuit breaker is not acted out (the codes 174 are sent, trading
+//! goes on as it was recorded); the calendar knows weekends only. The order books are invented.
+//!
+//! Failure modes: a missing or wrong file, day or script is a [`SimError`] at load, a taken port
+//! one at start. A subscriber that reads slowly slows the clock and loses nothing; one that reads
+//! nothing for [`SimOptions::drop_after`] is dropped.
+
+mod auth;
+mod book;
+mod calls;
+mod clock;
+mod day;
+mod header_case;
+mod options;
+mod path;
+mod playback;
+mod profile;
+mod render;
+mod rest;
+mod server;
+mod session;
+mod source;
+mod state;
+mod text;
+mod view;
+
+pub use options::{FrameShape, SimEnv, SimError, SimOptions, SimSource, SimSpeed, SimSpeedError};
+pub use playback::{Feed, FrameInfo, Playback, PlaybackFrames, SimEvent};
+pub use server::{RunningSim, Simulator};
+pub use source::builtin_markets;
+
+#[cfg(test)]
+mod tests;

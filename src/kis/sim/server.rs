@@ -1,0 +1,291 @@
+//! The servers around a day being played.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use parking_lot::Mutex;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::market::{Reference, SessionDay};
+
+use super::auth::Auth;
+use super::header_case::HeaderCase;
+use super::options::{SimError, SimOptions, SimSpeed};
+use super::playback::Playback;
+use super::session::Session;
+use super::{clock, rest, session};
+
+/// Connections served at once, on each side; further ones wait.
+const MOST_CONNECTIONS: usize = 256;
+/// Speed of a recorded day when none is given.
+const FILE_SPEED: f64 = 60.0;
+
+/// What the servers and the clock share.
+pub(crate) struct Shared {
+    pub options: SimOptions,
+    pub playback: Mutex<Playback>,
+    pub auth: Auth,
+    pub issue_keys: HashMap<String, u32>,
+    pub index_keys: HashMap<String, u32>,
+    pub sessions: Mutex<Vec<Arc<Session>>>,
+    /// The session that holds each app key.
+    pub owners: Mutex<HashMap<String, u64>>,
+    /// Data subscriptions of all sessions, and when that last changed.
+    watching: Mutex<(isize, Instant)>,
+    /// Subscriptions have been quiet once since there were none.
+    settled: Mutex<bool>,
+    pub watched: Notify,
+    pub finished: watch::Sender<bool>,
+    pub stop: CancellationToken,
+}
+
+impl Shared {
+    /// Takes note of `by` more data subscriptions.
+    pub fn watch_changed(&self, by: isize) {
+        let mut watching = self.watching.lock();
+        watching.0 += by;
+        watching.1 = Instant::now();
+        if watching.0 == 0 {
+            *self.settled.lock() = false;
+        }
+        drop(watching);
+        self.watched.notify_one();
+    }
+
+    /// Whether the clock may move.
+    pub fn may_run(&self) -> bool {
+        if !self.options.hold {
+            return true;
+        }
+        let watching = self.watching.lock();
+        let mut settled = self.settled.lock();
+        *settled = watching.0 > 0 && (*settled || watching.1.elapsed() >= self.options.settle);
+        *settled
+    }
+
+    /// How long the subscriptions must stay as they are before the clock may move; `None` without
+    /// any.
+    pub fn quiet_in(&self) -> Option<Duration> {
+        let watching = self.watching.lock();
+        let quiet = watching.1.elapsed();
+        (watching.0 > 0).then(|| self.options.settle.saturating_sub(quiet))
+    }
+}
+
+/// A loaded simulator.
+pub struct Simulator {
+    options: SimOptions,
+    playback: Playback,
+}
+
+impl Simulator {
+    /// Loads what is to be played. Reads files and computes for up to some seconds, so it blocks.
+    ///
+    /// # Errors
+    /// See [`SimError`].
+    pub fn load(options: SimOptions) -> Result<Self, SimError> {
+        let playback = Playback::load(
+            &options.source,
+            options.seed,
+            options.trades_per_symbol,
+            options.shape,
+        )?;
+        Ok(Self { options, playback })
+    }
+
+    /// The player, before it starts: references, session day, number of trades.
+    #[must_use]
+    pub fn playback(&self) -> &Playback {
+        &self.playback
+    }
+
+    /// The speed at which it will play.
+    #[must_use]
+    pub fn speed(&self) -> SimSpeed {
+        let default = SimSpeed::Times(self.playback.default_speed().unwrap_or(FILE_SPEED));
+        self.options.speed.unwrap_or(default)
+    }
+
+    /// Opens both ports and starts the clock. Must run on a tokio runtime that lives as long as
+    /// the simulator.
+    ///
+    /// # Errors
+    /// [`SimError::Listen`] when a port is taken.
+    pub async fn start(self) -> Result<RunningSim, SimError> {
+        let speed = self.speed();
+        let Self { options, playback } = self;
+        let rest = listen(options.rest_listen).await?;
+        let ws = listen(options.ws_listen).await?;
+        let address = |listener: &TcpListener, asked| {
+            listener.local_addr().map_err(|source| SimError::Listen { address: asked, source })
+        };
+        let rest_addr = address(&rest, options.rest_listen)?;
+        let ws_addr = address(&ws, options.ws_listen)?;
+
+        let numbered =
+            |codes: Vec<String>| -> HashMap<String, u32> { codes.into_iter().zip(0..).collect() };
+        let references = playback.references();
+        let shared = Arc::new(Shared {
+            auth: Auth::new(
+                options.app_key.clone(),
+                options.app_secret.clone(),
+                options.enforce_rate_limits,
+                options.env,
+            ),
+            issue_keys: numbered(references.iter().map(|r| r.symbol.to_string()).collect()),
+            index_keys: numbered(playback.index_codes().iter().map(ToString::to_string).collect()),
+            playback: Mutex::new(playback),
+            sessions: Mutex::default(),
+            owners: Mutex::default(),
+            watching: Mutex::new((0, Instant::now())),
+            settled: Mutex::new(false),
+            watched: Notify::new(),
+            finished: watch::Sender::new(false),
+            stop: CancellationToken::new(),
+            options,
+        });
+        let tasks = TaskTracker::new();
+        spawn_rest(&shared, &tasks, rest);
+        spawn_ws(&shared, &tasks, ws);
+        let clock = Arc::clone(&shared);
+        tasks.spawn(async move {
+            tokio::select! {
+                () = clock.stop.cancelled() => {}
+                () = clock::run(&clock, speed) => {}
+            }
+        });
+        tasks.close();
+        Ok(RunningSim { rest_addr, ws_addr, references, shared, tasks })
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, SimError> {
+    TcpListener::bind(address).await.map_err(|source| SimError::Listen { address, source })
+}
+
+/// Hands every connection of `listener` to `serve`, until the simulator stops.
+fn spawn_listener<F, S>(shared: &Arc<Shared>, tasks: &TaskTracker, listener: TcpListener, serve: F)
+where
+    F: Fn(TcpStream) -> S + Send + Sync + 'static,
+    S: Future<Output = ()> + Send + 'static,
+{
+    let (shared, all) = (Arc::clone(shared), tasks.clone());
+    tasks.spawn(async move {
+        let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        let accept = async {
+            loop {
+                // The semaphore is never closed.
+                let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+                match listener.accept().await {
+                    Ok((stream, _)) => {
+                        let connection = serve(stream);
+                        all.spawn(async move {
+                            connection.await;
+                            drop(place);
+                        });
+                    }
+                    Err(error) => {
+                        // Out of descriptors, mostly: others will be closed.
+                        tracing::warn!(%error, "simulator cannot accept a connection");
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            () = shared.stop.cancelled() => {}
+            () = accept => {}
+        }
+    });
+}
+
+fn spawn_rest(shared: &Arc<Shared>, tasks: &TaskTracker, listener: TcpListener) {
+    let router = rest::router(Arc::clone(shared));
+    let stop = shared.stop.clone();
+    spawn_listener(shared, tasks, listener, move |stream| {
+        let (service, stop) = (TowerToHyperService::new(router.clone()), stop.clone());
+        async move {
+            let io = TokioIo::new(HeaderCase::new(stream));
+            let connection =
+                http1::Builder::new().title_case_headers(true).serve_connection(io, service);
+            tokio::select! {
+                () = stop.cancelled() => {}
+                result = connection => {
+                    if let Err(error) = result {
+                        tracing::debug!(%error, "simulator's HTTP connection ended");
+                    }
+                }
+            }
+        }
+    });
+}
+
+fn spawn_ws(shared: &Arc<Shared>, tasks: &TaskTracker, listener: TcpListener) {
+    let numbers = AtomicU64::new(0);
+    let owner = Arc::clone(shared);
+    spawn_listener(shared, tasks, listener, move |stream| {
+        let id = numbers.fetch_add(1, Ordering::Relaxed);
+        session::serve(Arc::clone(&owner), id, stream)
+    });
+}
+
+/// A simulator at work. Dropping it stops it.
+pub struct RunningSim {
+    /// Where REST is served.
+    pub rest_addr: SocketAddr,
+    /// Where the WebSocket is served.
+    pub ws_addr: SocketAddr,
+    /// What a client may know of every issue.
+    pub references: Vec<Reference>,
+    shared: Arc<Shared>,
+    tasks: TaskTracker,
+}
+
+impl RunningSim {
+    /// Base URL of REST, for the client's settings.
+    #[must_use]
+    pub fn rest_url(&self) -> String {
+        format!("http://{}", self.rest_addr)
+    }
+
+    /// Base URL of the WebSocket.
+    #[must_use]
+    pub fn ws_url(&self) -> String {
+        format!("ws://{}", self.ws_addr)
+    }
+
+    /// The session day that is played.
+    #[must_use]
+    pub fn session_day(&self) -> SessionDay {
+        self.shared.playback.lock().session_day()
+    }
+
+    /// Waits until the day has been played and every subscriber has been sent all of it. The
+    /// servers stay up.
+    pub async fn finished(&self) {
+        let mut finished = self.shared.finished.subscribe();
+        // The sender lives in `shared`, which this borrows.
+        let _ = finished.wait_for(|finished| *finished).await;
+    }
+
+    /// Closes everything and waits until it is closed.
+    pub async fn stop(&self) {
+        self.shared.stop.cancel();
+        self.tasks.wait().await;
+    }
+}
+
+impl Drop for RunningSim {
+    fn drop(&mut self) {
+        self.shared.stop.cancel();
+    }
+}

@@ -1,0 +1,314 @@
+//! One WebSocket session: subscriptions in, acknowledgements and frames out.
+//!
+//! The reader answers subscriptions, the writer sends what the clock and the reader queued. The
+//! queue is bounded: a client that does not read makes the clock wait, and is dropped when it has
+//! taken nothing, or answered no `PINGPONG`, for the time KIS allows.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::stream::{SplitSink, SplitStream};
+use futures::{SinkExt, StreamExt};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{MissedTickBehavior, interval_at, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+
+use super::auth::korean_stamp;
+use super::options::SimEnv;
+use super::playback::Feed;
+use super::server::Shared;
+
+/// Batches of frames and acknowledgements that wait for a session's socket.
+const QUEUE: usize = 8;
+
+/// What waits for the socket.
+pub(crate) enum Outgoing {
+    /// Frames of the feeds.
+    Frames(Vec<Utf8Bytes>),
+    /// An answer to a message of the client.
+    Answer(String),
+    /// Tells when everything before it has been written.
+    Barrier(oneshot::Sender<()>),
+}
+
+/// What a session is subscribed to.
+#[derive(Debug, Default)]
+pub(crate) struct Subscriptions {
+    data: BTreeSet<(Feed, u32)>,
+    /// Order notices: acknowledged, but nothing ever comes.
+    notices: BTreeSet<(String, String)>,
+}
+
+impl Subscriptions {
+    fn len(&self) -> usize {
+        self.data.len() + self.notices.len()
+    }
+
+    /// Whether frames of this feed and key are wanted.
+    pub fn wants(&self, feed: Feed, key: u32) -> bool {
+        self.data.contains(&(feed, key))
+    }
+}
+
+/// A session as the clock sees it.
+pub(crate) struct Session {
+    id: u64,
+    pub subscriptions: Mutex<Subscriptions>,
+    pub queue: mpsc::Sender<Outgoing>,
+    /// Since when a `PINGPONG` is without an answer.
+    unanswered: Mutex<Option<Instant>>,
+}
+
+/// What to do after an answer.
+enum Then {
+    Go,
+    Change(Change),
+    Close,
+}
+
+/// A change of the subscriptions that takes effect once its answer is queued, so that no frame
+/// comes before it.
+enum Change {
+    Add(Feed, u32),
+    Remove(Feed, u32),
+    AddNotice(String, String),
+    RemoveNotice(String, String),
+}
+
+/// Serves one connection until it ends.
+pub(crate) async fn serve(shared: Arc<Shared>, id: u64, stream: TcpStream) {
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let handshake = tokio_tungstenite::accept_async(stream);
+    let Ok(Ok(socket)) = timeout(shared.options.drop_after, handshake).await else { return };
+    let (sink, stream) = socket.split();
+    let (queue, waiting) = mpsc::channel(QUEUE);
+    let session = Arc::new(Session {
+        id,
+        subscriptions: Mutex::default(),
+        queue,
+        unanswered: Mutex::default(),
+    });
+    shared.sessions.lock().push(Arc::clone(&session));
+    tokio::select! {
+        () = shared.stop.cancelled() => {}
+        () = read(&shared, &session, stream) => {}
+        () = write(&shared, &session, sink, waiting) => {}
+    }
+    shared.sessions.lock().retain(|other| other.id != id);
+    shared.owners.lock().retain(|_, owner| *owner != id);
+    let left = session.subscriptions.lock().data.len();
+    shared.watch_changed(-(left as isize));
+}
+
+type Sink = SplitSink<WebSocketStream<TcpStream>, Message>;
+
+async fn write(
+    shared: &Shared,
+    session: &Session,
+    mut sink: Sink,
+    mut waiting: mpsc::Receiver<Outgoing>,
+) {
+    let every = shared.options.ping_every;
+    let mut pings = interval_at(tokio::time::Instant::now() + every, every);
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let outgoing = tokio::select! {
+            outgoing = waiting.recv() => outgoing,
+            _ = pings.tick() => {
+                let silent = session.unanswered.lock().map(|since| since.elapsed());
+                if silent.is_some_and(|silent| silent >= shared.options.drop_after) {
+                    return;
+                }
+                let stamp = korean_stamp();
+                let ping = json!({ "header": { "tr_id": "PINGPONG", "datetime": stamp } });
+                session.unanswered.lock().get_or_insert_with(Instant::now);
+                Some(Outgoing::Answer(ping.to_string()))
+            }
+        };
+        let Some(outgoing) = outgoing else { return };
+        let sent = async {
+            match outgoing {
+                Outgoing::Frames(frames) => {
+                    for frame in frames {
+                        sink.feed(Message::Text(frame)).await?;
+                    }
+                    sink.flush().await
+                }
+                Outgoing::Answer(text) => sink.send(Message::text(text)).await,
+                Outgoing::Barrier(done) => {
+                    // Nobody waits any more: nothing to tell.
+                    let _ = done.send(());
+                    Ok(())
+                }
+            }
+        };
+        // A client that takes nothing for this long counts as gone, as with KIS.
+        match timeout(shared.options.drop_after, sent).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return,
+        }
+    }
+}
+
+async fn read(
+    shared: &Shared,
+    session: &Session,
+    mut stream: SplitStream<WebSocketStream<TcpStream>>,
+) {
+    while let Some(Ok(message)) = stream.next().await {
+        let text = match message {
+            Message::Text(text) => text,
+            Message::Pong(_) => {
+                *session.unanswered.lock() = None;
+                continue;
+            }
+            Message::Close(_) => return,
+            Message::Binary(_) | Message::Ping(_) | Message::Frame(_) => continue,
+        };
+        let request: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+        if request["header"]["tr_id"] == "PINGPONG" {
+            *session.unanswered.lock() = None;
+            continue;
+        }
+        let (answer, then) = respond(shared, session, &request);
+        if session.queue.send(Outgoing::Answer(answer)).await.is_err() {
+            return;
+        }
+        match then {
+            Then::Go => {}
+            Then::Change(change) => apply(shared, session, change),
+            Then::Close => {
+                let (done, written) = oneshot::channel();
+                if session.queue.send(Outgoing::Barrier(done)).await.is_ok() {
+                    // Written or the writer is gone: the session ends either way.
+                    let _ = written.await;
+                }
+                return;
+            }
+        }
+    }
+}
+
+fn apply(shared: &Shared, session: &Session, change: Change) {
+    let mut subscriptions = session.subscriptions.lock();
+    let by = match change {
+        Change::Add(feed, key) => isize::from(subscriptions.data.insert((feed, key))),
+        Change::Remove(feed, key) => -isize::from(subscriptions.data.remove(&(feed, key))),
+        Change::AddNotice(tr_id, key) => {
+            subscriptions.notices.insert((tr_id, key));
+            0
+        }
+        Change::RemoveNotice(tr_id, key) => {
+            subscriptions.notices.remove(&(tr_id, key));
+            0
+        }
+    };
+    drop(subscriptions);
+    shared.watch_changed(by);
+}
+
+/// What a subscription names.
+enum Target {
+    Data(Feed, u32),
+    Notice,
+}
+
+/// The answer to a message of the client.
+fn respond(shared: &Shared, session: &Session, request: &Value) -> (String, Then) {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let (header, input) = (&request["header"], &request["body"]["input"]);
+    let (tr_id, tr_key) = (text(&input["tr_id"]), text(&input["tr_key"]));
+    let refuse = |rt_cd, code, message| (refusal(&tr_id, &tr_key, rt_cd, code, message), Then::Go);
+    if !request.is_object() {
+        return (refusal("(null)", "", "9", "OPSP9999", "invalid json"), Then::Go);
+    }
+    if !header.is_object() {
+        return refuse("9", "OPSP9998", "header not found");
+    }
+    if !input.is_object() {
+        return refuse("9", "OPSP9991", "input not found");
+    }
+    let approval = text(&header["approval_key"]);
+    let Some(app_key) = shared.auth.approved(&approval) else {
+        return refuse("1", "OPSP0011", "invalid approval : NOT FOUND");
+    };
+    if *shared.owners.lock().entry(app_key).or_insert(session.id) != session.id {
+        let in_use = refusal("(null)", "", "9", "OPSP8996", "ALREADY IN USE appkey");
+        return (in_use, Then::Close);
+    }
+    let target = match target(shared, &tr_id, &tr_key) {
+        Ok(target) => target,
+        Err((code, message)) => return refuse("9", code, message),
+    };
+    let subscriptions = session.subscriptions.lock();
+    let notice = (tr_id.clone(), tr_key.clone());
+    let there = match target {
+        Target::Data(feed, key) => subscriptions.wants(feed, key),
+        Target::Notice => subscriptions.notices.contains(&notice),
+    };
+    let full = shared.options.max_registrations.is_some_and(|most| subscriptions.len() >= most);
+    match header["tr_type"].as_str() {
+        Some("1") if there => refuse("1", "OPSP0002", "ALREADY IN SUBSCRIBE"),
+        Some("1") if full => refuse("1", "OPSP0008", "MAX SUBSCRIBE OVER"),
+        Some("1") => {
+            let change = match target {
+                Target::Data(feed, key) => Change::Add(feed, key),
+                Target::Notice => Change::AddNotice(notice.0, notice.1),
+            };
+            let ack = success(&tr_id, &tr_key, &approval, "OPSP0000", "SUBSCRIBE SUCCESS");
+            (ack, Then::Change(change))
+        }
+        Some("2") if !there => refuse("1", "OPSP0003", "UNSUBSCRIBE ERROR(not found!)"),
+        Some("2") => {
+            let change = match target {
+                Target::Data(feed, key) => Change::Remove(feed, key),
+                Target::Notice => Change::RemoveNotice(notice.0, notice.1),
+            };
+            let ack = success(&tr_id, &tr_key, &approval, "OPSP0001", "UNSUBSCRIBE SUCCESS");
+            (ack, Then::Change(change))
+        }
+        _ => refuse("9", "OPSP8997", "invalid tr_type"),
+    }
+}
+
+/// What the TR ID and key name, or the code and text of the refusal.
+fn target(
+    shared: &Shared,
+    tr_id: &str,
+    tr_key: &str,
+) -> Result<Target, (&'static str, &'static str)> {
+    let real = shared.options.env == SimEnv::Real;
+    if tr_id == if real { "H0STCNI0" } else { "H0STCNI9" } {
+        return Ok(Target::Notice);
+    }
+    let feed = Feed::from_tr_id(tr_id)
+        .filter(|feed| real || matches!(feed, Feed::Trade | Feed::Book))
+        .ok_or(("OPSP8991", "invalid tr_id"))?;
+    let keys = if feed == Feed::Index { &shared.index_keys } else { &shared.issue_keys };
+    keys.get(tr_key).map(|key| Target::Data(feed, *key)).ok_or(("OPSP8992", "invalid tr_key"))
+}
+
+fn head(tr_id: &str, tr_key: &str) -> Value {
+    let encrypted = tr_id.starts_with("H0STCNI");
+    json!({ "tr_id": tr_id, "tr_key": tr_key, "encrypt": if encrypted { "Y" } else { "N" } })
+}
+
+fn refusal(tr_id: &str, tr_key: &str, rt_cd: &str, code: &str, message: &str) -> String {
+    let body = json!({ "rt_cd": rt_cd, "msg_cd": code, "msg1": message });
+    json!({ "header": head(tr_id, tr_key), "body": body }).to_string()
+}
+
+fn success(tr_id: &str, tr_key: &str, approval: &str, code: &str, message: &str) -> String {
+    let secret = hex::encode(Sha256::digest(approval));
+    let output = json!({ "iv": &secret[..16], "key": &secret[16..48] });
+    let body = json!({ "rt_cd": "0", "msg_cd": code, "msg1": message, "output": output });
+    json!({ "header": head(tr_id, tr_key), "body": body }).to_string()
+}
