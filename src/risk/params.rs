@@ -254,7 +254,7 @@ impl Default for VolumeSurgeParams {
 pub struct FeedStaleParams {
     /// Seconds without a frame in the session. Forty liquid issues trade many times a second.
     pub feed_silence_s: [i64; 3],
-    /// An issue is active from this many trades today on, …
+    /// An issue is active from this many seconds with a trade today on, …
     pub min_trades: u32,
     /// … at intervals of at most this many seconds on average.
     pub max_interval_s: f64,

@@ -78,7 +78,7 @@ pub fn downside_pct(parts: &ScoreParts) -> f64 {
 /// The score of a downside, 0 to 100.
 #[must_use]
 pub fn score(parts: &ScoreParts, weights: &ScoreWeights) -> f64 {
-    bounded(100.0 * -(-downside_pct(parts) / weights.scale_pct).exp_m1(), 100.0)
+    bounded(100.0 * (1.0 - (-downside_pct(parts) / weights.scale_pct).exp()), 100.0)
 }
 
 #[cfg(test)]

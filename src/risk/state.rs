@@ -3,7 +3,7 @@
 //! One compact struct an issue, not an array a field: a trade touches most of the fields of one
 //! issue and nothing of the others, so an array a field would cost a cache miss for each, growing
 //! with the number of issues; this way a trade touches a dozen adjacent lines, whether forty or four
-//! thousand issues are watched. Only what is scanned across issues lies in arrays (`Rhythm`), and what
+//! thousand issues are watched. Only what is scanned across issues (`Rhythm`) and what
 //! is rarely needed (names) lies apart.
 
 use super::detectors::breadth::Step;

@@ -9,6 +9,7 @@ const READY: usize = 64;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decay {
     time_constant_s: f64,
+    rate_s: f64,
     ready: [f64; READY],
 }
 
@@ -18,7 +19,7 @@ impl Decay {
     pub fn half_life(half_life_s: f64) -> Self {
         let time_constant_s = half_life_s / std::f64::consts::LN_2;
         let ready = std::array::from_fn(|seconds| (-(seconds as f64) / time_constant_s).exp());
-        Self { time_constant_s, ready }
+        Self { time_constant_s, rate_s: time_constant_s.recip(), ready }
     }
 
     /// What is kept after `seconds`; all of it when that is not above zero.
@@ -28,6 +29,12 @@ impl Decay {
             Some(keep) => *keep,
             None => (-(seconds as f64) / self.time_constant_s).exp(),
         }
+    }
+
+    /// 1/τ, a second.
+    #[must_use]
+    pub const fn rate_s(&self) -> f64 {
+        self.rate_s
     }
 
     /// τ, seconds.

@@ -14,12 +14,13 @@ use crate::market::Won;
 pub struct Spread {
     last_second: i64,
     value: f64,
-    balance: f64,
+    ask_depth: f64,
+    bid_depth: f64,
 }
 
 impl Default for Spread {
     fn default() -> Self {
-        Self { last_second: i64::MIN, value: 0.0, balance: 0.0 }
+        Self { last_second: i64::MIN, value: 0.0, ask_depth: 0.0, bid_depth: 0.0 }
     }
 }
 
@@ -50,7 +51,7 @@ impl Spread {
     pub fn push_depth(&mut self, ask_depth: i64, bid_depth: i64) {
         let (ask, bid) = (ask_depth.max(0) as f64, bid_depth.max(0) as f64);
         if ask + bid > 0.0 {
-            self.balance = (ask - bid) / (ask + bid);
+            (self.ask_depth, self.bid_depth) = (ask, bid);
         }
     }
 
@@ -62,8 +63,9 @@ impl Spread {
 
     /// Balance of the book, −1 to +1; 0 when not known.
     #[must_use]
-    pub const fn balance(&self) -> f64 {
-        self.balance
+    pub fn balance(&self) -> f64 {
+        let sum = self.ask_depth + self.bid_depth;
+        if sum > 0.0 { (self.ask_depth - self.bid_depth) / sum } else { 0.0 }
     }
 }
 

@@ -43,8 +43,8 @@ impl VolumeRate {
             self.last_second = second;
         }
         let quantity = quantity.max(0) as f64;
-        self.fast += quantity / fast.time_constant_s();
-        self.slow += quantity / slow.time_constant_s();
+        self.fast += quantity * fast.rate_s();
+        self.slow += quantity * slow.rate_s();
         self.trades += 1.0;
     }
 
