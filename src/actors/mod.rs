@@ -11,7 +11,7 @@ pub mod llm_summarizer;
 pub mod mitigator;
 pub mod normalizer;
 pub mod recommender;
-//pub mod recorded;
+pub mod recorded;
 pub mod recorder;
 mod reject;
 pub mod risk_scorer;

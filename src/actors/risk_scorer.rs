@@ -34,6 +34,9 @@ impl Envelope for TickBatch {
     }
 }
 
+/// Times from the reception of a batch to its scores, microseconds.
+pub type BatchLatency = Arc<parking_lot::Mutex<hdrhistogram::Histogram<u64>>>;
+
 /// What the RiskScorer is made of.
 #[derive(Debug, Clone)]
 pub struct RiskScorerParts {
@@ -48,6 +51,8 @@ pub struct RiskScorerParts {
     /// To the Recommender, with the event time between two ticks in microseconds; `None` where
     /// nobody advises.
     pub advice: Option<(Edge<Arc<AdviceTick>>, i64)>,
+    /// Where the time from a batch's reception to its scores is noted.
+    pub batch_latency: Option<BatchLatency>,
 }
 
 /// State that outlives the actor.
@@ -134,6 +139,12 @@ impl Stage for RiskScorer {
     async fn flush(&mut self, _idle: bool) -> Result<(), StageError> {
         self.parts.board.update(self.state.engine.changed_rows());
         let mut out = std::mem::take(&mut self.out);
+        if let Some(latency) = &self.parts.batch_latency
+            && out.received_us > 0
+        {
+            let micros = super::ingest::wall_micros() - out.received_us;
+            latency.lock().saturating_record(micros.max(0).unsigned_abs());
+        }
         if let Some(recorder) = &self.parts.recorder
             && !out.minutes.is_empty()
         {

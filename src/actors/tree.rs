@@ -35,7 +35,7 @@ use super::mitigator::{Mitigator, MitigatorParts};
 use super::normalizer::{Normalizer, NormalizerParts};
 use super::recommender::{AdviceOutlet, Recommender, RecommenderParts};
 use super::recorder::{Recorder, RecorderParts};
-use super::risk_scorer::{RiskScorer, RiskScorerParts};
+use super::risk_scorer::{BatchLatency, RiskScorer, RiskScorerParts};
 use super::supervision::{
     Edge, Inbox, Node, NodeOptions, Placement, Poison, PoisonSink, Policy, RestartPolicy, Slot,
     Stage, StageError, Strategy, Subtree, Supervisor, SupervisorHandle, TaskChild, Threads,
@@ -89,6 +89,9 @@ pub struct TreeParts {
     pub recorder: Option<RecorderParts>,
     /// The advisers; `None` where nobody advises.
     pub advice: Option<AdviceParts>,
+    /// Where the time from a batch's reception to its scores is noted, in microseconds; `None`
+    /// where nobody asks.
+    pub batch_latency: Option<BatchLatency>,
 }
 
 /// What the advisers are made of.
@@ -225,6 +228,7 @@ impl Tree {
             board: parts.board.clone(),
             alert: scores.edge(RiskScorer::NAME),
             recorder: to_recorder(RiskScorer::NAME),
+            batch_latency: parts.batch_latency,
             advice: every.map(|every| (ticks_of_advice.edge(RiskScorer::NAME), every)),
         };
         let make = move || Ok(RiskScorer::new(scorer.clone()));

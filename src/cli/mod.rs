@@ -1,2 +1,6 @@
-//! TBD
+//! The command line: one file a subcommand.
+
+pub mod assembly;
+pub mod bench;
+pub mod journal;
 pub mod tail;

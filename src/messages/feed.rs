@@ -81,6 +81,13 @@ impl FrameBatch {
         self.slots.push(Slot { kind, received_us, start, end });
     }
 
+    /// Sets the receive time of every frame.
+    pub fn stamp(&mut self, received_us: i64) {
+        for slot in &mut self.slots {
+            slot.received_us = received_us;
+        }
+    }
+
     /// Number of frames.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -1,0 +1,213 @@
+//! Recorded input in place of a feed session: a day played frame by frame, or a journal.
+//!
+//! Puts the same bytes into Ingest that a socket would have brought, so a replay runs through the
+//! same tree. Batches end where the set size is reached or, at a finite speed, where the next
+//! frame is not due yet; nothing downstream depends on where that is.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::ingest::wall_micros;
+use super::limits::BATCH_BYTES;
+use super::supervision::{Edge, StageError};
+use crate::journal::{Fault, JournalError, JournalReader};
+use crate::kis::sim::PlaybackFrames;
+use crate::market::{EventTime, Reference, Symbol};
+use crate::messages::{FrameBatch, FrameKind};
+
+/// Which of the recorded frames are played, and how fast.
+#[derive(Debug, Clone)]
+pub struct Pace {
+    /// Recorded seconds played in one second; `None` for as fast as the tree takes them.
+    pub speed: Option<f64>,
+    /// Frames in one batch at most.
+    pub batch: usize,
+    /// Nothing from before this moment.
+    pub from: Option<EventTime>,
+    /// Nothing from this moment on.
+    pub to: Option<EventTime>,
+    /// Only these issues; empty for all.
+    pub symbols: Vec<Symbol>,
+}
+
+/// What a recording gave.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Played {
+    /// Frames passed on.
+    pub frames: u64,
+    /// Journal records that could not be read.
+    pub faults: u64,
+}
+
+/// Sends batches and keeps the pace.
+struct Sender<'a> {
+    edge: &'a Edge<Arc<FrameBatch>>,
+    pace: &'a Pace,
+    batch: FrameBatch,
+    began: Option<(Instant, EventTime)>,
+    played: Played,
+}
+
+impl<'a> Sender<'a> {
+    fn new(edge: &'a Edge<Arc<FrameBatch>>, pace: &'a Pace) -> Self {
+        Self { edge, pace, batch: FrameBatch::new(), began: None, played: Played::default() }
+    }
+
+    fn wants(&self, at: EventTime) -> bool {
+        self.pace.from.is_none_or(|from| from <= at) && self.pace.to.is_none_or(|to| at < to)
+    }
+
+    async fn push(
+        &mut self,
+        kind: FrameKind,
+        at: EventTime,
+        payload: &[u8],
+    ) -> Result<(), StageError> {
+        self.wait_until(at).await?;
+        self.batch.push(kind, wall_micros(), payload);
+        self.played.frames += 1;
+        if self.batch.len() >= self.pace.batch.max(1) || self.batch.byte_len() >= BATCH_BYTES {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// At a finite speed: sends what is gathered and waits until `at` is due.
+    async fn wait_until(&mut self, at: EventTime) -> Result<(), StageError> {
+        let Some(speed) = self.pace.speed else { return Ok(()) };
+        let (began, first) = *self.began.get_or_insert((Instant::now(), at));
+        let offset = at.micros_since(first).max(0) as f64 / 1e6 / speed;
+        let due = began + Duration::from_secs_f64(offset);
+        if due > Instant::now() {
+            self.flush().await?;
+            tokio::time::sleep_until(due).await;
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), StageError> {
+        if !self.batch.is_empty() {
+            self.edge.send(Arc::new(std::mem::take(&mut self.batch))).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A reference as a journal record.
+///
+/// # Errors
+/// When it cannot be written as JSON.
+pub fn reference_record(reference: &Reference) -> Result<Vec<u8>, StageError> {
+    serde_json::to_vec(reference)
+        .map_err(|error| StageError::Failed(format!("reference as JSON: {error}")))
+}
+
+/// Plays a simulated or recorded day.
+///
+/// # Errors
+/// When Ingest is gone.
+pub async fn play_day(
+    mut frames: PlaybackFrames,
+    edge: &Edge<Arc<FrameBatch>>,
+    pace: &Pace,
+    stop: &CancellationToken,
+) -> Result<Played, StageError> {
+    let mut sender = Sender::new(edge, pace);
+    let wants = |symbol: &Symbol| pace.symbols.is_empty() || pace.symbols.contains(symbol);
+    let indices = frames.playback().index_codes();
+    let start = frames.playback().now();
+    for reference in frames.playback().references() {
+        if wants(&reference.symbol) {
+            let record = reference_record(&reference)?;
+            sender.push(FrameKind::Reference, start, &record).await?;
+        }
+    }
+    sender.push(FrameKind::Connection, start, b"\x01").await?;
+    while let Some((info, bytes)) = frames.next() {
+        if stop.is_cancelled() {
+            break;
+        }
+        if sender.wants(info.at) && (wants(&info.symbol) || indices.contains(&info.symbol)) {
+            sender.push(FrameKind::Data, info.at, bytes).await?;
+        }
+    }
+    sender.flush().await?;
+    Ok(sender.played)
+}
+
+/// Plays a journal. Pace and time filters go by the time of reception.
+///
+/// # Errors
+/// When the folder cannot be listed, or Ingest is gone.
+pub async fn play_journal(
+    folder: &Path,
+    edge: &Edge<Arc<FrameBatch>>,
+    pace: &Pace,
+    stop: &CancellationToken,
+) -> Result<Played, StageError> {
+    let failed = |error: JournalError| StageError::Failed(error.to_string());
+    let mut reader = JournalReader::open(folder).map_err(failed)?;
+    let mut sender = Sender::new(edge, pace);
+    while let Some(item) = reader.next() {
+        if stop.is_cancelled() {
+            break;
+        }
+        match item {
+            Ok(record) => {
+                let at = EventTime::from_micros(record.received_us);
+                if sender.wants(at) && wants_payload(&pace.symbols, record.kind, record.payload) {
+                    sender.push(record.kind, at, record.payload).await?;
+                }
+            }
+            Err(Fault::Io(error)) => return Err(failed(error)),
+            Err(fault) => {
+                sender.played.faults += 1;
+                tracing::warn!(%fault, "a part of the journal cannot be read and is left out");
+            }
+        }
+    }
+    sender.flush().await?;
+    Ok(sender.played)
+}
+
+/// Whether a frame is about one of `symbols`. Facts that are about no issue, and indices, always
+/// pass.
+fn wants_payload(symbols: &[Symbol], kind: FrameKind, payload: &[u8]) -> bool {
+    if symbols.is_empty() {
+        return true;
+    }
+    match kind {
+        FrameKind::Silence | FrameKind::Connection => true,
+        FrameKind::Reference => serde_json::from_slice::<Reference>(payload)
+            .is_ok_and(|reference| symbols.contains(&reference.symbol)),
+        FrameKind::Data => {
+            let code = payload
+                .splitn(4, |byte| *byte == b'|')
+                .nth(3)
+                .and_then(|rest| rest.split(|byte| *byte == b'^').next())
+                .and_then(Symbol::from_bytes);
+            // An index has a sector code of four digits; what has no code is kept, so that it is
+            // refused and kept as in the original run.
+            code.is_none_or(|code| code.as_str().len() <= 4 || symbols.contains(&code))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_symbol_filter_looks_at_the_frame() {
+        let only = ["005930".parse().unwrap()];
+        let wants = |payload: &[u8]| wants_payload(&only, FrameKind::Data, payload);
+        assert!(wants(b"0|H0STCNT0|001|005930^101530^"));
+        assert!(!wants(b"0|H0STCNT0|001|000660^101530^"));
+        assert!(wants(b"0|H0UPCNT0|001|0001^101530^"));
+        assert!(wants(b"garbage"));
+    }
+}

@@ -1,0 +1,259 @@
+//! `bongsu bench`: how fast the real stages are, end to end.
+//!
+//! `pipeline` drives frames through Ingest (with the journal on), Normalizer, RiskScorer and Alert
+//! as the daemon runs them, as fast as they go, and prints one JSON line. `latency` sends them at a
+//! steady rate with a real Redis behind Alert and compares the time from the reception of a frame
+//! to the acknowledged publication with a bare PUBLISH.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use parking_lot::Mutex as SyncMutex;
+use serde::Serialize;
+use tokio::sync::Mutex;
+
+use super::assembly;
+use crate::actors::ingest::wall_micros;
+use crate::actors::limits::BATCH_FRAMES;
+use crate::actors::supervision::StageError;
+use crate::actors::tree::{SupervisionOptions, Tree, TreeParts};
+use crate::bus::Publisher;
+use crate::journal::{Durability, JournalOptions};
+use crate::market::{Directory, EventTime, SessionDay, TimeOfDay};
+use crate::messages::{AdviceBoard, BusLimits, EventBus, FrameBatch, FrameKind, RiskBoard};
+use crate::risk::RiskParams;
+
+/// Ticks in a second of event time: a storm over the whole market.
+const TICKS_PER_EVENT_SECOND: u64 = 50_000;
+
+/// Frames of an invented storm, one trade each, `symbols` issues in turn.
+#[derive(Debug)]
+pub struct Storm {
+    symbols: Vec<Issue>,
+    next: usize,
+    tick: u64,
+    rate: u64,
+    noise: u64,
+    start: EventTime,
+}
+
+#[derive(Debug)]
+struct Issue {
+    code: String,
+    base: i64,
+    price: i64,
+    cum_volume: i64,
+    cum_value: i64,
+}
+
+impl Storm {
+    /// A storm over `symbols` issues with `rate` ticks in a second of event time.
+    #[must_use]
+    pub fn new(symbols: usize, rate: u64) -> Self {
+        let issue = |index: usize| {
+            let base = 10_000 + (index as i64 * 37 % 900) * 100;
+            Issue {
+                code: format!("{:06}", index * 10),
+                base,
+                price: base,
+                cum_volume: 0,
+                cum_value: 0,
+            }
+        };
+        // 2026-09-15 09:00:00, a date like any other.
+        let start = EventTime::from_kst(
+            SessionDay::from_epoch_days(20_711),
+            TimeOfDay::from_seconds(32_400).unwrap_or_default(),
+        );
+        Self {
+            symbols: (0..symbols.max(1)).map(issue).collect(),
+            next: 0,
+            tick: 0,
+            rate: rate.max(1),
+            noise: 0x9E37_79B9_7F4A_7C15,
+            start,
+        }
+    }
+
+    /// Appends the next frame: 47 fields, about 260 bytes.
+    pub fn frame(&mut self, out: &mut Vec<u8>) {
+        use std::io::Write;
+        // xorshift64: cheap, seeded, good enough to make prices move.
+        self.noise ^= self.noise << 13;
+        self.noise ^= self.noise >> 7;
+        self.noise ^= self.noise << 17;
+        let now = self.start.plus_micros((self.tick / self.rate) as i64 * 1_000_000);
+        let (day, time) = (now.session_day().yyyymmdd(), now.time_of_day().hhmmss());
+        let issue = &mut self.symbols[self.next];
+        let step = [0, 0, 0, 50, -50, 100, -100, 0][(self.noise >> 33) as usize % 8];
+        let held = (issue.price + step).clamp(issue.base * 95 / 100, issue.base * 105 / 100);
+        issue.price = held;
+        let quantity = 1 + (self.noise >> 40) as i64 % 200;
+        issue.cum_volume += quantity;
+        issue.cum_value += quantity * issue.price;
+        let (price, base) = (issue.price, issue.base);
+        let side = if self.noise & 1 == 0 { 1 } else { 5 };
+        // Writing into a Vec cannot fail.
+        let _ = write!(
+            out,
+            "0|H0STCNT0|001|{code}^{time:06}^{price}^2^{change}^0.42^{price}.00^{base}^{price}^{base}^{ask}^{bid}\
+             ^{quantity}^{volume}^{value}^1178^1221^43^100.12^1721981^1723971^{side}^0.45^28.62^090021^2^3100\
+             ^101431^3^0^091059^2^3700^{day}^20^N^89022^3900^741191^252322^0.07^{before}^92.70^0^^{base}^2",
+            code = issue.code,
+            change = price - base,
+            ask = price + 50,
+            bid = price - 50,
+            volume = issue.cum_volume,
+            value = issue.cum_value,
+            before = issue.cum_volume + 1_000,
+        );
+        self.next = (self.next + 1) % self.symbols.len();
+        self.tick += 1;
+    }
+
+    /// The next `frames` frames in batches.
+    pub fn batches(&mut self, frames: usize, batch: usize) -> Vec<FrameBatch> {
+        let mut batches = Vec::with_capacity(frames.div_ceil(batch));
+        let mut bytes = Vec::with_capacity(512);
+        let mut left = frames;
+        while left > 0 {
+            let size = left.min(batch);
+            let mut frames = FrameBatch::with_capacity(size, size * 280);
+            for _ in 0..size {
+                bytes.clear();
+                self.frame(&mut bytes);
+                frames.push(FrameKind::Data, 0, &bytes);
+            }
+            batches.push(frames);
+            left -= size;
+        }
+        batches
+    }
+}
+
+/// What `bench pipeline` prints.
+#[derive(Debug, Clone, Serialize)]
+pub struct PipelineFigures {
+    /// Trades that were scored.
+    pub ticks: u64,
+    /// Issues.
+    pub symbols: usize,
+    /// Bytes of all frames.
+    pub bytes: u64,
+    /// From the first batch sent to the last one handled.
+    pub seconds: f64,
+    /// Their ratio.
+    pub ticks_per_second: f64,
+    /// Events published in the process.
+    pub events: u64,
+    /// From a batch being sent to its scores being there, including the wait in full inboxes.
+    pub p50_batch_ms: f64,
+    /// The same, 99th percentile.
+    pub p99_batch_ms: f64,
+    /// Frames in a batch.
+    pub batch_frames: usize,
+    /// What the journal survives.
+    pub durability: &'static str,
+}
+
+/// Supervision as the daemon's defaults have it.
+#[must_use]
+pub fn supervision() -> SupervisionOptions {
+    SupervisionOptions {
+        max_failures: 10,
+        within: Duration::from_secs(60),
+        backoff_initial: Duration::from_millis(20),
+        backoff_max: Duration::from_secs(5),
+        heartbeat: Duration::from_millis(500),
+        hang_after: Duration::from_secs(10),
+        max_leaked_threads: 4,
+    }
+}
+
+fn parts(
+    runtime: &Arc<tokio::runtime::Runtime>,
+    folder: &Path,
+    publisher: Publisher,
+    latency: Arc<SyncMutex<Histogram<u64>>>,
+) -> TreeParts {
+    TreeParts {
+        runtime: Arc::clone(runtime),
+        supervision: supervision(),
+        journal: JournalOptions {
+            folder: folder.join("journal"),
+            segment_bytes: 64 << 20,
+            durability: Durability::Process,
+        },
+        silence_after: None,
+        risk: RiskParams::default(),
+        board: RiskBoard::new(Directory::new()),
+        advice_board: AdviceBoard::default(),
+        publisher: Arc::new(Mutex::new(publisher)),
+        recorder: None,
+        advice: None,
+        batch_latency: Some(latency),
+    }
+}
+
+/// A histogram of microseconds up to a minute with three significant digits.
+///
+/// # Errors
+/// Never with these bounds.
+fn histogram() -> anyhow::Result<Arc<SyncMutex<Histogram<u64>>>> {
+    let histogram = Histogram::<u64>::new_with_bounds(1, 60_000_000, 3)?;
+    Ok(Arc::new(SyncMutex::new(histogram)))
+}
+
+/// Runs the pipeline over `frames` frames of `symbols` issues, with the journal in `folder`.
+///
+/// # Errors
+/// When the tree gives up.
+pub fn pipeline(folder: &Path, frames: usize, symbols: usize) -> anyhow::Result<PipelineFigures> {
+    let runtime = assembly::runtime()?;
+    let latency = histogram()?;
+    let bus = EventBus::new(BusLimits::default());
+    let publisher = Publisher::new(bus.clone(), None);
+    let batches = Storm::new(symbols, TICKS_PER_EVENT_SECOND).batches(frames, BATCH_FRAMES);
+    let bytes = batches.iter().map(|batch| batch.byte_len() as u64).sum();
+    let batches = Arc::new(SyncMutex::new(Some(batches)));
+    let parts = parts(&runtime, folder, publisher, Arc::clone(&latency));
+    let began = Instant::now();
+    assembly::run_tree(
+        &runtime,
+        || {
+            let mut tree = Tree::new(parts);
+            let edge = tree.frames.clone();
+            let root = tree.handles.root.clone();
+            tree.set_feed(move |_| {
+                let (edge, root) = (edge.clone(), root.clone());
+                let batches = batches.lock().take();
+                async move {
+                    for mut batch in batches.into_iter().flatten() {
+                        batch.stamp(wall_micros());
+                        edge.send(Arc::new(batch)).await?;
+                    }
+                    root.stop();
+                    Ok::<(), StageError>(())
+                }
+            });
+            tree
+        },
+        |_| async {},
+    )?;
+    let seconds = began.elapsed().as_secs_f64();
+    let latency = latency.lock();
+    Ok(PipelineFigures {
+        ticks: frames as u64,
+        symbols,
+        bytes,
+        seconds,
+        ticks_per_second: frames as f64 / seconds,
+        events: bus.last_sequence(),
+        p50_batch_ms: latency.value_at_quantile(0.5) as f64 / 1e3,
+        p99_batch_ms: latency.value_at_quantile(0.99) as f64 / 1e3,
+        batch_frames: BATCH_FRAMES,
+        durability: "process",
+    })
+}
