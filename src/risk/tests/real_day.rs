@@ -16,7 +16,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::support::run;
 use crate::market::{Directory, EventTime, RecordRef, Side, TickBatch, Trade};
-use crate::risk::{RiskEngine, RiskParams};
+use crate::risk::{Level, RiskEngine, RiskParams, Rule};
 
 const FILE: &str = "krx-ticks-2020-06-04.parquet";
 /// The file's times are Korean without a zone.
@@ -72,18 +72,59 @@ fn load(directory: &Directory) -> Vec<(i32, Trade)> {
     trades
 }
 
-#[test]
-fn an_ordinary_session_raises_a_handful_at_most() {
+/// The session as a batch, each trade changed by `change`; `None` when the file is not there.
+fn session(test: &str, directory: &Directory, change: impl Fn(&mut Trade)) -> Option<TickBatch> {
     if !path().exists() {
-        println!("skipped an_ordinary_session_raises_a_handful_at_most: no {}", path().display());
-        return;
+        println!("skipped {test}: no {}", path().display());
+        return None;
     }
-    let directory = Directory::new();
     let mut batch = TickBatch::default();
-    for (offset, (_, trade)) in load(&directory).into_iter().enumerate() {
+    for (offset, (_, mut trade)) in load(directory).into_iter().enumerate() {
+        change(&mut trade);
         batch.push_trade(trade, RecordRef { segment: 0, offset: offset as u32, record: 0 });
     }
     assert_eq!(batch.len(), 50_345);
+    Some(batch)
+}
+
+/// Six per cent in two minutes from 13:00 on, laid over the real trades of one issue.
+#[test]
+fn a_fall_laid_over_a_real_session_is_found_within_seconds() {
+    let directory = Directory::new();
+    let posco = directory.intern("005490".parse().unwrap());
+    let start = super::support::time(20_200_604, 130_000);
+    let fall = |trade: &mut Trade| {
+        let seconds = (trade.time.micros_since(start) / 1_000_000).clamp(0, 120);
+        if trade.symbol == posco {
+            for price in [&mut trade.price, &mut trade.ask, &mut trade.bid] {
+                *price = *price * (2_000 - seconds) / 2_000;
+            }
+        }
+    };
+    let name = "a_fall_laid_over_a_real_session_is_found_within_seconds";
+    let Some(batch) = session(name, &directory, fall) else { return };
+    let out = run(&mut RiskEngine::new(RiskParams::default()), &batch, &directory);
+    let found: Vec<_> = out
+        .detections
+        .iter()
+        .map(|found| (found.rule, found.level, found.time.micros_since(start) / 1_000_000))
+        .collect();
+    println!("{found:?}");
+    assert!(matches!(found[0], (Rule::SymbolCrash, Level::Watch, 20..=50)), "{found:?}");
+    assert!(matches!(found[1], (Rule::SymbolCrash, Level::Warning, 40..=110)), "{found:?}");
+    assert!(found.len() <= 5, "{found:?}");
+    let score = |from: i64| {
+        let from = start.plus_micros(from * 1_000_000);
+        out.points.iter().find(|p| p.symbol == posco && p.time >= from).unwrap().score
+    };
+    assert!(score(120) > score(-5) + 15.0, "{} {}", score(-5), score(120));
+}
+
+#[test]
+fn an_ordinary_session_raises_a_handful_at_most() {
+    let directory = Directory::new();
+    let name = "an_ordinary_session_raises_a_handful_at_most";
+    let Some(batch) = session(name, &directory, |_| {}) else { return };
     let mut engine = RiskEngine::new(RiskParams::default());
     let out = run(&mut engine, &batch, &directory);
     for found in &out.detections {
