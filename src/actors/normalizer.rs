@@ -189,7 +189,7 @@ impl Normalizer {
     }
 
     fn connection(&mut self, frame: Frame<'_>, at: RecordRef) -> Result<(), Problem> {
-        let up = frame.payload.first() == Some(&1);
+        let up = frame.payload.first() == Some(&b'1');
         if up && self.state.was_connected {
             self.state.continuity.reconnected();
         }

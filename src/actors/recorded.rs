@@ -16,7 +16,7 @@ use super::limits::BATCH_BYTES;
 use super::supervision::{Edge, StageError};
 use crate::journal::{Fault, JournalError, JournalReader};
 use crate::kis::sim::PlaybackFrames;
-use crate::market::{EventTime, Reference, Symbol};
+use crate::market::{EventTime, Reference, Symbol, TimeOfDay};
 use crate::messages::{FrameBatch, FrameKind};
 
 /// Which of the recorded frames are played, and how fast.
@@ -26,12 +26,30 @@ pub struct Pace {
     pub speed: Option<f64>,
     /// Frames in one batch at most.
     pub batch: usize,
-    /// Nothing from before this moment.
-    pub from: Option<EventTime>,
-    /// Nothing from this moment on.
-    pub to: Option<EventTime>,
+    /// Nothing from before this bound.
+    pub from: Option<Span>,
+    /// Nothing from this bound on.
+    pub to: Option<Span>,
     /// Only these issues; empty for all.
     pub symbols: Vec<Symbol>,
+}
+
+/// A bound in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Span {
+    /// A moment.
+    At(EventTime),
+    /// A time of day, on every day of the recording.
+    Daily(TimeOfDay),
+}
+
+impl Span {
+    fn is_reached(self, at: EventTime) -> bool {
+        match self {
+            Self::At(moment) => at >= moment,
+            Self::Daily(time) => at.time_of_day() >= time,
+        }
+    }
 }
 
 /// What a recording gave.
@@ -58,7 +76,8 @@ impl<'a> Sender<'a> {
     }
 
     fn wants(&self, at: EventTime) -> bool {
-        self.pace.from.is_none_or(|from| from <= at) && self.pace.to.is_none_or(|to| at < to)
+        self.pace.from.is_none_or(|from| from.is_reached(at))
+            && !self.pace.to.is_some_and(|to| to.is_reached(at))
     }
 
     async fn push(
@@ -126,7 +145,7 @@ pub async fn play_day(
             sender.push(FrameKind::Reference, start, &record).await?;
         }
     }
-    sender.push(FrameKind::Connection, start, b"\x01").await?;
+    sender.push(FrameKind::Connection, start, b"1").await?;
     while let Some((info, bytes)) = frames.next() {
         if stop.is_cancelled() {
             break;

@@ -3,11 +3,27 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use tokio::runtime::Runtime;
+use tokio::sync::Mutex;
 
-use crate::actors::tree::Tree;
+use super::CliError;
+use crate::actors::recorder::RecorderParts;
+use crate::actors::tree::{AdviceParts, SupervisionOptions, Tree, journal_folder};
+use crate::advice::{PlanSettings, ScenarioLimits};
+use crate::bus::{Publisher, RedisOptions, RedisPublisher};
+use crate::config::{Durability, KisEnv, LogFormat, Settings, Speed};
+use crate::journal::JournalOptions;
+use crate::kis::sim::{FrameShape, SimEnv, SimOptions, SimSource, SimSpeed};
+use crate::llm::{ModelOptions, ModelWriter, Writer};
+use crate::market::Directory;
+use crate::messages::EventBus;
+use crate::messages::health::{Component, HealthRegistry, HealthState};
+use crate::risk::RiskParams;
+use crate::store::{Database, DatabaseOptions, StoreWriter, WriterOptions};
+use crate::telemetry;
 
 /// The shared runtime: everything that waits for the outside runs on it, and all arbiters of the
 /// tree are made on it. Two workers: the hot path has threads of its own.
@@ -84,4 +100,234 @@ where
         task.abort();
         outcome.map_err(|why| anyhow!("the supervisor tree gave up: {why}"))
     })
+}
+
+/// Metrics and logs, as the settings say.
+///
+/// # Errors
+/// When the log filter is wrong.
+pub fn start_telemetry(settings: &Settings) -> Result<(), CliError> {
+    telemetry::install();
+    let format = match settings.log.format {
+        LogFormat::Text => telemetry::logging::LogFormat::Text,
+        LogFormat::Json => telemetry::logging::LogFormat::Json,
+    };
+    // That library logs whole answers it cannot parse, at error level.
+    let filter = format!("{},async_openai=off", settings.log.level);
+    telemetry::logging::init(&filter, format)
+        .map_err(|error| CliError::Usage(format!("log.level: {error}")))?;
+    Ok(())
+}
+
+/// The database, connected and migrated; `None` in a dry run.
+///
+/// # Errors
+/// When it cannot be reached or migrated.
+pub async fn database(
+    settings: &Settings,
+    health: &HealthRegistry,
+) -> Result<Option<Database>, CliError> {
+    if !settings.writes {
+        return Ok(None);
+    }
+    health.declare(Component::Database, true);
+    let options = DatabaseOptions { connections: settings.database.pool.max(2), ..DatabaseOptions::default() };
+    let open = async {
+        let database = Database::connect(settings.database.url.expose(), &options).await?;
+        database.migrate().await?;
+        Ok::<_, crate::store::StoreError>(database)
+    };
+    let database = open.await.map_err(|error| CliError::Runtime(error.into()))?;
+    health.set(Component::Database, HealthState::Up);
+    Ok(Some(database))
+}
+
+/// The way outward: the in-process bus, and Redis when it is set.
+///
+/// # Errors
+/// When the Redis settings cannot be used. A Redis that is away is no error: events wait for it.
+pub fn publisher(
+    runtime: &Arc<Runtime>,
+    settings: &Settings,
+    bus: &EventBus,
+    health: &HealthRegistry,
+) -> Result<Arc<Mutex<Publisher>>, CliError> {
+    let redis = match &settings.redis.url {
+        None => None,
+        Some(url) => {
+            health.declare(Component::Redis, false);
+            let options = RedisOptions {
+                stream: settings.redis.stream.clone(),
+                stream_cap: settings.redis.stream_maxlen,
+                health: Some(health.clone()),
+                ..RedisOptions::new(url.expose())
+            };
+            // The driver of the connection lives on the shared runtime.
+            let _entered = runtime.enter();
+            let redis = RedisPublisher::start(options)
+                .map_err(|error| CliError::Usage(format!("redis.url: {error}")))?;
+            Some(redis)
+        }
+    };
+    Ok(Arc::new(Mutex::new(Publisher::new(bus.clone(), redis))))
+}
+
+/// How the tree meets failures.
+#[must_use]
+pub fn supervision(settings: &Settings) -> SupervisionOptions {
+    let set = &settings.supervision;
+    SupervisionOptions {
+        max_failures: set.max_restarts as usize,
+        within: Duration::from_secs(set.within_seconds),
+        backoff_initial: Duration::from_millis(set.backoff_initial_ms),
+        backoff_max: Duration::from_millis(set.backoff_max_ms),
+        heartbeat: Duration::from_millis(set.heartbeat_ms),
+        hang_after: Duration::from_secs(set.hang_seconds),
+        max_leaked_threads: set.max_leaked_threads as usize,
+    }
+}
+
+/// The journal below `data_dir`.
+#[must_use]
+pub fn journal_options(settings: &Settings, data_dir: &Path) -> JournalOptions {
+    let set = &settings.journal;
+    JournalOptions {
+        folder: journal_folder(data_dir),
+        // Offsets have 32 bits, and a batch may go past the size.
+        segment_bytes: u32::try_from(set.segment_mib << 20).unwrap_or(u32::MAX).min(u32::MAX - (64 << 20)),
+        durability: match set.durability {
+            Durability::Process => crate::journal::Durability::Process,
+            Durability::Group => {
+                crate::journal::Durability::Group(Duration::from_millis(set.group_ms))
+            }
+        },
+    }
+}
+
+/// Thresholds of the detectors. A setting gives the level `watch` or `warning` as its text says;
+/// the other levels keep their ratio to it.
+#[must_use]
+pub fn risk_params(settings: &Settings) -> RiskParams {
+    let set = &settings.risk;
+    let mut params = RiskParams::default();
+    let scale = |levels: &mut [f64], factor: f64| levels.iter_mut().for_each(|x| *x *= factor);
+
+    let crash = &mut params.symbol_crash;
+    let factor = set.symbol_crash_pct / crash.long_falls_pct[1];
+    scale(&mut crash.long_falls_pct, factor);
+    scale(&mut crash.short_falls_pct, factor);
+
+    let market = &mut params.market_crash;
+    let factor = set.market_crash_index_pct / market.index_falls_pct[0];
+    scale(&mut market.index_falls_pct, factor);
+    let factor = set.market_breadth_pct / 100.0 / market.down_share[0];
+    market.down_share.iter_mut().for_each(|share| *share = (*share * factor).min(1.0));
+
+    let factor = set.volatility_ratio / params.volatility.ratios[0];
+    scale(&mut params.volatility.ratios, factor);
+    let factor = set.volume_surge_ratio / params.volume_surge.ratios[0];
+    scale(&mut params.volume_surge.ratios, factor);
+
+    let stale = i64::from(set.stale_seconds);
+    params.feed_stale.feed_silence_s = [stale, 4 * stale, 20 * stale];
+
+    let factor = f64::from(set.cooldown_seconds) / params.symbol_crash.cooldown_s as f64;
+    for cooldown in [
+        &mut params.symbol_crash.cooldown_s,
+        &mut params.market_crash.cooldown_s,
+        &mut params.volatility.cooldown_s,
+        &mut params.volume_surge.cooldown_s,
+    ] {
+        *cooldown = (*cooldown as f64 * factor) as i64;
+    }
+    params
+}
+
+/// The Recorder over `database`.
+#[must_use]
+pub fn recorder(
+    settings: &Settings,
+    database: Option<Database>,
+    directory: &Directory,
+    health: &HealthRegistry,
+) -> RecorderParts {
+    let options = WriterOptions {
+        max_rows: WriterOptions::default().max_rows.max(2 * settings.database.batch_rows),
+    };
+    RecorderParts {
+        database,
+        writer: Arc::new(Mutex::new(StoreWriter::new(directory.clone(), options))),
+        batch_rows: settings.database.batch_rows,
+        flush_every: Duration::from_millis(settings.database.flush_ms),
+        health: health.clone(),
+    }
+}
+
+/// The advisers.
+///
+/// # Errors
+/// When the settings of the language model cannot be used.
+pub fn advice(settings: &Settings) -> Result<AdviceParts, CliError> {
+    let llm = &settings.llm;
+    let base_url = match (&llm.base_url, &llm.api_key) {
+        (Some(url), _) => Some(url.expose().to_owned()),
+        (None, Some(_)) => Some("https://api.openai.com/v1".to_owned()),
+        (None, None) => None,
+    };
+    let writer = match base_url {
+        None => Writer::Template,
+        Some(base_url) => {
+            let mut options = ModelOptions::new(base_url, llm.api_key.clone(), llm.model.clone());
+            options.deadline = Duration::from_secs(llm.timeout_seconds);
+            options.max_tokens = llm.max_tokens;
+            let writer = ModelWriter::new(options)
+                .map_err(|error| CliError::Usage(format!("llm: {error}")))?;
+            Writer::Model(Arc::new(writer))
+        }
+    };
+    let limits = ScenarioLimits {
+        max_picks: settings.advice.picks,
+        capital: Some(settings.advice.capital),
+        ..ScenarioLimits::default()
+    };
+    Ok(AdviceParts {
+        every: Duration::from_secs(settings.advice.every_seconds.into()),
+        limits,
+        plans: PlanSettings::default(),
+        assumed_position: settings.advice.capital,
+        writer,
+    })
+}
+
+/// What the simulator plays, by the settings.
+///
+/// # Errors
+/// When the frames' form is not one KIS ever had.
+pub fn sim_options(settings: &Settings) -> Result<SimOptions, CliError> {
+    let set = &settings.sim;
+    let source = match &set.data {
+        Some(path) => SimSource::Data {
+            path: path.clone(),
+            day: set.day,
+            indices: set.indices.clone(),
+            symbols: set.symbols.and_then(|count| usize::try_from(count).ok()),
+        },
+        None => SimSource::Market { market: set.market.clone(), day: set.day },
+    };
+    let shape = FrameShape {
+        trade_fields: set.trade_fields as usize,
+        book_fields: set.book_fields as usize,
+        records_per_frame: set.records_per_frame as usize,
+        ..FrameShape::default()
+    };
+    shape.check().map_err(|error| CliError::Usage(error.to_string()))?;
+    let speed = set.speed.map(|speed| match speed {
+        Speed::Times(times) => SimSpeed::Times(times),
+        Speed::Max => SimSpeed::Max,
+    });
+    let env = match settings.kis.env {
+        KisEnv::Real => SimEnv::Real,
+        KisEnv::Mock => SimEnv::Mock,
+    };
+    Ok(SimOptions { source, speed, seed: set.seed, shape, env, ..SimOptions::default() })
 }

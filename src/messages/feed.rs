@@ -14,7 +14,7 @@ pub enum FrameKind {
     Reference = 2,
     /// Nothing came for a while: microseconds of silence, little endian `i64`.
     Silence = 3,
-    /// The feed connected (payload `1`) or was lost (payload `0`, then the cause as UTF-8).
+    /// A feed session began (payload `1`) or ended (payload `0`, then the cause; both as text).
     Connection = 4,
 }
 

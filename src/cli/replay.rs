@@ -1,0 +1,233 @@
+//! `bongsu replay`: recorded input through the same tree, into a sandbox.
+//!
+//! The sandbox is a folder with a journal and a SQLite database of its own; nothing outside it is
+//! touched, and no event leaves the process. A folder that a replay made is emptied first; any
+//! other folder that is not empty is refused. The last line on standard output is one JSON object
+//! with counts and the digest of rows and events.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, anyhow};
+use parking_lot::Mutex as SyncMutex;
+use serde::Serialize;
+use tokio::sync::Mutex;
+
+use super::args::{ReplayArgs, ReplayTime};
+use super::{CliError, assembly};
+use crate::actors::recorded::{Pace, Played, Span, play_day, play_journal};
+use crate::actors::recorder::RecorderParts;
+use crate::actors::supervision::StageError;
+use crate::actors::tree::{Tree, TreeParts};
+use crate::bus::Publisher;
+use crate::config::{Settings, Speed};
+use crate::kis::sim::{FrameShape, Playback, SimSource};
+use crate::market::Directory;
+use crate::messages::health::HealthRegistry;
+use crate::messages::{AdviceBoard, BusLimits, EventBus, RiskBoard};
+use crate::store::{Database, DatabaseOptions, DigestBuilder, DigestReport};
+
+/// File that marks a folder as a replay's sandbox.
+const MARKER: &str = ".bongsu-sandbox";
+
+/// The last line of standard output.
+#[derive(Debug, Serialize)]
+struct Summary {
+    digest: String,
+    counts: std::collections::BTreeMap<&'static str, u64>,
+    frames: u64,
+    faults: u64,
+    seconds: f64,
+}
+
+/// Replays.
+///
+/// # Errors
+/// [`CliError`] when the input or the sandbox cannot be used, or the tree gives up.
+pub fn execute(args: ReplayArgs, settings: Settings) -> Result<(), CliError> {
+    assembly::start_telemetry(&settings)?;
+    prepare_sandbox(&args.sandbox)?;
+    let runtime = assembly::runtime()?;
+    let database = runtime.block_on(open_database(&args.sandbox))?;
+    let input = Input::open(&args, &settings)?;
+    let began = Instant::now();
+    let digest = Arc::new(SyncMutex::new(DigestBuilder::new()));
+    let played = run(&runtime, &args, &settings, &database, input, &digest)?;
+    let digest = std::mem::take(&mut *digest.lock());
+    let report: DigestReport = runtime
+        .block_on(digest.finish(&database))
+        .map_err(|error| CliError::Runtime(error.into()))?;
+    let summary = Summary {
+        digest: report.digest,
+        counts: report.counts,
+        frames: played.frames,
+        faults: played.faults,
+        seconds: began.elapsed().as_secs_f64(),
+    };
+    let line = serde_json::to_string(&summary).context("summary as JSON")?;
+    super::print(&format!("{line}\n"))
+}
+
+/// What is replayed.
+enum Input {
+    Day(Box<Playback>),
+    Journal(std::path::PathBuf),
+}
+
+impl Input {
+    fn open(args: &ReplayArgs, settings: &Settings) -> Result<Self, CliError> {
+        let Some(path) = &args.data else {
+            let folder = args.journal.clone().unwrap_or_default();
+            if !folder.is_dir() {
+                return Err(CliError::runtime(format!(
+                    "--journal {}: no such folder; give the folder that holds the segments, for example var/journal",
+                    folder.display()
+                )));
+            }
+            return Ok(Self::Journal(folder));
+        };
+        let source = SimSource::Data {
+            path: path.clone(),
+            day: settings.sim.day,
+            indices: settings.sim.indices.clone(),
+            symbols: settings.sim.symbols.and_then(|count| usize::try_from(count).ok()),
+        };
+        let shape = FrameShape {
+            records_per_frame: settings.sim.records_per_frame as usize,
+            ..FrameShape::default()
+        };
+        let playback = Playback::load(&source, settings.sim.seed, None, shape)
+            .map_err(|error| CliError::Runtime(error.into()))?;
+        Ok(Self::Day(Box::new(playback)))
+    }
+}
+
+fn pace(args: &ReplayArgs, settings: &Settings) -> Pace {
+    let bound = |time: Option<ReplayTime>| {
+        time.map(|time| match time {
+            ReplayTime::Instant(instant) => Span::At(instant),
+            ReplayTime::Daily(time) => Span::Daily(time),
+        })
+    };
+    Pace {
+        speed: match args.speed {
+            Speed::Times(times) => Some(times),
+            Speed::Max => None,
+        },
+        batch: args.batch.map_or(settings.pipeline.batch_frames, |batch| batch as usize),
+        from: bound(args.from),
+        to: bound(args.to),
+        symbols: settings.feed.symbols.clone(),
+    }
+}
+
+fn run(
+    runtime: &Arc<tokio::runtime::Runtime>,
+    args: &ReplayArgs,
+    settings: &Settings,
+    database: &Database,
+    input: Input,
+    digest: &Arc<SyncMutex<DigestBuilder>>,
+) -> Result<Played, CliError> {
+    let health = HealthRegistry::new();
+    let board = RiskBoard::new(Directory::new());
+    let mut publisher = Publisher::new(EventBus::new(BusLimits::default()), None);
+    let tap = Arc::clone(digest);
+    publisher.set_tap(move |events| {
+        let mut digest = tap.lock();
+        for event in events {
+            digest.event(event);
+        }
+    });
+    let recorder: RecorderParts =
+        assembly::recorder(settings, Some(database.clone()), &board.directory, &health);
+    let parts = TreeParts {
+        runtime: Arc::clone(runtime),
+        supervision: assembly::supervision(settings),
+        journal: assembly::journal_options(settings, &args.sandbox),
+        silence_after: None,
+        risk: assembly::risk_params(settings),
+        board,
+        advice_board: AdviceBoard::default(),
+        publisher: Arc::new(Mutex::new(publisher)),
+        recorder: Some(recorder),
+        advice: Some(assembly::advice(settings)?),
+        batch_latency: None,
+    };
+    let pace = Arc::new(pace(args, settings));
+    let input = Arc::new(SyncMutex::new(Some(input)));
+    let played = Arc::new(SyncMutex::new(None));
+    let outcome = Arc::clone(&played);
+    assembly::run_tree(
+        runtime,
+        || {
+            let mut tree = Tree::new(parts);
+            let edge = tree.frames.clone();
+            let root = tree.handles.root.clone();
+            tree.set_feed(move |stop| {
+                let (edge, root, pace) = (edge.clone(), root.clone(), Arc::clone(&pace));
+                let (input, outcome) = (input.lock().take(), Arc::clone(&outcome));
+                async move {
+                    let played = match input {
+                        Some(Input::Day(day)) => {
+                            play_day(day.into_frames(), &edge, &pace, &stop).await?
+                        }
+                        Some(Input::Journal(folder)) => {
+                            play_journal(&folder, &edge, &pace, &stop).await?
+                        }
+                        None => return Err(StageError::Failed("the input was used up".to_owned())),
+                    };
+                    *outcome.lock() = Some(played);
+                    root.stop();
+                    Ok(())
+                }
+            });
+            tree
+        },
+        |tree| {
+            let root = tree.handles.root.clone();
+            async move {
+                let why = super::run::wait_for_the_end(None).await;
+                tracing::warn!(why, "the replay is cut short");
+                root.stop();
+            }
+        },
+    )?;
+    let played = played.lock().take();
+    played.ok_or_else(|| CliError::runtime("the replay was stopped before its end"))
+}
+
+async fn open_database(sandbox: &Path) -> Result<Database, CliError> {
+    let url = format!("sqlite://{}?mode=rwc", sandbox.join("bongsu.db").display());
+    let open = async {
+        let database = Database::connect(&url, &DatabaseOptions::default()).await?;
+        database.migrate().await?;
+        Ok::<_, crate::store::StoreError>(database)
+    };
+    open.await.map_err(|error| CliError::Runtime(error.into()))
+}
+
+/// Makes the sandbox an empty folder.
+fn prepare_sandbox(sandbox: &Path) -> Result<(), CliError> {
+    let failed = |what: &str| format!("--sandbox {}: cannot {what}", sandbox.display());
+    std::fs::create_dir_all(sandbox).with_context(|| failed("make the folder"))?;
+    let marker = sandbox.join(MARKER);
+    let is_ours = marker.exists();
+    let entries = std::fs::read_dir(sandbox).with_context(|| failed("list the folder"))?;
+    for entry in entries {
+        let path = entry.with_context(|| failed("list the folder"))?.path();
+        if !is_ours {
+            return Err(CliError::Runtime(anyhow!(
+                "--sandbox {}: the folder is not empty and was not made by a replay; choose another one",
+                sandbox.display()
+            )));
+        }
+        let removed =
+            if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+        removed.with_context(|| format!("--sandbox: cannot remove {}", path.display()))?;
+    }
+    std::fs::write(&marker, "made by bongsu replay; the next replay into this folder empties it\n")
+        .with_context(|| failed("write into the folder"))?;
+    Ok(())
+}
