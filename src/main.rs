@@ -1,13 +1,14 @@
-fn main() {
-    bongsu::telemetry::install();
-    let args: Vec<String> = std::env::args().collect();
-    let folder = tempdir();
-    let figures = bongsu::cli::bench::pipeline(&folder, args[1].parse().unwrap(), args[2].parse().unwrap());
-    std::fs::remove_dir_all(&folder).unwrap();
-    println!("{}", serde_json::to_string(&figures.unwrap()).unwrap());
-}
-fn tempdir() -> std::path::PathBuf {
-    let p = std::env::temp_dir().join(format!("bongsu-bench-{}", std::process::id()));
-    std::fs::create_dir_all(&p).unwrap();
-    p
+//! The `bongsu` program: what the library's command line does, with the process-wide choices that
+//! only a program can make.
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    // Before anything can build a TLS client: without a provider, building one panics. The call
+    // fails only when a provider is installed already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    bongsu::cli::main()
 }

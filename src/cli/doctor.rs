@@ -1,0 +1,521 @@
+//! `bongsu doctor`: what is set, what is reachable, and what to do about it.
+//!
+//! Each check is one line: name, state, what was found, and for anything but `ok` what to do. The
+//! checks are made from outside, with nothing started: files are opened, ports are bound and
+//! released, services are asked for a TCP connection with a time-out. Nothing that exists is
+//! changed. (A service that accepts a connection can still refuse a login: the daemon's `/readyz`
+//! says so.)
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read as _};
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::args::DoctorArgs;
+use super::{CliError, print};
+use crate::config::{FeedSource, Origin, ServiceUrl, Settings};
+
+/// How long a service may take to accept a connection, all its addresses together.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// As it should be.
+    Ok,
+    /// It works, but not as one may think.
+    Warn,
+    /// It does not work.
+    Fail,
+}
+
+/// One check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What was checked.
+    pub name: &'static str,
+    /// How it ended.
+    pub state: State,
+    /// What was found; without secrets.
+    pub found: String,
+    /// What to do about it; empty when nothing has to be done.
+    pub advice: String,
+}
+
+impl Check {
+    fn ok(name: &'static str, found: impl Into<String>) -> Self {
+        Self { name, state: State::Ok, found: found.into(), advice: String::new() }
+    }
+
+    fn warn(name: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { name, state: State::Warn, found: found.into(), advice: advice.into() }
+    }
+
+    fn fail(name: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { name, state: State::Fail, found: found.into(), advice: advice.into() }
+    }
+}
+
+/// Makes every check and prints it.
+///
+/// # Errors
+/// [`CliError::Runtime`] when a check failed, after all of them have been printed.
+pub fn execute(args: DoctorArgs, settings: Settings) -> Result<(), CliError> {
+    let checks = checks(&settings);
+    let failed = checks.iter().filter(|check| check.state == State::Fail).count();
+    if args.json {
+        let report = serde_json::json!({ "ok": failed == 0, "checks": checks });
+        print(&format!("{report:#}\n"))?;
+    } else {
+        print(&as_text(&checks))?;
+    }
+    match failed {
+        0 => Ok(()),
+        1 => Err(CliError::runtime("doctor: 1 check failed")),
+        count => Err(CliError::runtime(format!("doctor: {count} checks failed"))),
+    }
+}
+
+fn as_text(checks: &[Check]) -> String {
+    let width = checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for check in checks {
+        let state = match check.state {
+            State::Ok => "ok",
+            State::Warn => "warn",
+            State::Fail => "FAIL",
+        };
+        text.push_str(&format!("{:width$}  {state:4}  {}", check.name, check.found));
+        if !check.advice.is_empty() {
+            text.push_str(&format!(" -> {}", check.advice));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// Every check, in the order in which the daemon needs what is checked.
+#[must_use]
+pub fn checks(settings: &Settings) -> Vec<Check> {
+    let mut checks = vec![summary(settings), data_folder(&settings.data_dir)];
+    match settings.feed.source {
+        FeedSource::Sim => checks.extend(simulator(settings)),
+        FeedSource::Kis => {
+            checks.push(service("kis rest", &settings.kis.base_url, KIS_ADVICE));
+            checks.push(service("kis websocket", &settings.kis.ws_url, KIS_ADVICE));
+            checks.push(registrations(settings));
+        }
+    }
+    checks.push(database(&settings.database.url));
+    checks.push(match &settings.redis.url {
+        Some(url) => service("redis", url, "start Redis, or correct redis.url (REDIS_URL)"),
+        None => Check::ok("redis", "not set: events stay in the process and its event streams"),
+    });
+    checks.push(llm(settings));
+    checks.push(listen_port(settings.http.listen));
+    checks.extend(unused(settings));
+    checks
+}
+
+const KIS_ADVICE: &str =
+    "check the network, and kis.base_url and kis.ws_url; or choose feed.source = sim";
+
+fn summary(settings: &Settings) -> Check {
+    let set = settings.effective().iter().filter(|row| {
+        row.value.is_some() && !matches!(row.origin, Origin::Default | Origin::Derived(_))
+    });
+    let symbols = match settings.feed.symbols.len() {
+        0 => "all symbols".to_owned(),
+        1 => "1 symbol".to_owned(),
+        count => format!("{count} symbols"),
+    };
+    Check::ok(
+        "settings",
+        format!(
+            "valid, {} set by you; feed {} with {symbols}, writes {} (`bongsu config show` lists \
+             them)",
+            set.count(),
+            settings.feed.source.as_str(),
+            if settings.writes { "on" } else { "off" },
+        ),
+    )
+}
+
+fn data_folder(folder: &Path) -> Check {
+    let shown = folder.display();
+    match writable(folder) {
+        Ok(true) => Check::ok("data folder", format!("{shown} is writable")),
+        Ok(false) => Check::ok("data folder", format!("{shown} will be made at the first start")),
+        Err(error) => Check::fail(
+            "data folder",
+            format!("{shown}: {error}"),
+            "give the daemon's user write access, or choose another data_dir (BONGSU_DATA_DIR)",
+        ),
+    }
+}
+
+/// Whether `folder` is there (`true`) or can be made (`false`), and files can be written in it.
+/// A file of a name that is not taken is made and removed.
+fn writable(folder: &Path) -> io::Result<bool> {
+    let (place, exists) = match fs::metadata(folder) {
+        Ok(about) if about.is_dir() => (folder.to_owned(), true),
+        Ok(_) => return Err(io::Error::new(ErrorKind::NotADirectory, "it is not a folder")),
+        Err(error) if error.kind() == ErrorKind::NotFound => (nearest_folder(folder)?, false),
+        Err(error) => return Err(error),
+    };
+    let probe = place.join(format!(".bongsu-doctor-{}", std::process::id()));
+    OpenOptions::new().write(true).create_new(true).open(&probe)?;
+    fs::remove_file(&probe)?;
+    Ok(exists)
+}
+
+/// The nearest folder above `path` that is there.
+fn nearest_folder(path: &Path) -> io::Result<PathBuf> {
+    for above in path.ancestors().skip(1) {
+        // The last ancestor of a relative path is empty: the working directory.
+        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        match fs::metadata(above) {
+            Ok(about) if about.is_dir() => return Ok(above.to_owned()),
+            Ok(_) => {
+                let message = format!("{} is not a folder", above.display());
+                return Err(io::Error::new(ErrorKind::NotADirectory, message));
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::Error::new(ErrorKind::NotFound, "no folder above it exists"))
+}
+
+fn simulator(settings: &Settings) -> Vec<Check> {
+    let sim = &settings.sim;
+    match &sim.data {
+        None if has_yaml_ending(&sim.market) => {
+            vec![readable_file("simulator", Path::new(&sim.market), b"", "sim.market (--market)")]
+        }
+        None => vec![Check::ok("simulator", format!("plays the script {}", sim.market))],
+        Some(data) => {
+            let mut checks = vec![parquet("simulator data", data, "sim.data (--data)")];
+            if let Some(indices) = &sim.indices {
+                checks.push(parquet("simulator indices", indices, "sim.indices (--indices)"));
+            }
+            checks
+        }
+    }
+}
+
+fn has_yaml_ending(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|ending| ending == "yaml" || ending == "yml")
+}
+
+fn parquet(name: &'static str, path: &Path, key: &str) -> Check {
+    readable_file(name, path, b"PAR1", key)
+}
+
+/// Whether `path` is a file that can be read and begins with `magic`.
+fn readable_file(name: &'static str, path: &Path, magic: &[u8], key: &str) -> Check {
+    let shown = path.display();
+    let head = || -> io::Result<(Vec<u8>, u64)> {
+        let file = File::open(path)?;
+        let about = file.metadata()?;
+        if !about.is_file() {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a file"));
+        }
+        let mut head = Vec::new();
+        file.take(magic.len() as u64).read_to_end(&mut head)?;
+        Ok((head, about.len()))
+    };
+    match head() {
+        Ok((head, size)) if head == magic => {
+            Check::ok(name, format!("{shown} is readable, {size} bytes"))
+        }
+        Ok(_) => Check::fail(
+            name,
+            format!("{shown} is no Parquet file: it does not begin with PAR1"),
+            format!("name another file in {key}"),
+        ),
+        Err(error) => Check::fail(
+            name,
+            format!("{shown}: {error}"),
+            format!("correct {key}, or give the daemon's user read access"),
+        ),
+    }
+}
+
+/// KIS takes few registrations a session; what finds none is polled by REST.
+fn registrations(settings: &Settings) -> Check {
+    let (symbols, limit) = (settings.feed.symbols.len(), settings.feed.max_registrations as usize);
+    let name = "registrations";
+    match symbols {
+        0 => Check::warn(
+            name,
+            "feed.symbols is empty",
+            "name the issues to watch (BONGSU_FEED__SYMBOLS=005930,000660)",
+        ),
+        count if count > limit => Check::warn(
+            name,
+            format!("{count} symbols, {limit} registrations a session"),
+            format!("name at most {limit} symbols to have each trade of every one of them"),
+        ),
+        count => Check::ok(name, format!("{count} symbols of at most {limit}")),
+    }
+}
+
+fn database(url: &ServiceUrl) -> Check {
+    if url.scheme() != "sqlite" {
+        return service(
+            "database",
+            url,
+            "start the database server, or correct database.url (DATABASE_URL)",
+        );
+    }
+    let Some(path) = sqlite_path(url.expose()) else {
+        return Check::warn(
+            "database",
+            "sqlite in memory",
+            "rows are lost at the end: name a file in database.url to keep them",
+        );
+    };
+    let shown = path.display().to_string();
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let found = match fs::metadata(&path) {
+        // Opening for writing does not change a file; SQLite also writes beside it.
+        Ok(_) => OpenOptions::new().write(true).open(&path).and_then(|_| writable(folder)),
+        Err(error) if error.kind() == ErrorKind::NotFound => writable(folder),
+        Err(error) => Err(error),
+    };
+    match found {
+        Ok(_) if path.exists() => Check::ok("database", format!("sqlite, {shown} is writable")),
+        Ok(_) => Check::ok("database", format!("sqlite, {shown} will be made at the first start")),
+        Err(error) => Check::fail(
+            "database",
+            format!("sqlite, {shown}: {error}"),
+            "give the daemon's user write access to the file and its folder, or correct \
+             database.url (DATABASE_URL)",
+        ),
+    }
+}
+
+/// The file of a `sqlite:` URL; `None` for one in memory.
+fn sqlite_path(url: &str) -> Option<PathBuf> {
+    let rest = url.strip_prefix("sqlite:")?;
+    let rest = rest.strip_prefix("//").unwrap_or(rest);
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    if path.is_empty() || path == ":memory:" || query.split('&').any(|p| p == "mode=memory") {
+        return None;
+    }
+    Some(PathBuf::from(percent_decoded(path)))
+}
+
+fn percent_decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let hex = bytes.get(at + 1..at + 3).filter(|hex| hex.iter().all(u8::is_ascii_hexdigit));
+        let byte = hex
+            .filter(|_| bytes[at] == b'%')
+            .and_then(|hex| std::str::from_utf8(hex).ok())
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        match byte {
+            Some(byte) => {
+                decoded.push(byte);
+                at += 3;
+            }
+            None => {
+                decoded.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+fn llm(settings: &Settings) -> Check {
+    let advice = "check the network, and llm.base_url (OPENAI_BASE_URL); until then templates \
+                  write the reports";
+    match (&settings.llm.base_url, &settings.llm.api_key) {
+        (Some(url), _) => {
+            // Reports fall back to templates, so a service that is away stops nothing.
+            let check = service("llm", url, advice);
+            if check.state == State::Fail { Check { state: State::Warn, ..check } } else { check }
+        }
+        (None, Some(_)) => Check::ok("llm", format!("OpenAI's own, model {}", settings.llm.model)),
+        (None, None) => Check::ok("llm", "not set: templates write the reports"),
+    }
+}
+
+/// Whether a TCP connection to the host of `url` is accepted in time.
+fn service(name: &'static str, url: &ServiceUrl, advice: &str) -> Check {
+    let Some((host, port)) = url.host_and_port() else {
+        return Check::fail(name, format!("{url} names no host and port"), advice);
+    };
+    match connect(&host, port) {
+        Ok(address) => Check::ok(name, format!("{url} accepts connections at {address}")),
+        Err(error) => Check::fail(name, format!("{url} is not reachable: {error}"), advice),
+    }
+}
+
+fn connect(host: &str, port: u16) -> io::Result<SocketAddr> {
+    let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
+    let mut last = io::Error::new(ErrorKind::NotFound, "its host has no address");
+    let each = CONNECT_TIMEOUT / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
+    for address in addresses {
+        match TcpStream::connect_timeout(&address, each.max(Duration::from_millis(100))) {
+            Ok(_) => return Ok(address),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn listen_port(address: SocketAddr) -> Check {
+    match TcpListener::bind(address) {
+        Ok(_) => Check::ok("http port", format!("{address} is free")),
+        Err(error) => Check::fail(
+            "http port",
+            format!("{address}: {error}"),
+            "stop what uses it (another bongsu?), or choose another http.listen \
+             (BONGSU_HTTP__LISTEN)",
+        ),
+    }
+}
+
+fn unused(settings: &Settings) -> Option<Check> {
+    let keys: Vec<&str> = settings.unused().map(|row| row.key.path).collect();
+    (!keys.is_empty()).then(|| {
+        Check::warn(
+            "not used yet",
+            keys.join(", "),
+            "nothing to do: these settings are accepted, but this version does not use them",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Sources;
+
+    fn settings(folder: &Path, environment: &[(&str, &str)]) -> Settings {
+        let data = folder.join("data");
+        let mut variables = vec![
+            ("BONGSU_DATA_DIR".into(), data.into()),
+            ("BONGSU_HTTP__LISTEN".into(), "127.0.0.1:0".into()),
+        ];
+        variables.extend(environment.iter().map(|(n, v)| ((*n).into(), (*v).into())));
+        let sources =
+            Sources { directory: folder.to_owned(), environment: variables, ..Sources::default() };
+        Settings::load(&sources).unwrap()
+    }
+
+    fn check(settings: &Settings, name: &str) -> Check {
+        checks(settings).into_iter().find(|check| check.name == name).unwrap()
+    }
+
+    #[test]
+    fn a_fresh_machine_is_well_and_stays_untouched() {
+        let folder = tempfile::tempdir().unwrap();
+        let all = checks(&settings(folder.path(), &[]));
+        assert!(all.iter().all(|check| check.state == State::Ok), "{all:?}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_data_folder_that_is_a_file_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("data"), "").unwrap();
+        let settings = settings(folder.path(), &[]);
+        assert_eq!(check(&settings, "data folder").state, State::Fail);
+        assert_eq!(check(&settings, "database").state, State::Fail);
+    }
+
+    #[test]
+    fn files_of_the_simulator() {
+        let folder = tempfile::tempdir().unwrap();
+        let (good, bad) = (folder.path().join("a.parquet"), folder.path().join("b.parquet"));
+        fs::write(&good, "PAR1 and more").unwrap();
+        fs::write(&bad, "a,b\n").unwrap();
+        let state = |path: &Path| {
+            let path = path.to_str().unwrap();
+            check(&settings(folder.path(), &[("BONGSU_SIM__DATA", path)]), "simulator data").state
+        };
+        assert_eq!(state(&good), State::Ok);
+        assert_eq!(state(&bad), State::Fail);
+        assert_eq!(state(&folder.path().join("none")), State::Fail);
+        assert_eq!(state(folder.path()), State::Fail);
+        let script = [("BONGSU_SIM__MARKET", "/nonexistent/x.yaml")];
+        assert_eq!(check(&settings(folder.path(), &script), "simulator").state, State::Fail);
+    }
+
+    #[test]
+    fn services_are_asked_for_a_connection() {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let redis = format!("redis://:canary@127.0.0.1:{port}");
+        let mysql = format!("mysql://u:canary@127.0.0.1:{port}/b");
+        let environment = [
+            ("REDIS_URL", redis.as_str()),
+            ("DATABASE_URL", mysql.as_str()),
+            ("VAULT_TOKEN", "canary"),
+        ];
+        let settings = settings(folder.path(), &environment);
+        assert_eq!(check(&settings, "redis").state, State::Ok);
+        assert_eq!(check(&settings, "database").state, State::Ok);
+        drop(listener);
+        assert_eq!(check(&settings, "redis").state, State::Fail);
+        let all = checks(&settings);
+        let text = as_text(&all);
+        assert!(text.contains("FAIL  redis://:***@127.0.0.1"), "{text}");
+        assert!(text.contains("vault.token"), "{text}");
+        assert!(!text.contains("canary") && !format!("{all:?}").contains("canary"));
+    }
+
+    #[test]
+    fn a_port_in_use_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let settings = settings(folder.path(), &[("BONGSU_HTTP__LISTEN", &address)]);
+        assert_eq!(check(&settings, "http port").state, State::Fail);
+    }
+
+    #[test]
+    fn too_many_symbols_for_kis_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let codes: Vec<String> = (0..42).map(|n| format!("{n:06}")).collect();
+        let codes = codes.join(",");
+        let environment = [
+            ("KIS_APP_KEY", "k"),
+            ("KIS_APP_SECRET", "s"),
+            ("KIS_BASE_URL", "http://127.0.0.1:1"),
+            ("KIS_WS_URL", "ws://127.0.0.1:1"),
+            ("BONGSU_FEED__SYMBOLS", codes.as_str()),
+        ];
+        let settings = settings(folder.path(), &environment);
+        let registrations = check(&settings, "registrations");
+        assert_eq!(registrations.state, State::Warn);
+        assert!(registrations.found.starts_with("42 symbols, 41 registrations"));
+        assert_eq!(check(&settings, "kis rest").state, State::Fail);
+    }
+
+    #[test]
+    fn paths_of_sqlite_urls() {
+        let path = |url| sqlite_path(url).map(|path| path.display().to_string());
+        assert_eq!(path("sqlite://var/b.db?mode=rwc").as_deref(), Some("var/b.db"));
+        assert_eq!(path("sqlite:///tmp/%EB%B4%89%20x.db").as_deref(), Some("/tmp/봉 x.db"));
+        assert_eq!(path("sqlite:x.db").as_deref(), Some("x.db"));
+        assert_eq!(path("sqlite::memory:"), None);
+        assert_eq!(path("sqlite://x?mode=memory"), None);
+        assert_eq!(percent_decoded("100%"), "100%");
+        assert_eq!(percent_decoded("%zz%4"), "%zz%4");
+    }
+}

@@ -1,0 +1,503 @@
+//! Every setting there is, in one table.
+//!
+//! The table drives everything that speaks of settings: which keys and variables are known, how a
+//! value is checked, `config show`, and the shipped `config/bongsu.toml`. A new setting is a row
+//! here and a field in [`super::settings`].
+
+use std::fmt;
+
+use super::value::Kind;
+
+/// One setting.
+#[derive(Clone, Copy)]
+pub struct Key {
+    /// Dotted key: `section.key`, or `key` at the top level.
+    pub path: &'static str,
+    /// Its form.
+    pub kind: Kind,
+    /// What it is for, with its unit.
+    pub help: &'static str,
+    /// Built-in value as text; `None`: not set unless somebody sets it, or derived.
+    pub default: Option<&'static str>,
+    /// A value to show where there is no default.
+    pub example: &'static str,
+    /// The well-known variable besides `BONGSU_<SECTION>__<KEY>`.
+    pub variable: Option<&'static str>,
+    /// The command-line flag that sets it.
+    pub flag: Option<&'static str>,
+    /// Never shown.
+    pub secret: bool,
+    /// Accepted and checked, but nothing uses it yet.
+    pub reserved: bool,
+}
+
+impl Key {
+    const fn new(path: &'static str, kind: Kind, help: &'static str) -> Self {
+        Self {
+            path,
+            kind,
+            help,
+            default: None,
+            example: "",
+            variable: None,
+            flag: None,
+            secret: false,
+            reserved: false,
+        }
+    }
+
+    const fn default(mut self, value: &'static str) -> Self {
+        self.default = Some(value);
+        self
+    }
+
+    const fn example(mut self, value: &'static str) -> Self {
+        self.example = value;
+        self
+    }
+
+    const fn variable(mut self, name: &'static str) -> Self {
+        self.variable = Some(name);
+        self
+    }
+
+    const fn flag(mut self, name: &'static str) -> Self {
+        self.flag = Some(name);
+        self
+    }
+
+    const fn secret(mut self) -> Self {
+        self.secret = true;
+        self
+    }
+
+    const fn reserved(mut self) -> Self {
+        self.reserved = true;
+        self
+    }
+
+    /// The section, empty at the top level, and the key within it.
+    #[must_use]
+    pub fn parts(&self) -> (&'static str, &'static str) {
+        self.path.split_once('.').unwrap_or(("", self.path))
+    }
+
+    /// `BONGSU_<SECTION>__<KEY>`.
+    #[must_use]
+    pub fn bongsu_variable(&self) -> String {
+        format!("BONGSU_{}", self.path.replace('.', "__").to_ascii_uppercase())
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({})", self.path)
+    }
+}
+
+/// The setting with this dotted key.
+#[must_use]
+pub fn find(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.path == path)
+}
+
+/// The sections in the order in which people read them, with what they are about.
+pub const SECTIONS: &[(&str, &str)] = &[
+    ("", "Settings of the whole process"),
+    ("feed", "What is watched, and from where"),
+    ("kis", "The KIS Open API account; a kis_devlp.yaml can hold these instead"),
+    ("sim", "The built-in KIS simulator, played when the feed's source is sim"),
+    ("journal", "The append-only record of every raw frame"),
+    ("supervision", "When a failing part is restarted, and when the process gives up"),
+    ("pipeline", "Batches and inboxes between the stages"),
+    ("risk", "When a fall is a crash, and what else is a threat"),
+    ("redis", "Outward events over Redis; without a URL they stay in the process"),
+    ("database", "Where rows go"),
+    ("objects", "Object store"),
+    ("llm", "An OpenAI-compatible service that writes reports; without one, templates do"),
+    ("advice", "Recommendations and defence plans"),
+    ("http", "API, metrics, events and dashboard"),
+    ("api", "Access to the API"),
+    ("channels", "Django Channels"),
+    ("notify", "Notifications to people"),
+    ("vault", "HashiCorp Vault"),
+    ("telemetry", "Traces"),
+    ("log", "What the process says about itself on stderr"),
+];
+
+use Kind::{
+    Account, Choice, Day, Integer, IntegerOf, Listen, Mail, Number, Path, Speed, Switch, Symbols,
+    Text, Tokens, Url,
+};
+
+const HTTP: Kind = Url(&["http", "https"]);
+
+/// Every setting, grouped as in [`SECTIONS`].
+pub const KEYS: &[Key] = &[
+    Key::new("data_dir", Path, "Folder of everything the daemon keeps on this machine")
+        .default("var")
+        .flag("--data-dir"),
+    Key::new(
+        "writes",
+        Switch,
+        "off: a dry run. Journal, scores and outward events go on, nothing is written to database \
+         or objects and nobody is notified",
+    )
+    .default("on"),
+    // feed
+    Key::new(
+        "feed.source",
+        Choice(&["sim", "kis"]),
+        "sim: the built-in simulator; kis: the KIS Open API. Unset: kis when KIS keys are set",
+    )
+    .example("sim")
+    .flag("--source"),
+    Key::new("feed.symbols", Symbols, "Issue codes to watch; empty: all the simulator plays")
+        .default("")
+        .flag("--symbols"),
+    Key::new(
+        "feed.silence_seconds",
+        Integer(1, 3_600),
+        "A connection without any frame for so many seconds is dead and is opened anew",
+    )
+    .default("20"),
+    Key::new("feed.books", Switch, "Order books too, where registrations are left for them")
+        .default("on"),
+    Key::new(
+        "feed.max_registrations",
+        Integer(1, 10_000),
+        "Registrations in one WebSocket session; KIS allows 41",
+    )
+    .default("41"),
+    // kis
+    Key::new("kis.app_key", Text, "App key (앱키)")
+        .example("PS0000000000000000000000000000000000")
+        .variable("KIS_APP_KEY")
+        .secret(),
+    Key::new("kis.app_secret", Text, "App secret (앱 시크릿)")
+        .example("secret")
+        .variable("KIS_APP_SECRET")
+        .secret(),
+    Key::new("kis.account", Account, "Account, eight digits and the two of its product")
+        .example("12345678-01")
+        .variable("KIS_ACCOUNT")
+        .secret(),
+    Key::new("kis.env", Choice(&["real", "mock"]), "real: 실전투자; mock: 모의투자")
+        .default("real")
+        .variable("KIS_ENV")
+        .flag("--env"),
+    Key::new("kis.base_url", HTTP, "REST address. Unset: that of kis.env")
+        .example("https://openapi.koreainvestment.com:9443")
+        .variable("KIS_BASE_URL"),
+    Key::new("kis.ws_url", Url(&["ws", "wss"]), "WebSocket address. Unset: that of kis.env")
+        .example("ws://ops.koreainvestment.com:21000")
+        .variable("KIS_WS_URL"),
+    Key::new(
+        "kis.devlp",
+        Path,
+        "A kis_devlp.yaml with keys, account and addresses. Unset: \
+         ~/KIS/config/kis_devlp.yaml if there is one",
+    )
+    .example("kis_devlp.yaml")
+    .flag("--kis-devlp"),
+    Key::new(
+        "kis.calls_per_second",
+        Number(0.1, 18.0),
+        "REST calls a second; KIS refuses more than 18 (real) or 1 (mock). Unset: 8 (real) or 1 \
+         (mock)",
+    )
+    .example("8"),
+    // sim
+    Key::new(
+        "sim.data",
+        Path,
+        "Parquet file of daily bars or single trades to play instead of a script",
+    )
+    .example("ticks.parquet")
+    .flag("--data"),
+    Key::new("sim.day", Day, "Day to play. Unset: the script's own, or the last one of the file")
+        .example("2024-08-05")
+        .flag("--day"),
+    Key::new("sim.indices", Path, "Parquet file of daily index bars, beside sim.data")
+        .example("indices.parquet")
+        .flag("--indices"),
+    Key::new("sim.market", Text, "Script to play: crash, calm, or the path of a YAML file")
+        .default("crash")
+        .flag("--market"),
+    Key::new(
+        "sim.speed",
+        Speed,
+        "Event seconds played in a second, or max. Unset: what the script or file calls for",
+    )
+    .example("60")
+    .flag("--speed"),
+    Key::new("sim.seed", Integer(0, u64::MAX), "Seed of everything the simulator invents")
+        .default("20240805")
+        .flag("--seed"),
+    Key::new("sim.symbols", Integer(1, 5_000), "Only the so many most traded issues. Unset: all")
+        .example("100")
+        .flag("--symbols"),
+    Key::new(
+        "sim.records_per_frame",
+        Integer(1, 999),
+        "Trades of one issue that share a frame, at most",
+    )
+    .default("20")
+    .flag("--records-per-frame"),
+    Key::new(
+        "sim.trade_fields",
+        IntegerOf(&[46, 47]),
+        "Fields of a trade: 46 is the form of before 2026-09-14",
+    )
+    .default("47")
+    .flag("--trade-fields"),
+    Key::new("sim.book_fields", IntegerOf(&[59, 62, 63]), "Fields of an order book, old to new")
+        .default("63")
+        .flag("--book-fields"),
+    // journal
+    Key::new("journal.segment_mib", Integer(1, 4_096), "Size at which a segment is sealed, MiB")
+        .default("64"),
+    Key::new(
+        "journal.durability",
+        Choice(&["process", "group"]),
+        "What a stored frame survives. process: the death of the process; group: a power cut too, \
+         but for the last journal.group_ms",
+    )
+    .default("process"),
+    Key::new("journal.group_ms", Integer(1, 10_000), "Time between two syncs of group, ms")
+        .default("50"),
+    // supervision
+    Key::new(
+        "supervision.max_restarts",
+        Integer(1, 1_000),
+        "More restarts than this within supervision.within_seconds end the process",
+    )
+    .default("10"),
+    Key::new("supervision.within_seconds", Integer(1, 86_400), "See supervision.max_restarts, s")
+        .default("60"),
+    Key::new(
+        "supervision.backoff_initial_ms",
+        Integer(1, 60_000),
+        "First wait before a restart, ms",
+    )
+    .default("100"),
+    Key::new("supervision.backoff_max_ms", Integer(1, 600_000), "The wait doubles up to this, ms")
+        .default("30000"),
+    Key::new(
+        "supervision.hang_seconds",
+        Integer(1, 3_600),
+        "A busy part that makes no progress for so long is replaced, s",
+    )
+    .default("10"),
+    Key::new("supervision.heartbeat_ms", Integer(10, 60_000), "Time between two looks at it, ms")
+        .default("500"),
+    Key::new(
+        "supervision.max_leaked_threads",
+        Integer(0, 64),
+        "Threads lost to hung parts before the process gives up",
+    )
+    .default("4"),
+    // pipeline
+    Key::new("pipeline.batch_frames", Integer(1, 65_536), "Frames in one batch, at most")
+        .default("2048"),
+    Key::new(
+        "pipeline.inbox_batches",
+        Integer(1, 4_096),
+        "Batches that wait before a stage, at most; then the socket waits",
+    )
+    .default("64"),
+    // risk
+    Key::new(
+        "risk.symbol_crash_pct",
+        Number(0.1, 30.0),
+        "Fall of an issue within its window that is a crash, %; the daily limit is 30",
+    )
+    .default("5"),
+    Key::new("risk.symbol_crash_window_seconds", Integer(1, 23_400), "That window, s")
+        .default("300"),
+    Key::new(
+        "risk.market_crash_index_pct",
+        Number(0.1, 30.0),
+        "Fall of KOSPI or KOSDAQ against its previous close that is a market crash, %",
+    )
+    .default("3"),
+    Key::new(
+        "risk.market_breadth_pct",
+        Number(1.0, 100.0),
+        "Share of the watched issues in free fall that is a market crash, %",
+    )
+    .default("25"),
+    Key::new(
+        "risk.volatility_ratio",
+        Number(1.1, 100.0),
+        "Present volatility against the issue's normal one that is a threat",
+    )
+    .default("3"),
+    Key::new(
+        "risk.volume_surge_ratio",
+        Number(1.1, 1_000.0),
+        "Present volume against the issue's normal one that is a threat",
+    )
+    .default("5"),
+    Key::new(
+        "risk.stale_seconds",
+        Integer(1, 23_400),
+        "Silence of a traded issue that is a threat, s",
+    )
+    .default("120"),
+    Key::new("risk.cooldown_seconds", Integer(0, 86_400), "A rule rests so long after it fired, s")
+        .default("300"),
+    // redis
+    Key::new("redis.url", Url(&["redis", "rediss"]), "Address of Redis")
+        .example("redis://127.0.0.1:6379/0")
+        .variable("REDIS_URL"),
+    Key::new("redis.stream", Text, "Stream from which late subscribers catch up")
+        .default("bongsu:events"),
+    Key::new("redis.stream_maxlen", Integer(100, 100_000_000), "Events the stream keeps")
+        .default("100000"),
+    // database
+    Key::new(
+        "database.url",
+        Url(&["mysql", "sqlite"]),
+        "Database. Unset: sqlite, the file bongsu.db in data_dir",
+    )
+    .example("mysql://bongsu@127.0.0.1:3306/bongsu")
+    .variable("DATABASE_URL"),
+    Key::new("database.pool", Integer(1, 100), "Connections, at most").default("4"),
+    Key::new("database.batch_rows", Integer(1, 100_000), "Rows in one transaction, at most")
+        .default("5000"),
+    Key::new("database.flush_ms", Integer(1, 60_000), "Rows wait so long for more, at most, ms")
+        .default("500"),
+    // objects
+    Key::new("objects.endpoint", HTTP, "Address of MinIO or another S3 service")
+        .example("http://127.0.0.1:9000")
+        .variable("MINIO_ENDPOINT")
+        .reserved(),
+    Key::new("objects.access_key", Text, "Its access key")
+        .example("bongsu")
+        .variable("MINIO_ACCESS_KEY")
+        .secret()
+        .reserved(),
+    Key::new("objects.secret_key", Text, "Its secret key")
+        .example("secret")
+        .variable("MINIO_SECRET_KEY")
+        .secret()
+        .reserved(),
+    Key::new("objects.region", Text, "Its region")
+        .default("us-east-1")
+        .variable("MINIO_REGION")
+        .reserved(),
+    // llm
+    Key::new(
+        "llm.base_url",
+        HTTP,
+        "Address of the service. Unset: OpenAI's, when llm.api_key is set",
+    )
+    .example("https://api.openai.com/v1")
+    .variable("OPENAI_BASE_URL"),
+    Key::new("llm.api_key", Text, "API key; a service of one's own may need none")
+        .example("secret")
+        .variable("OPENAI_API_KEY")
+        .secret(),
+    Key::new("llm.model", Text, "Model").default("gpt-4o-mini").variable("OPENAI_MODEL"),
+    Key::new("llm.timeout_seconds", Integer(1, 600), "A call may take so long, s").default("20"),
+    Key::new("llm.max_tokens", Integer(16, 100_000), "Length of an answer, tokens").default("800"),
+    // advice
+    Key::new(
+        "advice.every_seconds",
+        Integer(1, 86_400),
+        "Event time between two rounds of recommendations, s",
+    )
+    .default("30"),
+    Key::new("advice.picks", Integer(1, 100), "Issues recommended in a round").default("5"),
+    Key::new(
+        "advice.capital",
+        Integer(10_000, 1_000_000_000_000_000),
+        "Position that plans assume where the user has told none, won",
+    )
+    .default("100000000"),
+    // http
+    Key::new("http.listen", Listen, "Address and port").default("127.0.0.1:8700"),
+    Key::new("http.max_streams", Integer(1, 10_000), "Open event streams, at most").default("64"),
+    // later parts
+    Key::new("api.tokens", Tokens, "scope:token pairs; the scopes are read and operate")
+        .example("read:secret")
+        .secret()
+        .reserved(),
+    Key::new("channels.layer", Choice(&["off", "core", "pubsub"]), "Channel layer of the back end")
+        .default("off")
+        .reserved(),
+    Key::new("notify.slack_webhook_url", Url(&["https", "http"]), "Slack's incoming webhook")
+        .example("https://hooks.slack.com/services/secret")
+        .variable("SLACK_WEBHOOK_URL")
+        .secret()
+        .reserved(),
+    Key::new("notify.smtp_url", Url(&["smtp", "smtps"]), "Mail server")
+        .example("smtp://127.0.0.1:25")
+        .variable("SMTP_URL")
+        .secret()
+        .reserved(),
+    Key::new("notify.email_to", Mail, "Who is told")
+        .example("desk@example.com")
+        .variable("ALERT_EMAIL_TO")
+        .reserved(),
+    Key::new("notify.email_from", Mail, "In whose name")
+        .example("bongsu@example.com")
+        .variable("ALERT_EMAIL_FROM")
+        .reserved(),
+    Key::new("vault.address", HTTP, "Address of Vault")
+        .example("http://127.0.0.1:8200")
+        .variable("VAULT_ADDR")
+        .reserved(),
+    Key::new("vault.token", Text, "Its token")
+        .example("secret")
+        .variable("VAULT_TOKEN")
+        .secret()
+        .reserved(),
+    Key::new("telemetry.otlp_endpoint", HTTP, "OpenTelemetry collector")
+        .example("http://127.0.0.1:4318")
+        .variable("OTEL_EXPORTER_OTLP_ENDPOINT")
+        .reserved(),
+    // log
+    Key::new(
+        "log.level",
+        Choice(&["off", "error", "warn", "info", "debug", "trace"]),
+        "The least serious that is said",
+    )
+    .default("info"),
+    Key::new("log.format", Choice(&["text", "json"]), "For people or for machines").default("text"),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::config::value::Form;
+
+    #[test]
+    fn keys_are_unique_and_grouped_by_known_sections() {
+        let paths: BTreeSet<&str> = KEYS.iter().map(|key| key.path).collect();
+        assert_eq!(paths.len(), KEYS.len());
+        let mut groups: Vec<&str> = KEYS.iter().map(|key| key.parts().0).collect();
+        groups.dedup();
+        let sections: Vec<&str> = SECTIONS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(groups, sections);
+    }
+
+    #[test]
+    fn defaults_and_examples_are_of_their_own_form() {
+        for key in KEYS {
+            let text = key.default.unwrap_or(key.example);
+            assert!(key.kind.parse(text, Form::Text, key.secret).is_some(), "{} {text}", key.path);
+            assert!(key.default.is_some() || !key.example.is_empty(), "{}", key.path);
+        }
+    }
+
+    #[test]
+    fn variables_follow_from_keys() {
+        let variable = |path| find(path).map(Key::bongsu_variable);
+        assert_eq!(variable("feed.symbols").as_deref(), Some("BONGSU_FEED__SYMBOLS"));
+        assert_eq!(variable("data_dir").as_deref(), Some("BONGSU_DATA_DIR"));
+    }
+}

@@ -1,0 +1,314 @@
+//! The settings as the rest of the program reads them: one struct a section, each value of the
+//! right form and within its limits. Field names are key names; units are in the names.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+
+use super::value::{ServiceUrl, Speed};
+use crate::market::{SessionDay, Symbol};
+
+macro_rules! choice {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)+
+        }
+
+        impl $name {
+            /// The word that stands for it in settings.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)+
+                }
+            }
+
+            /// What `word` stands for.
+            #[must_use]
+            pub fn from_word(word: &str) -> Option<Self> {
+                match word {
+                    $($word => Some(Self::$variant),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+choice! {
+    /// Where the feed comes from.
+    FeedSource {
+        /// The built-in simulator.
+        Sim = "sim",
+        /// The KIS Open API.
+        Kis = "kis",
+    }
+}
+
+choice! {
+    /// The two environments of KIS.
+    KisEnv {
+        /// 실전투자.
+        Real = "real",
+        /// 모의투자.
+        Mock = "mock",
+    }
+}
+
+choice! {
+    /// What a journaled frame survives.
+    Durability {
+        /// The death of the process.
+        Process = "process",
+        /// A power cut too, but for the last [`JournalSettings::group_ms`].
+        Group = "group",
+    }
+}
+
+choice! {
+    /// The channel layer of the Django back end.
+    ChannelLayer {
+        /// None.
+        Off = "off",
+        /// `channels_redis.core`.
+        Core = "core",
+        /// `channels_redis.pubsub`.
+        PubSub = "pubsub",
+    }
+}
+
+choice! {
+    /// The form of the log.
+    LogFormat {
+        /// For people.
+        Text = "text",
+        /// One JSON object a line.
+        Json = "json",
+    }
+}
+
+/// `feed`: what is watched, and from where.
+#[derive(Debug, Clone)]
+pub struct FeedSettings {
+    /// Where the feed comes from.
+    pub source: FeedSource,
+    /// Issues to watch; empty: all the simulator plays.
+    pub symbols: Vec<Symbol>,
+    /// A connection without any frame for so long is dead.
+    pub silence_seconds: u32,
+    /// Order books too, where registrations are left.
+    pub books: bool,
+    /// Registrations in one WebSocket session.
+    pub max_registrations: u32,
+}
+
+/// `kis`: the KIS Open API account.
+#[derive(Debug, Clone)]
+pub struct KisSettings {
+    /// App key; set together with the secret, or not at all.
+    pub app_key: Option<SecretString>,
+    /// App secret.
+    pub app_secret: Option<SecretString>,
+    /// Account as `12345678-01`.
+    pub account: Option<SecretString>,
+    /// Environment.
+    pub env: KisEnv,
+    /// REST address.
+    pub base_url: ServiceUrl,
+    /// WebSocket address.
+    pub ws_url: ServiceUrl,
+    /// REST calls a second.
+    pub calls_per_second: f64,
+}
+
+/// `sim`: the built-in simulator.
+#[derive(Debug, Clone)]
+pub struct SimSettings {
+    /// Parquet file to play instead of a script.
+    pub data: Option<PathBuf>,
+    /// Day to play.
+    pub day: Option<SessionDay>,
+    /// Parquet file of index bars.
+    pub indices: Option<PathBuf>,
+    /// Script to play.
+    pub market: String,
+    /// Speed; `None`: what the script or file calls for.
+    pub speed: Option<Speed>,
+    /// Seed of everything invented.
+    pub seed: u64,
+    /// Only the so many most traded issues.
+    pub symbols: Option<u32>,
+    /// Trades of one issue that share a frame, at most.
+    pub records_per_frame: u32,
+    /// Fields of a trade: 46 or 47.
+    pub trade_fields: u32,
+    /// Fields of an order book: 59, 62 or 63.
+    pub book_fields: u32,
+}
+
+/// `journal`: the record of raw frames.
+#[derive(Debug, Clone)]
+pub struct JournalSettings {
+    /// Size at which a segment is sealed, MiB.
+    pub segment_mib: u64,
+    /// What a stored frame survives.
+    pub durability: Durability,
+    /// Time between two syncs, ms.
+    pub group_ms: u64,
+}
+
+/// `supervision`: restarts.
+#[derive(Debug, Clone)]
+pub struct SupervisionSettings {
+    /// More restarts than this …
+    pub max_restarts: u32,
+    /// … within so many seconds end the process.
+    pub within_seconds: u64,
+    /// First wait before a restart, ms.
+    pub backoff_initial_ms: u64,
+    /// Longest wait, ms.
+    pub backoff_max_ms: u64,
+    /// A busy part without progress for so long hangs.
+    pub hang_seconds: u64,
+    /// Time between two looks, ms.
+    pub heartbeat_ms: u64,
+    /// Threads lost to hung parts before the process gives up.
+    pub max_leaked_threads: u32,
+}
+
+/// `pipeline`: batches and inboxes.
+#[derive(Debug, Clone)]
+pub struct PipelineSettings {
+    /// Frames in one batch, at most.
+    pub batch_frames: usize,
+    /// Batches that wait before a stage, at most.
+    pub inbox_batches: usize,
+}
+
+/// `risk`: thresholds of the detectors.
+#[derive(Debug, Clone)]
+pub struct RiskSettings {
+    /// Fall of an issue that is a crash, %.
+    pub symbol_crash_pct: f64,
+    /// Within so many seconds.
+    pub symbol_crash_window_seconds: u32,
+    /// Fall of an index that is a market crash, %.
+    pub market_crash_index_pct: f64,
+    /// Share of issues in free fall that is a market crash, %.
+    pub market_breadth_pct: f64,
+    /// Volatility against its norm.
+    pub volatility_ratio: f64,
+    /// Volume against its norm.
+    pub volume_surge_ratio: f64,
+    /// Silence of a traded issue.
+    pub stale_seconds: u32,
+    /// A rule rests so long after it fired.
+    pub cooldown_seconds: u32,
+}
+
+/// `redis`: outward events.
+#[derive(Debug, Clone)]
+pub struct RedisSettings {
+    /// Address; `None`: events stay in the process.
+    pub url: Option<ServiceUrl>,
+    /// Name of the stream.
+    pub stream: String,
+    /// Events it keeps.
+    pub stream_maxlen: u64,
+}
+
+/// `database`: rows.
+#[derive(Debug, Clone)]
+pub struct DatabaseSettings {
+    /// Address, `mysql:` or `sqlite:`.
+    pub url: ServiceUrl,
+    /// Connections, at most.
+    pub pool: u32,
+    /// Rows in one transaction, at most.
+    pub batch_rows: usize,
+    /// Rows wait so long for more, ms.
+    pub flush_ms: u64,
+}
+
+/// `objects`: the object store (reserved).
+#[derive(Debug, Clone)]
+pub struct ObjectsSettings {
+    /// Address.
+    pub endpoint: Option<ServiceUrl>,
+    /// Access key.
+    pub access_key: Option<SecretString>,
+    /// Secret key.
+    pub secret_key: Option<SecretString>,
+    /// Region.
+    pub region: String,
+}
+
+/// `llm`: the language model.
+#[derive(Debug, Clone)]
+pub struct LlmSettings {
+    /// Address; `None`: OpenAI's when there is a key, templates when there is none.
+    pub base_url: Option<ServiceUrl>,
+    /// API key.
+    pub api_key: Option<SecretString>,
+    /// Model.
+    pub model: String,
+    /// A call may take so long.
+    pub timeout_seconds: u64,
+    /// Length of an answer.
+    pub max_tokens: u32,
+}
+
+/// `advice`: recommendations and plans.
+#[derive(Debug, Clone)]
+pub struct AdviceSettings {
+    /// Event time between two rounds, s.
+    pub every_seconds: u32,
+    /// Issues recommended in a round.
+    pub picks: usize,
+    /// Position that plans assume, won.
+    pub capital: i64,
+}
+
+/// `http`: the server.
+#[derive(Debug, Clone)]
+pub struct HttpSettings {
+    /// Address.
+    pub listen: SocketAddr,
+    /// Open event streams, at most.
+    pub max_streams: usize,
+}
+
+/// `log`: what is said on stderr.
+#[derive(Debug, Clone)]
+pub struct LogSettings {
+    /// `off`, `error`, `warn`, `info`, `debug` or `trace`.
+    pub level: String,
+    /// For people or for machines.
+    pub format: LogFormat,
+}
+
+/// Settings that are accepted and checked, but that nothing uses yet.
+#[derive(Debug, Clone)]
+pub struct ReservedSettings {
+    /// `api.tokens`.
+    pub api_tokens: Option<SecretString>,
+    /// `channels.layer`.
+    pub channel_layer: ChannelLayer,
+    /// `notify.slack_webhook_url`.
+    pub slack_webhook_url: Option<SecretString>,
+    /// `notify.smtp_url`.
+    pub smtp_url: Option<SecretString>,
+    /// `notify.email_to`.
+    pub email_to: Option<String>,
+    /// `notify.email_from`.
+    pub email_from: Option<String>,
+    /// `vault.address`.
+    pub vault_address: Option<ServiceUrl>,
+    /// `vault.token`.
+    pub vault_token: Option<SecretString>,
+    /// `telemetry.otlp_endpoint`.
+    pub otlp_endpoint: Option<ServiceUrl>,
+}

@@ -1,0 +1,571 @@
+//! The forms a setting can have, how text becomes one, and how it may be shown.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use crate::market::{SessionDay, Symbol};
+
+/// What stands for a secret wherever settings are shown.
+pub const HIDDEN: &str = "(set, not shown)";
+
+/// The form of a key's value.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Kind {
+    /// Any text without control characters.
+    Text,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// `on` or `off`.
+    Switch,
+    /// A whole number within these limits.
+    Integer(u64, u64),
+    /// A whole number out of a few.
+    IntegerOf(&'static [u64]),
+    /// A number within these limits.
+    Number(f64, f64),
+    /// A file or folder.
+    Path,
+    /// A URL with one of these schemes.
+    Url(&'static [&'static str]),
+    /// `ADDRESS:PORT` to listen on.
+    Listen,
+    /// Issue codes.
+    Symbols,
+    /// A session day.
+    Day,
+    /// A playback speed.
+    Speed,
+    /// A KIS account.
+    Account,
+    /// Mail addresses.
+    Mail,
+    /// API tokens with their scopes.
+    Tokens,
+}
+
+/// How a value was written, as far as its text alone does not tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Text, from whatever layer.
+    Text,
+    /// A bare TOML number.
+    Number,
+    /// A bare TOML `true` or `false`.
+    Switch,
+    /// A bare TOML date.
+    Date,
+    /// A TOML list of texts; the text joins them with commas.
+    List,
+    /// Something no key takes: a table, a list of other things.
+    Other,
+}
+
+/// A value of the right form.
+#[derive(Debug, Clone)]
+pub enum Value {
+    /// [`Kind::Text`], [`Kind::Choice`], [`Kind::Path`], [`Kind::Mail`] of a key that is not secret.
+    Text(String),
+    /// A text that is never shown.
+    Secret(SecretString),
+    /// [`Kind::Switch`].
+    Switch(bool),
+    /// [`Kind::Integer`], [`Kind::IntegerOf`].
+    Integer(u64),
+    /// [`Kind::Number`].
+    Number(f64),
+    /// [`Kind::Url`].
+    Url(ServiceUrl),
+    /// [`Kind::Listen`].
+    Listen(SocketAddr),
+    /// [`Kind::Symbols`].
+    Symbols(Vec<Symbol>),
+    /// [`Kind::Day`].
+    Day(SessionDay),
+    /// [`Kind::Speed`].
+    Speed(Speed),
+}
+
+impl fmt::Display for Value {
+    /// The value as `config show` prints it: secrets as [`HIDDEN`], URLs without credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Secret(_) => f.write_str(HIDDEN),
+            Self::Switch(on) => f.write_str(if *on { "on" } else { "off" }),
+            Self::Integer(number) => write!(f, "{number}"),
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Url(url) => write!(f, "{url}"),
+            Self::Listen(address) => write!(f, "{address}"),
+            Self::Symbols(symbols) => {
+                let codes: Vec<&str> = symbols.iter().map(Symbol::as_str).collect();
+                f.write_str(&codes.join(","))
+            }
+            Self::Day(day) => write!(f, "{day}"),
+            Self::Speed(speed) => write!(f, "{speed}"),
+        }
+    }
+}
+
+impl Kind {
+    /// What a value must look like, for messages and for the shipped file.
+    #[must_use]
+    pub fn expected(&self) -> String {
+        match self {
+            Self::Text => "text without control characters".into(),
+            Self::Choice(words) => format!("one of {}", words.join(", ")),
+            Self::Switch => "on or off".into(),
+            Self::Integer(low, high) => format!("a whole number from {low} to {high}"),
+            Self::IntegerOf(numbers) => {
+                let numbers: Vec<String> = numbers.iter().map(u64::to_string).collect();
+                format!("one of {}", numbers.join(", "))
+            }
+            Self::Number(low, high) => format!("a number from {low} to {high}"),
+            Self::Path => "a path".into(),
+            Self::Url(schemes) => {
+                let schemes: Vec<String> = schemes.iter().map(|s| format!("{s}:")).collect();
+                format!("a URL that begins with {}", schemes.join(" or "))
+            }
+            Self::Listen => "ADDRESS:PORT, for example 127.0.0.1:8700".into(),
+            Self::Symbols => "issue codes of 1 to 8 letters or digits, as a list of texts or \
+                separated by commas, for example 005930,000660"
+                .into(),
+            Self::Day => "a date, YYYY-MM-DD, for example 2024-08-05".into(),
+            Self::Speed => "event seconds played in a second, above 0, or max".into(),
+            Self::Account => {
+                "eight digits of the account and, optionally, two of the product, for example \
+                 12345678-01"
+                    .into()
+            }
+            Self::Mail => "mail addresses separated by commas".into(),
+            Self::Tokens => {
+                "scope:token pairs separated by commas, the scope read or operate".into()
+            }
+        }
+    }
+
+    /// `text` as a value of this form; `None` when it is none. `secret` keeps texts hidden.
+    #[must_use]
+    pub fn parse(&self, text: &str, form: Form, secret: bool) -> Option<Value> {
+        if !self.accepts(form) {
+            return None;
+        }
+        let word = text.trim();
+        match self {
+            Self::Text | Self::Path => plain(text).map(|text| hide(text, secret)),
+            Self::Choice(words) => words
+                .iter()
+                .find(|choice| choice.eq_ignore_ascii_case(word))
+                .map(|choice| Value::Text((*choice).to_owned())),
+            Self::Switch => match word.to_ascii_lowercase().as_str() {
+                "on" | "true" | "yes" | "1" => Some(Value::Switch(true)),
+                "off" | "false" | "no" | "0" => Some(Value::Switch(false)),
+                _ => None,
+            },
+            Self::Integer(low, high) => {
+                integer(word).filter(|n| (*low..=*high).contains(n)).map(Value::Integer)
+            }
+            Self::IntegerOf(numbers) => {
+                integer(word).filter(|n| numbers.contains(n)).map(Value::Integer)
+            }
+            Self::Number(low, high) => word
+                .parse::<f64>()
+                .ok()
+                .filter(|n| n.is_finite() && (*low..=*high).contains(n))
+                .map(Value::Number),
+            Self::Url(schemes) => ServiceUrl::parse(word, schemes)
+                .map(|url| if secret { Value::Secret(url.0) } else { Value::Url(url) }),
+            Self::Listen => listen_address(word).map(Value::Listen),
+            Self::Symbols => symbols(text).map(Value::Symbols),
+            Self::Day => word.parse().ok().map(Value::Day),
+            Self::Speed => word.parse().ok().map(Value::Speed),
+            Self::Account => account(word).map(|account| hide(&account, secret)),
+            Self::Mail => mail_addresses(text).map(|text| hide(&text, secret)),
+            Self::Tokens => tokens(text).map(|text| hide(&text, secret)),
+        }
+    }
+
+    fn accepts(&self, form: Form) -> bool {
+        match form {
+            Form::Text => true,
+            // A bare number is never a list of codes: 5930 would be another issue than 005930.
+            Form::Number => matches!(
+                self,
+                Self::Integer(..)
+                    | Self::IntegerOf(_)
+                    | Self::Number(..)
+                    | Self::Speed
+                    | Self::Day
+                    | Self::Account
+            ),
+            Form::Switch => matches!(self, Self::Switch),
+            Form::Date => matches!(self, Self::Day),
+            Form::List => matches!(self, Self::Symbols | Self::Mail | Self::Tokens),
+            Form::Other => false,
+        }
+    }
+
+    /// `text`, which is not of this form, as a message may show it: cut, quoted, and hidden when
+    /// it is secret or may hold credentials.
+    #[must_use]
+    pub fn shown(&self, text: &str, secret: bool) -> String {
+        if secret || matches!(self, Self::Tokens | Self::Account) {
+            return HIDDEN.into();
+        }
+        if matches!(self, Self::Url(_)) {
+            // What is no URL cannot be told apart from its password.
+            return match Url::parse(text.trim()) {
+                Ok(url) => quoted(&without_credentials(&url)),
+                Err(_) if text.contains('@') || text.contains('?') => HIDDEN.into(),
+                Err(_) => quoted(text),
+            };
+        }
+        quoted(text)
+    }
+}
+
+fn quoted(text: &str) -> String {
+    const SHOWN: usize = 80;
+    if text.chars().count() <= SHOWN {
+        format!("{text:?}")
+    } else {
+        let head: String = text.chars().take(SHOWN).collect();
+        format!("{head:?}…")
+    }
+}
+
+fn hide(text: &str, secret: bool) -> Value {
+    if secret {
+        Value::Secret(SecretString::from(text.to_owned()))
+    } else {
+        Value::Text(text.to_owned())
+    }
+}
+
+fn plain(text: &str) -> Option<&str> {
+    let text = text.trim();
+    (!text.is_empty() && !text.chars().any(char::is_control)).then_some(text)
+}
+
+/// TOML and people write 100_000; `u64::from_str` alone would also take a leading plus.
+fn integer(text: &str) -> Option<u64> {
+    let digits: String = text.chars().filter(|c| *c != '_').collect();
+    if text.starts_with('_') || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse().ok()
+}
+
+fn listen_address(text: &str) -> Option<SocketAddr> {
+    let text = match text.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None => text.to_owned(),
+    };
+    text.parse().ok()
+}
+
+/// Codes separated by commas or white space; an empty text is an empty list, a code that comes
+/// twice is kept once.
+fn symbols(text: &str) -> Option<Vec<Symbol>> {
+    let mut symbols = Vec::new();
+    for code in items(text) {
+        let symbol: Symbol = code.parse().ok()?;
+        if !symbols.contains(&symbol) {
+            symbols.push(symbol);
+        }
+    }
+    Some(symbols)
+}
+
+fn items(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| c == ',' || c.is_whitespace()).filter(|item| !item.is_empty())
+}
+
+fn account(text: &str) -> Option<String> {
+    let digits: String = text.chars().filter(|c| *c != '-').collect();
+    let dashed = text.contains('-');
+    let well_placed = !dashed || (text.find('-') == Some(8) && text.matches('-').count() == 1);
+    if !well_placed || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    match digits.len() {
+        8 if !dashed => Some(format!("{digits}-01")),
+        10 => Some(format!("{}-{}", &digits[..8], &digits[8..])),
+        _ => None,
+    }
+}
+
+fn mail_addresses(text: &str) -> Option<String> {
+    let addresses: Vec<&str> = items(text).collect();
+    let good = |address: &&str| {
+        address
+            .split_once('@')
+            .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'))
+    };
+    (!addresses.is_empty() && addresses.iter().all(good)).then(|| addresses.join(","))
+}
+
+fn tokens(text: &str) -> Option<String> {
+    let pairs: Vec<&str> = items(text).collect();
+    let good = |pair: &&str| {
+        pair.split_once(':')
+            .is_some_and(|(scope, token)| matches!(scope, "read" | "operate") && !token.is_empty())
+    };
+    (!pairs.is_empty() && pairs.iter().all(good)).then(|| pairs.join(","))
+}
+
+/// The address of a service. It may hold a user and a password, so it prints without them;
+/// [`ServiceUrl::expose`] gives the whole text to the client that connects.
+#[derive(Clone)]
+pub struct ServiceUrl(SecretString);
+
+impl ServiceUrl {
+    /// `text` when it is a URL with one of `schemes` and names something to connect to.
+    #[must_use]
+    pub fn parse(text: &str, schemes: &[&str]) -> Option<Self> {
+        let url = Url::parse(text).ok()?;
+        if !schemes.contains(&url.scheme()) || text.chars().any(char::is_control) {
+            return None;
+        }
+        let names_something = if url.scheme() == "sqlite" {
+            text.len() > "sqlite:".len() && text != "sqlite://"
+        } else {
+            url.host_str().is_some_and(|host| !host.is_empty())
+        };
+        names_something.then(|| Self(SecretString::from(text.to_owned())))
+    }
+
+    /// The text as it was set, credentials included.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// The scheme, `redis` of `redis://…`.
+    #[must_use]
+    pub fn scheme(&self) -> &str {
+        self.expose().split_once(':').map_or("", |(scheme, _)| scheme)
+    }
+
+    /// Host and port to connect to; `None` for a URL without a host, and for SQLite.
+    #[must_use]
+    pub fn host_and_port(&self) -> Option<(String, u16)> {
+        let url = Url::parse(self.expose()).ok()?;
+        let default = match url.scheme() {
+            "redis" | "rediss" => 6379,
+            "mysql" => 3306,
+            "smtp" => 25,
+            "smtps" => 465,
+            "sqlite" => return None,
+            _ => url.port_or_known_default()?,
+        };
+        // A bracketed IPv6 address is given without its brackets, as name resolution takes it.
+        let host = url.host_str()?.trim_matches(['[', ']']).to_owned();
+        Some((host, url.port().unwrap_or(default)))
+    }
+}
+
+impl fmt::Display for ServiceUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Url::parse(self.expose()) {
+            // The text as written when there is nothing to hide: the parser would add a slash.
+            Ok(url) if !has_credentials(&url) => f.write_str(self.expose()),
+            Ok(url) => f.write_str(&without_credentials(&url)),
+            Err(_) => f.write_str(HIDDEN),
+        }
+    }
+}
+
+impl fmt::Debug for ServiceUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ServiceUrl({self})")
+    }
+}
+
+fn secret_parameter(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["pass", "pwd", "token", "secret", "key", "sig", "auth", "cred"]
+        .iter()
+        .any(|part| name.contains(part))
+}
+
+fn has_credentials(url: &Url) -> bool {
+    // Some schemes have an opaque rest in which the parser finds no user: an @ is enough there.
+    !url.username().is_empty()
+        || url.password().is_some()
+        || url.path().contains('@')
+        || url.query_pairs().any(|(name, _)| secret_parameter(&name))
+}
+
+/// `url` with its user kept, its password and secret parameters replaced.
+fn without_credentials(url: &Url) -> String {
+    let mut url = url.clone();
+    if url.cannot_be_a_base() && url.path().contains('@') {
+        return format!("{}:{HIDDEN}", url.scheme());
+    }
+    if url.path().contains('@') {
+        url.set_path("/***");
+    }
+    if url.password().is_some() && url.set_password(Some("***")).is_err() {
+        return format!("{}:{HIDDEN}", url.scheme());
+    }
+    if url.query_pairs().any(|(name, _)| secret_parameter(&name)) {
+        let pairs: Vec<(String, String)> = url
+            .query_pairs()
+            .map(|(name, value)| {
+                let value = if secret_parameter(&name) { "***".into() } else { value };
+                (name.into_owned(), value.into_owned())
+            })
+            .collect();
+        url.query_pairs_mut().clear().extend_pairs(pairs);
+    }
+    url.to_string()
+}
+
+/// Event seconds played in one second of wall time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Speed {
+    /// That many; positive and finite.
+    Times(f64),
+    /// As fast as the receiver takes it.
+    Max,
+}
+
+/// Why a text is not a speed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("\"{0}\" is not a speed: expected event seconds played in a second, above 0, or max")]
+pub struct SpeedError(pub String);
+
+impl FromStr for Speed {
+    type Err = SpeedError;
+
+    fn from_str(text: &str) -> Result<Self, SpeedError> {
+        if text.eq_ignore_ascii_case("max") {
+            return Ok(Self::Max);
+        }
+        match text.parse::<f64>() {
+            Ok(times) if times.is_finite() && times > 0.0 => Ok(Self::Times(times)),
+            _ => Err(SpeedError(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Speed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Times(times) => write!(f, "{times}"),
+            Self::Max => f.write_str("max"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(kind: Kind, text: &str) -> Option<String> {
+        kind.parse(text, Form::Text, false).map(|value| value.to_string())
+    }
+
+    #[test]
+    fn lists_of_codes() {
+        let codes = |text| shown(Kind::Symbols, text);
+        assert_eq!(codes("005930, 000660,005930,").as_deref(), Some("005930,000660"));
+        assert_eq!(codes("").as_deref(), Some(""));
+        assert_eq!(codes("005930,삼성전자"), None);
+        assert_eq!(codes("123456789"), None);
+        assert!(Kind::Symbols.parse("5930", Form::Number, false).is_none());
+    }
+
+    #[test]
+    fn numbers_keep_their_limits() {
+        let whole = Kind::Integer(1, 100_000);
+        assert_eq!(shown(whole, "100_000").as_deref(), Some("100000"));
+        for wrong in ["0", "100001", "-1", "+5", "1.0", "", "_1", "१", "99999999999999999999999"]
+        {
+            assert_eq!(shown(whole, wrong), None, "{wrong}");
+        }
+        let number = Kind::Number(0.1, 50.0);
+        assert_eq!(shown(number, "5").as_deref(), Some("5"));
+        for wrong in ["NaN", "inf", "0", "50.1", "five"] {
+            assert_eq!(shown(number, wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn accounts_are_normalised() {
+        let account = |text| shown(Kind::Account, text);
+        assert_eq!(account("12345678").as_deref(), Some("12345678-01"));
+        assert_eq!(account("1234567822").as_deref(), Some("12345678-22"));
+        assert_eq!(account("12345678-22").as_deref(), Some("12345678-22"));
+        for wrong in ["1234567", "12345678-", "1234-567822", "12345678-2", "abcdefgh", ""] {
+            assert_eq!(account(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn addresses_to_listen_on() {
+        let listen = |text| shown(Kind::Listen, text);
+        assert_eq!(listen("localhost:8700").as_deref(), Some("127.0.0.1:8700"));
+        assert_eq!(listen("[::1]:0").as_deref(), Some("[::1]:0"));
+        for wrong in ["8700", ":8700", "example.com:80", "127.0.0.1:65536"] {
+            assert_eq!(listen(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn urls_print_without_credentials() {
+        let show = |text: &str, schemes: &[&str]| {
+            ServiceUrl::parse(text, schemes).map(|url| (url.to_string(), format!("{url:?}")))
+        };
+        for (text, schemes) in [
+            ("redis://:canary@h:1/0", ["redis"]),
+            ("redis://canary2:canary@h", ["redis"]),
+            ("mysql://u:canary@h/db?password=canary", ["mysql"]),
+            ("mysql://u@h/db?ssl-key=canary", ["mysql"]),
+            ("sqlite:canary@x", ["sqlite"]),
+            ("http://h/a@canary", ["http"]),
+        ] {
+            let (display, debug) = show(text, &schemes).unwrap();
+            let text = format!("{display} {debug}").replace("canary2", "user");
+            assert!(!text.contains("canary"), "{text}");
+        }
+        let (display, _) = show("redis://127.0.0.1:6379", &["redis"]).unwrap();
+        assert_eq!(display, "redis://127.0.0.1:6379");
+    }
+
+    #[test]
+    fn urls_need_a_scheme_and_a_place() {
+        let parse = |text| ServiceUrl::parse(text, &["mysql", "sqlite", "http"]).is_some();
+        assert!(parse("mysql://root@127.0.0.1:3306/bongsu"));
+        assert!(parse("sqlite::memory:"));
+        assert!(parse("sqlite://var/bongsu.db?mode=rwc"));
+        for wrong in ["redis://h", "mysql:", "mysql:///db", "sqlite://", "http://", "var/x.db", ""]
+        {
+            assert!(!parse(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn hosts_and_ports() {
+        let host = |text| ServiceUrl::parse(text, &["redis", "ws", "sqlite"])?.host_and_port();
+        assert_eq!(host("redis://h"), Some(("h".into(), 6379)));
+        assert_eq!(host("redis://[::1]:7"), Some(("::1".into(), 7)));
+        assert_eq!(host("ws://h/tryitout"), Some(("h".into(), 80)));
+        assert_eq!(host("sqlite://h/x.db"), None);
+    }
+
+    #[test]
+    fn wrong_values_show_no_credentials() {
+        let url = Kind::Url(&["redis"]);
+        for text in ["http://u:canary@h", "redis//:canary@h", "no url?password=canary"] {
+            assert!(!url.shown(text, false).contains("canary"), "{text}");
+        }
+        assert_eq!(url.shown("http://h", false), "\"http://h/\"");
+        assert_eq!(Kind::Text.shown("canary", true), HIDDEN);
+        assert!(Kind::Text.shown(&"x".repeat(1_000), false).len() < 100);
+    }
+}
