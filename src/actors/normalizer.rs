@@ -15,10 +15,14 @@ use rustc_hash::FxHashMap;
 
 use super::reject::of_frame;
 use super::supervision::{Cursor, Edge, Envelope, Stage, StageError};
-use crate::kis::frame::{FieldError, FrameError, FrameParser, Records, Tr};
+use crate::kis::frame::{
+    FieldError, FrameError, FrameParser, Records, Tr, decode_index, decode_operation, decode_quote,
+    decode_trade,
+};
 use crate::market::continuity::{Continuity, Verdict};
 use crate::market::{
     Directory, EventTime, Mark, RecordRef, Reference, SessionDay, Symbol, SymbolId, TickBatch,
+    TimeOfDay,
     Trade, TradeFlags,
 };
 use crate::messages::{Frame, FrameKind, JournaledBatch, Reject, StoreBatch};
@@ -111,7 +115,7 @@ impl Normalizer {
         self.counters.frames[records.tr() as usize] += 1;
         match records.tr() {
             Tr::Trade => {
-                let day = records.trade(0, SymbolId(0)).map(|trade| trade.time.session_day());
+                let day = decode_trade(&records, 0, SymbolId(0)).map(|trade| trade.time.session_day());
                 if let Ok(day) = day
                     && !self.state.held.is_empty()
                 {
@@ -125,7 +129,7 @@ impl Normalizer {
                 }
                 self.trades(frame.payload, at)
             }
-            Tr::Book | Tr::Index => match day_of(&self.state, &records) {
+            Tr::Quote | Tr::Index => match day_of(&self.state, &records) {
                 Some(day) => undated(
                     &records,
                     at,
@@ -149,7 +153,7 @@ impl Normalizer {
             },
             Tr::Operation => each(&records, |index| {
                 let id = self.parts.directory.intern(records.symbol(index)?);
-                let mark = records.operation(index, id, self.state.latest)?;
+                let mark = decode_operation(&records, index, id, self.state.latest)?;
                 self.out.push_mark(mark, RecordRef { record: index as u16, ..at });
                 Ok(())
             }),
@@ -162,7 +166,7 @@ impl Normalizer {
             let symbol: Symbol = records.symbol(index)?;
             let directory = &self.parts.directory;
             let id = *self.ids.entry(symbol.word()).or_insert_with(|| directory.intern(symbol));
-            let trade = records.trade(index, id)?;
+            let trade = decode_trade(&records, index, id)?;
             let at = RecordRef { record: index as u16, ..at };
             self.state.take_in(trade, at, &mut self.out, &mut self.counters);
             Ok(())
@@ -216,7 +220,7 @@ impl FeedCounters {
         let metrics = hot();
         for (tr, count) in Tr::ALL.iter().zip(self.frames) {
             if count > 0 {
-                metrics.frames(tr.id(), count);
+                metrics.frames(tr.as_str(), count);
             }
         }
         for (kind, count) in [
@@ -244,7 +248,7 @@ fn each(
     mut take: impl FnMut(usize) -> Result<(), FieldError>,
 ) -> Result<(), Problem> {
     let mut first = Ok(());
-    for index in 0..records.len() {
+    for index in 0..records.count() {
         if let (Err(error), Ok(())) = (take(index), &first) {
             first = Err((error.reason(), format!("record {index}: {error}")));
         }
@@ -256,9 +260,12 @@ fn each(
 /// says that another session has begun, of which no trade has come yet.
 fn day_of(state: &NormalizerState, records: &Records<'_>) -> Option<SessionDay> {
     let day = state.day?;
-    let Ok(time) = records.time(0, 1) else { return Some(day) };
+    // The second field of both feeds is the time. One that cannot be read is the decoder's to name.
+    let time = std::str::from_utf8(records.field(0, 1)).ok()?.parse::<TimeOfDay>();
     let latest = state.latest.time_of_day().seconds();
-    (latest <= time.seconds() + ANOTHER_SESSION_S).then_some(day)
+    time.map_or(Some(day), |time| {
+        (latest <= time.seconds() + ANOTHER_SESSION_S).then_some(day)
+    })
 }
 
 /// Quotes and index prints of `day`.
@@ -274,11 +281,11 @@ fn undated(
     each(records, |index| {
         let id = directory.intern(records.symbol(index)?);
         let at = RecordRef { record: index as u16, ..at };
-        if records.tr() == Tr::Book {
-            out.push_quote(records.quote(index, id, day)?, at);
+        if records.tr() == Tr::Quote {
+            out.push_quote(decode_quote(records, index, id, day)?, at);
             counters.quotes += 1;
         } else {
-            let tick = records.index(index, id, day)?;
+            let tick = decode_index(records, index, id, day)?;
             state.latest = state.latest.max(tick.time);
             out.push_index(tick, at);
             counters.indices += 1;
@@ -314,6 +321,9 @@ impl NormalizerState {
         out: &mut TickBatch,
         counters: &mut FeedCounters,
     ) {
+        if trade.flags.has(TradeFlags::EXPECTED) {
+            return;
+        }
         let mut trade = trade;
         let verdict =
             self.continuity.observe(trade.symbol, trade.time, trade.quantity, trade.cum_volume);

@@ -1,227 +1,363 @@
-//! Typed records. Field numbers and meanings are those of the KIS documentation of each feed.
+//! From a record's fields to the market's types.
+//!
+//! What an empty field means: the fields a decision rests on (code, time, price, size, cumulative
+//! volume) must be there; any other field that is empty is zero, as [`Trade`] says. A field that is
+//! neither empty nor what it should be refuses the record: half a record is worse than none.
+//!
+//! **Auction marks.** `H0STCNT0` carries trades; expected prices of an auction have a feed of their
+//! own. So a record whose time class (시간구분코드) is `A` to `D` is a trade like any other when it
+//! has a size, and is flagged [`TradeFlags::EXPECTED`] only when its size is zero. A record of the
+//! continuous session without a size is refused.
 
-use super::{Records, number};
+use super::number::{digits, hundredths, signed, unsigned};
+use super::{FieldError, Records, Tr};
 use crate::market::{
-    EventTime, IndexLevel, IndexTick, Mark, Quote, SessionDay, Side, SymbolId, TimeOfDay, Trade,
-    TradeFlags, Won,
+    EventTime, IndexTick, Mark, Quote, SessionDay, Side, SymbolId, TimeOfDay, Trade, TradeFlags, Won,
 };
 
-/// Dearest price taken for real, won. The dearest share ever listed traded below 5 million.
-const MAX_PRICE: Won = 1_000_000_000;
-/// Largest quantity taken for real, shares: above the shares listed of any issue.
-const MAX_QUANTITY: i64 = 1_000_000_000_000;
+/// No Korean share has come near a billion won; a larger number is two fields run together.
+const MAX_PRICE: i64 = 1_000_000_000;
+/// 10^15: about a hundred times the shares of the whole market, and its value of a month in won.
+const MAX_AMOUNT: i64 = 1_000_000_000_000_000;
+/// Hundredths of a point.
+const MAX_LEVEL: i64 = 100_000_000;
+const MAX_ISSUES: i64 = 100_000;
 
-/// Why a record cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{field} is \"{value}\", expected {expected}")]
-pub struct FieldError {
+/// The first `N - 1` fields of one record, addressed without further checks of the width.
+struct Row<'a, const N: usize> {
+    payload: &'a [u8],
+    starts: &'a [u32; N],
+}
+
+impl<'a, const N: usize> Row<'a, N> {
+    fn of(records: &Records<'a>, record: usize, tr: Tr) -> Result<Self, FieldError> {
+        let row = if records.tr == tr && record < records.count {
+            records.starts[record * records.width..].first_chunk::<N>()
+        } else {
+            None
+        };
+        match row {
+            Some(starts) => Ok(Self { payload: records.payload, starts }),
+            None => Err(FieldError::new(
+                "inconsistent",
+                0,
+                "record",
+                records.tr.as_str().as_bytes(),
+                "a record of the feed that is decoded",
+            )),
+        }
+    }
+
+    #[inline]
+    fn field(&self, index: usize) -> &'a [u8] {
+        &self.payload[self.starts[index] as usize..self.starts[index + 1] as usize - 1]
+    }
+
+    /// A number from `least` to `most`; an empty field is refused.
+    #[inline]
+    fn needed(&self, field: &Field, least: i64, most: i64) -> Result<i64, FieldError> {
+        let bytes = self.field(field.index);
+        match unsigned(bytes) {
+            Some(value) if value >= least && value <= most => Ok(value),
+            _ => Err(field.refuse(bytes)),
+        }
+    }
+
+    /// A number from 0 to `most`; an empty field is 0.
+    #[inline]
+    fn optional(&self, field: &Field, most: i64) -> Result<i64, FieldError> {
+        let bytes = self.field(field.index);
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        match unsigned(bytes) {
+            Some(value) if value <= most => Ok(value),
+            _ => Err(field.refuse(bytes)),
+        }
+    }
+
+    fn time(&self, field: &Field) -> Result<TimeOfDay, FieldError> {
+        let bytes = self.field(field.index);
+        digits::<6>(bytes).and_then(TimeOfDay::from_hhmmss).ok_or_else(|| field.refuse(bytes))
+    }
+
+    fn yes(&self, field: &Field) -> Result<bool, FieldError> {
+        match self.field(field.index) {
+            b"Y" => Ok(true),
+            b"N" | b"" => Ok(false),
+            other => Err(field.refuse(other)),
+        }
+    }
+
+    /// A one-character class; `default` when empty.
+    fn class(&self, field: &Field, default: u8) -> Result<u8, FieldError> {
+        match self.field(field.index) {
+            [] => Ok(default),
+            [byte] if byte.is_ascii_alphanumeric() => Ok(*byte),
+            other => Err(field.refuse(other)),
+        }
+    }
+}
+
+/// A field, and what is said when it is wrong.
+struct Field {
+    index: usize,
+    name: &'static str,
     reason: &'static str,
-    field: &'static str,
-    value: String,
     expected: &'static str,
 }
 
-impl FieldError {
-    pub(super) fn new(
-        reason: &'static str,
-        field: &'static str,
-        value: &[u8],
-        expected: &'static str,
-    ) -> Self {
-        let shown = &value[..value.len().min(60)];
-        let value = String::from_utf8_lossy(shown).into_owned();
-        Self { reason, field, value, expected }
-    }
-
-    /// Bounded code for metrics and rows.
-    #[must_use]
-    pub const fn reason(&self) -> &'static str {
-        self.reason
+impl Field {
+    #[cold]
+    #[inline(never)]
+    fn refuse(&self, value: &[u8]) -> FieldError {
+        FieldError::new(self.reason, self.index, self.name, value, self.expected)
     }
 }
 
-impl Records<'_> {
-    /// Record `record` of `H0STCNT0` as a trade of `symbol`.
-    ///
-    /// Every record of this feed is a trade that happened; expected auction prices have a feed of
-    /// their own. An empty optional field reads as zero.
-    ///
-    /// # Errors
-    /// [`FieldError`] names the first field that cannot be right.
-    pub fn trade(&self, record: usize, symbol: SymbolId) -> Result<Trade, FieldError> {
-        let price = self.price(record, 2, "price")?;
-        let quantity = self.quantity(record, 12, "trade size")?;
-        let cum_volume = self.optional(record, 13, "cumulative volume", "bad_cum_volume")?;
-        if cum_volume < quantity {
-            return Err(FieldError::new(
-                "bad_cum_volume",
-                "cumulative volume",
-                self.field(record, 13),
-                "at least the size of the trade",
-            ));
+macro_rules! fields {
+    ($module:ident: $($constant:ident = $index:literal $name:literal $reason:literal $expected:literal;)+) => {
+        mod $module {
+            use super::Field;
+            $(pub(super) const $constant: Field =
+                Field { index: $index, name: $name, reason: $reason, expected: $expected };)+
         }
-        let change = number::signed(self.field(record, 4)).unwrap_or(0);
-        let day = self.day(record, 33)?;
-        let side = match self.field(record, 21) {
-            b"1" => Side::Buy,
-            b"5" => Side::Sell,
-            _ => Side::Auction,
-        };
-        let flags = if self.field(record, 35) == b"Y" { TradeFlags::HALTED } else { 0 };
-        Ok(Trade {
-            symbol,
-            time: EventTime::from_kst(day, self.time(record, 1)?),
-            price,
-            quantity,
-            cum_volume,
-            cum_value: self.optional(record, 14, "cumulative value", "bad_value")?,
-            side,
-            ask: self.optional(record, 10, "best ask", "bad_price")?,
-            bid: self.optional(record, 11, "best bid", "bad_price")?,
-            ask_depth: self.optional(record, 38, "total ask size", "bad_quantity")?,
-            bid_depth: self.optional(record, 39, "total bid size", "bad_quantity")?,
-            base_price: (price - change).max(0),
-            previous_volume_at_time: number::unsigned(self.field(record, 41)).unwrap_or(0),
-            vi_reference: number::unsigned(self.field(record, 45)).unwrap_or(0),
-            flags: TradeFlags(flags),
-        })
-    }
+    };
+}
 
-    /// Record `record` of `H0STASP0` as a quote of `symbol`. The frame carries no date: `day` is
-    /// the session day.
-    ///
-    /// # Errors
-    /// As for [`Records::trade`].
-    pub fn quote(
-        &self,
-        record: usize,
-        symbol: SymbolId,
-        day: SessionDay,
-    ) -> Result<Quote, FieldError> {
-        let size = |field, name| self.optional(record, field, name, "bad_quantity");
-        Ok(Quote {
-            symbol,
-            time: EventTime::from_kst(day, self.time(record, 1)?),
-            ask: self.optional(record, 3, "best ask", "bad_price")?,
-            bid: self.optional(record, 13, "best bid", "bad_price")?,
-            ask_size: size(23, "size at the best ask")?,
-            bid_size: size(33, "size at the best bid")?,
-            ask_depth: size(43, "total ask size")?,
-            bid_depth: size(44, "total bid size")?,
-            phase: self.field(record, 2).first().copied().unwrap_or(b'0'),
-        })
-    }
+fields! { trade:
+    TIME = 1 "STCK_CNTG_HOUR" "bad_time" "a time HHMMSS";
+    PRICE = 2 "STCK_PRPR" "bad_price" "a price from 1 to 999999999 won";
+    CHANGE = 4 "PRDY_VRSS" "bad_price" "a change in won with its own minus sign, or nothing";
+    ASK = 10 "ASKP1" "bad_price" "a price below 1000000000 won, or nothing";
+    BID = 11 "BIDP1" "bad_price" "a price below 1000000000 won, or nothing";
+    QUANTITY = 12 "CNTG_VOL" "bad_quantity" "a number of shares above zero";
+    CUM_VOLUME = 13 "ACML_VOL" "bad_cum_volume" "the volume of the day, at least this trade's size";
+    CUM_VALUE = 14 "ACML_TR_PBMN" "bad_value" "the value of the day in won, or nothing";
+    SIDE = 21 "CCLD_DVSN" "bad_code" "1 buy, 3 auction, 5 sell, or nothing";
+    DATE = 33 "BSOP_DATE" "bad_date" "a date YYYYMMDD";
+    HALTED = 35 "TRHT_YN" "bad_code" "Y, N or nothing";
+    ASK_DEPTH = 38 "TOTAL_ASKP_RSQN" "bad_quantity" "a number of shares, or nothing";
+    BID_DEPTH = 39 "TOTAL_BIDP_RSQN" "bad_quantity" "a number of shares, or nothing";
+    PREVIOUS = 41 "PRDY_SMNS_HOUR_ACML_VOL" "bad_quantity" "a number of shares, or nothing";
+    CLASS = 43 "HOUR_CLS_CODE" "bad_code" "one letter or digit, or nothing";
+    VI_REFERENCE = 45 "VI_STND_PRC" "bad_price" "a price below 1000000000 won, or nothing";
+}
 
-    /// Record `record` of `H0UPCNT0` as a print of the index `symbol`. The frame carries no date:
-    /// `day` is the session day.
-    ///
-    /// # Errors
-    /// As for [`Records::trade`].
-    pub fn index(
-        &self,
-        record: usize,
-        symbol: SymbolId,
-        day: SessionDay,
-    ) -> Result<IndexTick, FieldError> {
-        let level: IndexLevel = number::hundredths(self.field(record, 2))
-            .filter(|level| *level > 0)
-            .ok_or_else(|| {
-                let expected = "a positive number with two decimals";
-                FieldError::new("bad_level", "index level", self.field(record, 2), expected)
-            })?;
-        let change = number::hundredths(self.field(record, 4)).ok_or_else(|| {
-            let expected = "a signed number with two decimals";
-            FieldError::new("bad_level", "index change", self.field(record, 4), expected)
-        })?;
-        let issues = |field| {
-            number::unsigned(self.field(record, field))
-                .and_then(|count| i32::try_from(count).ok())
-                .unwrap_or(0)
-        };
-        Ok(IndexTick {
-            symbol,
-            time: EventTime::from_kst(day, self.time(record, 1)?),
-            level,
-            previous_close: level - change,
-            rising: issues(22).saturating_add(issues(23)),
-            unchanged: issues(24),
-            falling: issues(25).saturating_add(issues(26)),
-        })
+/// The trade in record `record`, all fields of [`Trade`] but `symbol`, which the caller has looked
+/// up for [`Records::symbol`]. The base price is the price minus its change against the previous
+/// close, which carries its own sign; zero when the change is missing.
+///
+/// # Errors
+/// When a field is not what it should be; `inconsistent` when the fields contradict each other or
+/// the record is of another feed.
+pub fn decode_trade(
+    records: &Records<'_>,
+    record: usize,
+    symbol: SymbolId,
+) -> Result<Trade, FieldError> {
+    let row = Row::<47>::of(records, record, Tr::Trade)?;
+    let price = row.needed(&trade::PRICE, 1, MAX_PRICE - 1)?;
+    let class = row.class(&trade::CLASS, b'0')?;
+    let in_auction = matches!(class, b'A'..=b'D');
+    let quantity = row.needed(&trade::QUANTITY, i64::from(!in_auction), MAX_AMOUNT)?;
+    let mut flags = TradeFlags::default();
+    if quantity == 0 {
+        flags.0 |= TradeFlags::EXPECTED;
     }
+    if row.yes(&trade::HALTED)? {
+        flags.0 |= TradeFlags::HALTED;
+    }
+    let side = match row.class(&trade::SIDE, b'3')? {
+        b'1' => Side::Buy,
+        b'5' => Side::Sell,
+        _ => Side::Auction,
+    };
+    Ok(Trade {
+        symbol,
+        time: trade_time(&row)?,
+        price,
+        quantity,
+        cum_volume: row.needed(&trade::CUM_VOLUME, quantity, MAX_AMOUNT)?,
+        cum_value: row.optional(&trade::CUM_VALUE, MAX_AMOUNT)?,
+        side,
+        ask: row.optional(&trade::ASK, MAX_PRICE - 1)?,
+        bid: row.optional(&trade::BID, MAX_PRICE - 1)?,
+        ask_depth: row.optional(&trade::ASK_DEPTH, MAX_AMOUNT)?,
+        bid_depth: row.optional(&trade::BID_DEPTH, MAX_AMOUNT)?,
+        base_price: base_price(&row, price)?,
+        previous_volume_at_time: row.optional(&trade::PREVIOUS, MAX_AMOUNT)?,
+        vi_reference: row.optional(&trade::VI_REFERENCE, MAX_PRICE - 1)?,
+        flags,
+    })
+}
 
-    /// Record `record` of `H0STMKO0` as a mark. It carries no time: `time` is the last event time
-    /// before it.
-    ///
-    /// # Errors
-    /// None so far: unknown codes read as 0.
-    pub fn operation(
-        &self,
-        record: usize,
-        symbol: SymbolId,
-        time: EventTime,
-    ) -> Result<Mark, FieldError> {
-        let code = number::unsigned(self.field(record, 3))
-            .and_then(|code| u16::try_from(code).ok())
-            .unwrap_or(0);
-        let halted = self.field(record, 1) == b"Y";
-        let vi_active = self.field(record, 8) == b"Y";
-        Ok(Mark::Operation { symbol, time, code, halted, vi_active })
-    }
+#[inline]
+fn trade_time(row: &Row<'_, 47>) -> Result<EventTime, FieldError> {
+    let date = row.field(trade::DATE.index);
+    let day = digits::<8>(date)
+        .and_then(SessionDay::from_yyyymmdd)
+        .ok_or_else(|| trade::DATE.refuse(date))?;
+    Ok(EventTime::from_kst(day, row.time(&trade::TIME)?))
+}
 
-    fn price(&self, record: usize, field: usize, name: &'static str) -> Result<Won, FieldError> {
-        let text = self.field(record, field);
-        number::unsigned(text).filter(|price| (1..MAX_PRICE).contains(price)).ok_or_else(|| {
-            FieldError::new("bad_price", name, text, "a whole number of won above zero")
-        })
+#[inline]
+fn base_price(row: &Row<'_, 47>, price: Won) -> Result<Won, FieldError> {
+    let bytes = row.field(trade::CHANGE.index);
+    if bytes.is_empty() {
+        return Ok(0);
     }
+    let change = signed(bytes).ok_or_else(|| trade::CHANGE.refuse(bytes))?;
+    // Both are below 10^18 in size, so the difference fits.
+    let base = price - change;
+    if base <= 0 || base >= MAX_PRICE {
+        let expected = "a change that leaves a base price from 1 to 999999999 won";
+        return Err(FieldError::new(
+            "inconsistent",
+            trade::CHANGE.index,
+            trade::CHANGE.name,
+            bytes,
+            expected,
+        ));
+    }
+    Ok(base)
+}
 
-    fn quantity(&self, record: usize, field: usize, name: &'static str) -> Result<i64, FieldError> {
-        let text = self.field(record, field);
-        number::unsigned(text).filter(|quantity| (1..MAX_QUANTITY).contains(quantity)).ok_or_else(
-            || FieldError::new("bad_quantity", name, text, "a whole number of shares above zero"),
-        )
-    }
+fields! { quote:
+    TIME = 1 "BSOP_HOUR" "bad_time" "a time HHMMSS";
+    CLASS = 2 "HOUR_CLS_CODE" "bad_code" "one letter or digit, or nothing";
+    ASK = 3 "ASKP1" "bad_price" "a price below 1000000000 won, 0 for an empty level";
+    BID = 13 "BIDP1" "bad_price" "a price below 1000000000 won, 0 for an empty level";
+    ASK_SIZE = 23 "ASKP_RSQN1" "bad_quantity" "a number of shares, or nothing";
+    BID_SIZE = 33 "BIDP_RSQN1" "bad_quantity" "a number of shares, or nothing";
+    ASK_DEPTH = 43 "TOTAL_ASKP_RSQN" "bad_quantity" "a number of shares, or nothing";
+    BID_DEPTH = 44 "TOTAL_BIDP_RSQN" "bad_quantity" "a number of shares, or nothing";
+}
 
-    fn optional(
-        &self,
-        record: usize,
-        field: usize,
-        name: &'static str,
-        reason: &'static str,
-    ) -> Result<i64, FieldError> {
-        let text = self.field(record, field);
-        if text.is_empty() {
-            return Ok(0);
-        }
-        number::unsigned(text)
-            .ok_or_else(|| FieldError::new(reason, name, text, "a whole number, or nothing"))
+/// The best quotes and the depth in record `record`. The frame has no date: `day` is the session
+/// day it belongs to. The phase is the time class as received, `b'0'` when it is empty; a level
+/// that is empty has price 0.
+///
+/// # Errors
+/// When a field is not what it should be; `inconsistent` when the book of the continuous session
+/// is crossed or the record is of another feed.
+pub fn decode_quote(
+    records: &Records<'_>,
+    record: usize,
+    symbol: SymbolId,
+    day: SessionDay,
+) -> Result<Quote, FieldError> {
+    let row = Row::<60>::of(records, record, Tr::Quote)?;
+    let phase = row.class(&quote::CLASS, b'0')?;
+    let ask = row.optional(&quote::ASK, MAX_PRICE - 1)?;
+    let bid = row.optional(&quote::BID, MAX_PRICE - 1)?;
+    // Orders of an auction may overlap; in continuous trading they would have met.
+    if phase == b'0' && ask != 0 && bid > ask {
+        return Err(FieldError::new(
+            "inconsistent",
+            quote::BID.index,
+            quote::BID.name,
+            row.field(quote::BID.index),
+            "a best bid not above the best ask",
+        ));
     }
+    Ok(Quote {
+        symbol,
+        time: EventTime::from_kst(day, row.time(&quote::TIME)?),
+        ask,
+        bid,
+        ask_size: row.optional(&quote::ASK_SIZE, MAX_AMOUNT)?,
+        bid_size: row.optional(&quote::BID_SIZE, MAX_AMOUNT)?,
+        ask_depth: row.optional(&quote::ASK_DEPTH, MAX_AMOUNT)?,
+        bid_depth: row.optional(&quote::BID_DEPTH, MAX_AMOUNT)?,
+        phase,
+    })
+}
 
-    /// The time of day in `field` of `record`.
-    ///
-    /// # Errors
-    /// [`FieldError`] when it is not HHMMSS.
-    pub fn time(&self, record: usize, field: usize) -> Result<TimeOfDay, FieldError> {
-        let text = self.field(record, field);
-        (text.len() == 6)
-            .then(|| number::unsigned(text))
-            .flatten()
-            .and_then(|hhmmss| TimeOfDay::from_hhmmss(hhmmss as u32))
-            .ok_or_else(|| FieldError::new("bad_time", "time", text, "HHMMSS"))
-    }
+fields! { index:
+    TIME = 1 "bsop_hour" "bad_time" "a time HHMMSS";
+    LEVEL = 2 "prpr_nmix" "bad_price" "an index level with at most two decimals";
+    CHANGE = 4 "bstp_nmix_prdy_vrss" "bad_price" "a change of the index with its own minus sign";
+    UPPER = 22 "uplm_issu_cnt" "bad_quantity" "a number of issues, or nothing";
+    RISING = 23 "ascn_issu_cnt" "bad_quantity" "a number of issues, or nothing";
+    UNCHANGED = 24 "stnr_issu_cnt" "bad_quantity" "a number of issues, or nothing";
+    FALLING = 25 "down_issu_cnt" "bad_quantity" "a number of issues, or nothing";
+    LOWER = 26 "lslm_issu_cnt" "bad_quantity" "a number of issues, or nothing";
+}
 
-    fn day(&self, record: usize, field: usize) -> Result<SessionDay, FieldError> {
-        let text = self.field(record, field);
-        let error = || FieldError::new("bad_date", "business day", text, "YYYYMMDD");
-        let word = u64::from_le_bytes(text.try_into().map_err(|_| error())?);
-        let (known, day) = self.last_day.get();
-        if word == known {
-            return Ok(day);
-        }
-        let day = number::unsigned(text)
-            .and_then(|yyyymmdd| SessionDay::from_yyyymmdd(yyyymmdd as u32))
-            .ok_or_else(error)?;
-        self.last_day.set((word, day));
-        Ok(day)
+/// The index print in record `record`. The frame has no date: `day` is the session day it belongs
+/// to. Issues at a limit are counted by KIS in fields of their own and added here.
+///
+/// # Errors
+/// When a field is not what it should be; `inconsistent` when level and change leave no previous
+/// close or the record is of another feed.
+pub fn decode_index(
+    records: &Records<'_>,
+    record: usize,
+    symbol: SymbolId,
+    day: SessionDay,
+) -> Result<IndexTick, FieldError> {
+    let row = Row::<31>::of(records, record, Tr::Index)?;
+    let decimal = |field: &Field| {
+        let bytes = row.field(field.index);
+        hundredths(bytes).ok_or_else(|| field.refuse(bytes))
+    };
+    let level = decimal(&index::LEVEL)?;
+    if level <= 0 || level >= MAX_LEVEL {
+        return Err(index::LEVEL.refuse(row.field(index::LEVEL.index)));
     }
+    let previous_close = level - decimal(&index::CHANGE)?;
+    if previous_close <= 0 || previous_close >= MAX_LEVEL {
+        return Err(FieldError::new(
+            "inconsistent",
+            index::CHANGE.index,
+            index::CHANGE.name,
+            row.field(index::CHANGE.index),
+            "a change that leaves a previous close above zero",
+        ));
+    }
+    // At most 200,000, so the sums fit an i32.
+    let issues = |field: &Field| row.optional(field, MAX_ISSUES).map(|count| count as i32);
+    Ok(IndexTick {
+        symbol,
+        time: EventTime::from_kst(day, row.time(&index::TIME)?),
+        level,
+        previous_close,
+        rising: issues(&index::UPPER)? + issues(&index::RISING)?,
+        unchanged: issues(&index::UNCHANGED)?,
+        falling: issues(&index::FALLING)? + issues(&index::LOWER)?,
+    })
+}
+
+fields! { operation:
+    HALTED = 1 "TRHT_YN" "bad_code" "Y, N or nothing";
+    CODE = 3 "MKOP_CLS_CODE" "bad_code" "three letters or digits, or nothing";
+    VI = 8 "VI_CLS_CODE" "bad_code" "Y, N or nothing";
+}
+
+/// The [`Mark::Operation`] in record `record`. The message carries no time: `time` is the event
+/// time of the last tick before it. The countdown codes (`F01`, `P16` and the like: so many minutes
+/// before the opening or the close) say nothing that the clock does not; their code is 0.
+///
+/// # Errors
+/// When a field is not what it should be, or the record is of another feed.
+pub fn decode_operation(
+    records: &Records<'_>,
+    record: usize,
+    symbol: SymbolId,
+    time: EventTime,
+) -> Result<Mark, FieldError> {
+    let row = Row::<11>::of(records, record, Tr::Operation)?;
+    let code = match row.field(operation::CODE.index) {
+        b"" => 0,
+        [b'F' | b'P', rest @ ..] if digits::<2>(rest).is_some() => 0,
+        bytes => digits::<3>(bytes).ok_or_else(|| operation::CODE.refuse(bytes))? as u16,
+    };
+    Ok(Mark::Operation {
+        symbol,
+        time,
+        code,
+        halted: row.yes(&operation::HALTED)?,
+        vi_active: row.yes(&operation::VI)?,
+    })
 }

@@ -1,15 +1,17 @@
-//! Numbers in frames: decimal text, without separators, a minus sign in front when negative.
+//! Integers out of the bytes of a field. No allocation, no locale, no surprise: anything that is
+//! not exactly a number is `None`.
 
-/// Longest run of digits that always fits an `i64`.
+/// Digits that always fit an `i64`.
 const MAX_DIGITS: usize = 18;
 
-/// A number of digits only; `None` for anything else, also for none at all.
-pub(super) fn unsigned(text: &[u8]) -> Option<i64> {
-    if text.is_empty() || text.len() > MAX_DIGITS {
+/// A number of 1 to 18 digits.
+#[inline]
+pub(super) fn unsigned(bytes: &[u8]) -> Option<i64> {
+    if bytes.is_empty() || bytes.len() > MAX_DIGITS {
         return None;
     }
     let mut value = 0i64;
-    for byte in text {
+    for byte in bytes {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
             return None;
@@ -19,39 +21,56 @@ pub(super) fn unsigned(text: &[u8]) -> Option<i64> {
     Some(value)
 }
 
-/// A number that may begin with `-` or `+`.
-pub(super) fn signed(text: &[u8]) -> Option<i64> {
-    match text.split_first() {
+/// A number of 1 to 18 digits, with a minus sign or without.
+#[inline]
+pub(super) fn signed(bytes: &[u8]) -> Option<i64> {
+    match bytes.split_first() {
         Some((b'-', digits)) => unsigned(digits).map(|value| -value),
-        Some((b'+', digits)) => unsigned(digits),
-        _ => unsigned(text),
+        _ => unsigned(bytes),
     }
 }
 
-/// A number with at most two digits after a point, in hundredths.
-pub(super) fn hundredths(text: &[u8]) -> Option<i64> {
-    let (negative, digits) = match text.split_first() {
-        Some((b'-', digits)) => (true, digits),
-        Some((b'+', digits)) => (false, digits),
-        _ => (false, text),
+/// A decimal with at most two digits after the point, in hundredths: `-0.5` is -50.
+#[inline]
+pub(super) fn hundredths(bytes: &[u8]) -> Option<i64> {
+    let (negative, bytes) = match bytes.split_first() {
+        Some((b'-', rest)) => (true, rest),
+        _ => (false, bytes),
     };
-    let (whole, fraction) = match digits.iter().position(|byte| *byte == b'.') {
-        Some(point) => (&digits[..point], &digits[point + 1..]),
-        None => (digits, &[][..]),
+    let (whole, cents) = match bytes.iter().position(|byte| *byte == b'.') {
+        None => (bytes, 0),
+        Some(point) => {
+            let fraction = &bytes[point + 1..];
+            let cents = match fraction.len() {
+                1 => unsigned(fraction)? * 10,
+                2 => unsigned(fraction)?,
+                _ => return None,
+            };
+            (&bytes[..point], cents)
+        }
     };
+    // Two digits fewer, so that the scaled value fits as well.
     if whole.len() > MAX_DIGITS - 2 {
         return None;
     }
-    // `.5` and `-.08` occur in practice; a point alone does not make a number.
-    let whole_value = if whole.is_empty() && !fraction.is_empty() { 0 } else { unsigned(whole)? };
-    let fraction_value = match fraction.len() {
-        0 => 0,
-        1 => unsigned(fraction)? * 10,
-        2 => unsigned(fraction)?,
-        _ => return None,
-    };
-    let value = whole_value * 100 + fraction_value;
+    let value = unsigned(whole)? * 100 + cents;
     Some(if negative { -value } else { value })
+}
+
+/// A number of exactly `N` digits, `N` at most 9.
+#[inline]
+pub(super) fn digits<const N: usize>(bytes: &[u8]) -> Option<u32> {
+    const { assert!(N <= 9, "more digits than a u32 holds") };
+    let bytes: &[u8; N] = bytes.try_into().ok()?;
+    let mut value = 0u32;
+    for byte in bytes {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value = value * 10 + u32::from(digit);
+    }
+    Some(value)
 }
 
 #[cfg(test)]
@@ -60,30 +79,45 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn forms() {
-        assert_eq!(signed(b"-71200"), Some(-71_200));
-        assert_eq!(hundredths(b"3412.55"), Some(341_255));
-        assert_eq!(hundredths(b"-0.08"), Some(-8));
-        assert_eq!(hundredths(b"7"), Some(700));
-        assert_eq!(hundredths(b".5"), Some(50));
-        for text in [&b""[..], b"-", b"1,000", b"1.2.3", b".", b"1.234", b"1e3", b" 1"] {
-            assert_eq!(hundredths(text), None, "{text:?}");
+    fn what_is_not_a_number() {
+        for text in ["", "-", "+1", " 1", "1 ", "1.0", "1,000", "٣", "9999999999999999999", "--1"] {
+            assert_eq!(signed(text.as_bytes()), None, "{text}");
         }
-        assert_eq!(unsigned(b"1234567890123456789"), None);
+        for text in ["", ".", "1.", ".5", "1.234", "1.-2", "-", "99999999999999999.00"] {
+            assert_eq!(hundredths(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(digits::<6>(b"09302"), None);
+        assert_eq!(digits::<6>(b"09302x"), None);
+    }
+
+    #[test]
+    fn decimals() {
+        for (text, value) in [("3412.55", 341_255), ("-2.82", -282), ("0.5", 50), ("7", 700)] {
+            assert_eq!(hundredths(text.as_bytes()), Some(value), "{text}");
+        }
     }
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(value in -(10i64.pow(15))..10i64.pow(15)) {
+        fn numbers_round_trip(value in -999_999_999_999_999_999i64..=999_999_999_999_999_999) {
             prop_assert_eq!(signed(value.to_string().as_bytes()), Some(value));
+        }
+
+        #[test]
+        fn decimals_round_trip(value in -99_999_999_999i64..=99_999_999_999) {
             let sign = if value < 0 { "-" } else { "" };
             let text = format!("{sign}{}.{:02}", value.abs() / 100, value.abs() % 100);
             prop_assert_eq!(hundredths(text.as_bytes()), Some(value));
         }
 
         #[test]
-        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
-            let _ = (unsigned(&bytes), signed(&bytes), hundredths(&bytes));
+        fn agrees_with_the_standard_library(bytes in "[0-9.+-]{0,22}") {
+            let ours = unsigned(bytes.as_bytes());
+            if bytes.len() <= 18 && bytes.bytes().all(|b| b.is_ascii_digit()) {
+                prop_assert_eq!(ours, bytes.parse().ok());
+            } else {
+                prop_assert_eq!(ours, None);
+            }
         }
     }
 }

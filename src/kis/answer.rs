@@ -1,0 +1,329 @@
+//! What the REST calls answer, typed.
+//!
+//! KIS sends every value as text, numbers too, pads texts with blanks and leaves out or empties
+//! fields it documents. So every field is optional here: absent, empty and blank are `None`; a text
+//! that should be a number and is none makes the answer malformed. JSON numbers are accepted too.
+
+use serde_json::{Map, Value};
+
+use super::KisError;
+use crate::market::{IndexLevel, Market, SessionDay, Symbol, Won};
+
+/// The current price of an issue (`inquire-price`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Price {
+    /// Issue asked for.
+    pub symbol: Symbol,
+    /// Last price, won.
+    pub price: Option<Won>,
+    /// Base price of the day, won.
+    pub base_price: Option<Won>,
+    /// Change against the previous close, won.
+    pub change: Option<Won>,
+    /// Upper limit price of the day, won.
+    pub upper_limit: Option<Won>,
+    /// Lower limit price of the day, won.
+    pub lower_limit: Option<Won>,
+    /// Open, won; `None` before the first trade.
+    pub open: Option<Won>,
+    /// High, won.
+    pub high: Option<Won>,
+    /// Low, won.
+    pub low: Option<Won>,
+    /// Volume of the day, shares.
+    pub volume: Option<i64>,
+    /// Value of the day, won.
+    pub value: Option<Won>,
+    /// Shares listed.
+    pub listed_shares: Option<i64>,
+    /// Board, from the name of the representative market or index.
+    pub market: Market,
+    /// Sector's Korean name.
+    pub sector: Option<String>,
+    /// Trading is halted.
+    pub halted: bool,
+    /// A volatility interruption is under way.
+    pub vi_active: bool,
+}
+
+/// One session of an issue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DailyBar {
+    /// Session.
+    pub day: SessionDay,
+    /// Open, won; `None` on a day without a trade.
+    pub open: Option<Won>,
+    /// High, won.
+    pub high: Option<Won>,
+    /// Low, won.
+    pub low: Option<Won>,
+    /// Close, won, adjusted for splits.
+    pub close: Won,
+    /// Volume, shares.
+    pub volume: i64,
+    /// Value, won.
+    pub value: Option<Won>,
+}
+
+/// Daily bars of an issue and what comes with them (`inquire-daily-itemchartprice`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DailyChart {
+    /// Issue asked for.
+    pub symbol: Symbol,
+    /// Korean name.
+    pub name: Option<String>,
+    /// Previous close, won.
+    pub previous_close: Option<Won>,
+    /// Volume of the previous session, shares.
+    pub previous_volume: Option<i64>,
+    /// Shares listed.
+    pub listed_shares: Option<i64>,
+    /// At most 100 sessions, oldest first; the running one included.
+    pub bars: Vec<DailyBar>,
+}
+
+/// The current level of a sector index (`inquire-index-price`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexPrice {
+    /// Sector code asked for.
+    pub code: Symbol,
+    /// Level, hundredths of a point.
+    pub level: IndexLevel,
+    /// Change against the previous close, hundredths of a point.
+    pub change: IndexLevel,
+    /// Issues up, without those at the limit.
+    pub rising: Option<i64>,
+    /// Issues unchanged.
+    pub unchanged: Option<i64>,
+    /// Issues down, without those at the limit.
+    pub falling: Option<i64>,
+}
+
+impl Price {
+    pub(super) fn of(symbol: Symbol, answer: &Answer) -> Result<Self, KisError> {
+        let output = answer.object("output")?;
+        Ok(Self {
+            symbol,
+            price: output.integer("stck_prpr")?,
+            base_price: output.positive("stck_sdpr")?,
+            change: output.integer("prdy_vrss")?,
+            upper_limit: output.positive("stck_mxpr")?,
+            lower_limit: output.positive("stck_llam")?,
+            open: output.positive("stck_oprc")?,
+            high: output.positive("stck_hgpr")?,
+            low: output.positive("stck_lwpr")?,
+            volume: output.integer("acml_vol")?,
+            value: output.integer("acml_tr_pbmn")?,
+            listed_shares: output.positive("lstn_stcn")?,
+            market: market_of(output.text("rprs_mrkt_kor_name")),
+            sector: output.text("bstp_kor_isnm").map(str::to_owned),
+            halted: output.text("temp_stop_yn") == Some("Y")
+                || output.text("iscd_stat_cls_code") == Some("58"),
+            vi_active: output.text("vi_cls_code") == Some("Y"),
+        })
+    }
+}
+
+/// The board of an issue whose representative market or index has this name.
+fn market_of(name: Option<&str>) -> Market {
+    let Some(name) = name else { return Market::Unknown };
+    let name = name.to_ascii_uppercase();
+    if name.starts_with("KOSPI") || name == "KRX100" || name.starts_with("코스피") {
+        Market::Kospi
+    } else if name.starts_with("KOSDAQ") || name.starts_with("KSQ") || name.starts_with("코스닥") {
+        Market::Kosdaq
+    } else if ["KONEX", "ETF", "ETN", "ELW", "코넥스"].iter().any(|other| name.starts_with(other)) {
+        Market::Other
+    } else {
+        Market::Unknown
+    }
+}
+
+impl DailyChart {
+    pub(super) fn of(symbol: Symbol, answer: &Answer) -> Result<Self, KisError> {
+        let about = answer.object("output1")?;
+        let mut bars = Vec::new();
+        for row in answer.rows("output2")? {
+            // Rows before the listing come as empty objects.
+            let (Some(day), Some(close)) = (row.day("stck_bsop_date")?, row.positive("stck_clpr")?)
+            else {
+                continue;
+            };
+            bars.push(DailyBar {
+                day,
+                open: row.positive("stck_oprc")?,
+                high: row.positive("stck_hgpr")?,
+                low: row.positive("stck_lwpr")?,
+                close,
+                volume: row.integer("acml_vol")?.unwrap_or(0),
+                value: row.integer("acml_tr_pbmn")?,
+            });
+        }
+        bars.sort_by_key(|bar| bar.day);
+        bars.dedup_by_key(|bar| bar.day);
+        Ok(Self {
+            symbol,
+            name: about.text("hts_kor_isnm").map(str::to_owned),
+            previous_close: about.positive("stck_prdy_clpr")?,
+            previous_volume: about.integer("prdy_vol")?,
+            listed_shares: about.positive("lstn_stcn")?,
+            bars,
+        })
+    }
+}
+
+impl IndexPrice {
+    pub(super) fn of(code: Symbol, answer: &Answer) -> Result<Self, KisError> {
+        let output = answer.object("output")?;
+        Ok(Self {
+            code,
+            level: output.needed_hundredths("bstp_nmix_prpr")?,
+            change: output.needed_hundredths("bstp_nmix_prdy_vrss")?,
+            rising: output.integer("ascn_issu_cnt")?,
+            unchanged: output.integer("stnr_issu_cnt")?,
+            falling: output.integer("down_issu_cnt")?,
+        })
+    }
+}
+
+/// The JSON object of a body, and who answered it.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub endpoint: &'static str,
+    pub status: u16,
+    pub body: Map<String, Value>,
+}
+
+impl Answer {
+    pub(super) fn malformed(&self, detail: String) -> KisError {
+        KisError::Malformed { endpoint: self.endpoint, status: self.status, detail }
+    }
+
+    /// The members of the body itself.
+    pub(super) fn top(&self) -> Fields<'_> {
+        Fields { answer: self, map: &self.body }
+    }
+
+    fn object(&self, name: &str) -> Result<Fields<'_>, KisError> {
+        match self.body.get(name) {
+            Some(Value::Object(map)) => Ok(Fields { answer: self, map }),
+            _ => Err(self.malformed(format!("no object \"{name}\""))),
+        }
+    }
+
+    fn rows(&self, name: &str) -> Result<Vec<Fields<'_>>, KisError> {
+        let rows = match self.body.get(name) {
+            Some(Value::Array(rows)) => rows,
+            _ => return Err(self.malformed(format!("no array \"{name}\""))),
+        };
+        Ok(rows.iter().filter_map(Value::as_object).map(|map| Fields { answer: self, map }).collect())
+    }
+}
+
+/// Typed access to the members of one object.
+#[derive(Clone, Copy)]
+pub(super) struct Fields<'a> {
+    answer: &'a Answer,
+    map: &'a Map<String, Value>,
+}
+
+impl<'a> Fields<'a> {
+    /// A text without the blanks around it.
+    pub(super) fn text(&self, name: &str) -> Option<&'a str> {
+        self.map.get(name)?.as_str().map(str::trim).filter(|text| !text.is_empty())
+    }
+
+    /// A member as text, a JSON number written out.
+    fn written(&self, name: &str) -> Option<String> {
+        match self.map.get(name)? {
+            Value::Number(number) => Some(number.to_string()),
+            _ => self.text(name).map(str::to_owned),
+        }
+    }
+
+    fn refuse(&self, name: &str, value: &str, expected: &str) -> KisError {
+        let value: String = value.chars().take(40).collect();
+        self.answer.malformed(format!("{name} = \"{value}\" where {expected} belongs"))
+    }
+
+    pub(super) fn integer(&self, name: &str) -> Result<Option<i64>, KisError> {
+        let Some(text) = self.written(name) else { return Ok(None) };
+        text.parse().map(Some).map_err(|_| self.refuse(name, &text, "an integer"))
+    }
+
+    /// An integer above zero; KIS writes 0 where it has no price.
+    fn positive(&self, name: &str) -> Result<Option<i64>, KisError> {
+        Ok(self.integer(name)?.filter(|value| *value > 0))
+    }
+
+    fn day(&self, name: &str) -> Result<Option<SessionDay>, KisError> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        text.parse().map(Some).map_err(|_| self.refuse(name, text, "a date YYYYMMDD"))
+    }
+
+    fn needed_hundredths(&self, name: &str) -> Result<i64, KisError> {
+        let text = self.written(name).unwrap_or_default();
+        let expected = "a number with at most two decimals";
+        hundredths(&text).ok_or_else(|| self.refuse(name, &text, expected))
+    }
+}
+
+/// A decimal text in hundredths, exactly.
+fn hundredths(text: &str) -> Option<i64> {
+    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || fraction.len() > 2 || !plain(whole) || !plain(fraction) {
+        return None;
+    }
+    let cents: i64 = format!("{fraction:0<2}").parse().ok()?;
+    Some(sign * whole.parse::<i64>().ok()?.checked_mul(100)?.checked_add(cents)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(text: &str) -> Answer {
+        let body = serde_json::from_str(text).unwrap();
+        Answer { endpoint: "inquire_price", status: 200, body }
+    }
+
+    #[test]
+    fn empty_blank_and_absent_are_none_and_words_are_refused() {
+        let answer = answer(
+            r#"{"output":{"stck_prpr":" 74500 ","acml_vol":"","stck_sdpr":71200,"rprs_mrkt_kor_name":"KSQ150  ","stck_oprc":"0"}}"#,
+        );
+        let price = Price::of("005930".parse().unwrap(), &answer).unwrap();
+        assert_eq!((price.price, price.base_price), (Some(74_500), Some(71_200)));
+        assert_eq!((price.volume, price.value, price.open), (None, None, None));
+        assert_eq!(price.market, Market::Kosdaq);
+        let words = self::answer(r#"{"output":{"stck_prpr":"7.4e4"}}"#);
+        let error = Price::of("005930".parse().unwrap(), &words).unwrap_err();
+        assert!(error.to_string().contains("stck_prpr = \"7.4e4\""), "{error}");
+    }
+
+    #[test]
+    fn boards() {
+        for (name, market) in [
+            ("KOSPI200", Market::Kospi),
+            ("KOSPI", Market::Kospi),
+            ("KOSDAQ", Market::Kosdaq),
+            ("ETF", Market::Other),
+            ("?", Market::Unknown),
+        ] {
+            assert_eq!(market_of(Some(name)), market, "{name}");
+        }
+        assert_eq!(market_of(None), Market::Unknown);
+    }
+
+    #[test]
+    fn index_levels_are_exact() {
+        for (text, value) in [("3412.55", 341_255), ("-2.82", -282), ("7", 700), ("0.5", 50)] {
+            assert_eq!(hundredths(text), Some(value), "{text}");
+        }
+        for text in ["", "1.234", "1,0", "+1", "1.-5"] {
+            assert_eq!(hundredths(text), None, "{text}");
+        }
+    }
+}
