@@ -134,7 +134,12 @@ impl FrameSink for IngestSink {
         match event {
             FeedEvent::Connected => tracing::info!("the feed is connected"),
             FeedEvent::Subscribed { confirmed, refused, left_out } => {
-                tracing::info!(confirmed, refused = refused.len(), left_out = left_out.len(), "the feed is subscribed");
+                tracing::info!(
+                    confirmed,
+                    refused = refused.len(),
+                    left_out = left_out.len(),
+                    "the feed is subscribed"
+                );
                 for refusal in &refused {
                     tracing::warn!(?refusal, "a registration was refused");
                 }
@@ -147,7 +152,8 @@ impl FrameSink for IngestSink {
             }
             FeedEvent::Lost { cause, retry_in } => {
                 tracing::warn!(%cause, ?retry_in, "the feed was lost");
-                metrics::counter!("bongsu_feed_losses_total", "cause" => cause.as_str()).increment(1);
+                metrics::counter!("bongsu_feed_losses_total", "cause" => cause.as_str())
+                    .increment(1);
                 self.health.set(Component::Feed, HealthState::down(cause.to_string()));
             }
         }

@@ -5,6 +5,7 @@
 
 pub mod alert;
 mod faults;
+pub mod feed;
 pub mod ingest;
 pub mod limits;
 pub mod llm_summarizer;

@@ -22,8 +22,7 @@ use crate::kis::frame::{
 use crate::market::continuity::{Continuity, Verdict};
 use crate::market::{
     Directory, EventTime, Mark, RecordRef, Reference, SessionDay, Symbol, SymbolId, TickBatch,
-    TimeOfDay,
-    Trade, TradeFlags,
+    TimeOfDay, Trade, TradeFlags,
 };
 use crate::messages::{Frame, FrameKind, JournaledBatch, Reject, StoreBatch};
 use crate::telemetry::hot;
@@ -115,7 +114,8 @@ impl Normalizer {
         self.counters.frames[records.tr() as usize] += 1;
         match records.tr() {
             Tr::Trade => {
-                let day = decode_trade(&records, 0, SymbolId(0)).map(|trade| trade.time.session_day());
+                let day =
+                    decode_trade(&records, 0, SymbolId(0)).map(|trade| trade.time.session_day());
                 if let Ok(day) = day
                     && !self.state.held.is_empty()
                 {
@@ -263,9 +263,7 @@ fn day_of(state: &NormalizerState, records: &Records<'_>) -> Option<SessionDay> 
     // The second field of both feeds is the time. One that cannot be read is the decoder's to name.
     let time = std::str::from_utf8(records.field(0, 1)).ok()?.parse::<TimeOfDay>();
     let latest = state.latest.time_of_day().seconds();
-    time.map_or(Some(day), |time| {
-        (latest <= time.seconds() + ANOTHER_SESSION_S).then_some(day)
-    })
+    time.map_or(Some(day), |time| (latest <= time.seconds() + ANOTHER_SESSION_S).then_some(day))
 }
 
 /// Quotes and index prints of `day`.

@@ -131,7 +131,10 @@ pub async fn database(
         return Ok(None);
     }
     health.declare(Component::Database, true);
-    let options = DatabaseOptions { connections: settings.database.pool.max(2), ..DatabaseOptions::default() };
+    let options = DatabaseOptions {
+        connections: settings.database.pool.max(2),
+        ..DatabaseOptions::default()
+    };
     let open = async {
         let database = Database::connect(settings.database.url.expose(), &options).await?;
         database.migrate().await?;
@@ -194,7 +197,9 @@ pub fn journal_options(settings: &Settings, data_dir: &Path) -> JournalOptions {
     JournalOptions {
         folder: journal_folder(data_dir),
         // Offsets have 32 bits, and a batch may go past the size.
-        segment_bytes: u32::try_from(set.segment_mib << 20).unwrap_or(u32::MAX).min(u32::MAX - (64 << 20)),
+        segment_bytes: u32::try_from(set.segment_mib << 20)
+            .unwrap_or(u32::MAX)
+            .min(u32::MAX - (64 << 20)),
         durability: match set.durability {
             Durability::Process => crate::journal::Durability::Process,
             Durability::Group => {

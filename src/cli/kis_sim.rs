@@ -28,8 +28,15 @@ pub fn execute(args: KisSimArgs, settings: Settings) -> Result<(), CliError> {
     let speed = simulator.speed();
     runtime.block_on(async move {
         let running = simulator.start().await.map_err(|error| CliError::Runtime(error.into()))?;
-        eprintln!("KIS simulator: {day}, {trades} trades of {} issues, speed {speed}", running.references.len());
-        super::print(&format!("KIS_BASE_URL={}\nKIS_WS_URL={}\n", running.rest_url(), running.ws_url()))?;
+        eprintln!(
+            "KIS simulator: {day}, {trades} trades of {} issues, speed {speed}",
+            running.references.len()
+        );
+        super::print(&format!(
+            "KIS_BASE_URL={}\nKIS_WS_URL={}\n",
+            running.rest_url(),
+            running.ws_url()
+        ))?;
         let why = super::run::wait_for_the_end(None).await;
         tracing::info!(why, "the simulator stops");
         running.stop().await;

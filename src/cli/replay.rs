@@ -223,8 +223,11 @@ fn prepare_sandbox(sandbox: &Path) -> Result<(), CliError> {
                 sandbox.display()
             )));
         }
-        let removed =
-            if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+        let removed = if path.is_dir() {
+            std::fs::remove_dir_all(&path)
+        } else {
+            std::fs::remove_file(&path)
+        };
         removed.with_context(|| format!("--sandbox: cannot remove {}", path.display()))?;
     }
     std::fs::write(&marker, "made by bongsu replay; the next replay into this folder empties it\n")

@@ -23,7 +23,8 @@ use crate::api::{self, ApiState};
 use crate::bus::Publisher;
 use crate::config::{FeedSource, KisEnv, Settings};
 use crate::kis::sim::{RunningSim, SimOptions, Simulator};
-use crate::kis::{Environment, FeedConfig, KisClient, KisOptions, Watch};
+use crate::kis::subscriptions::Watch;
+use crate::kis::{Environment, FeedConfig, KisClient, KisOptions};
 use crate::market::symbol::{KOSDAQ_CODE, KOSPI_CODE};
 use crate::market::{Directory, EventTime, SessionDay, Symbol};
 use crate::messages::health::{Component, HealthRegistry, HealthState};
@@ -100,7 +101,12 @@ impl Daemon {
         Ok(Self { bus, publisher, health, board, advice_board, listener, feed, sim, parts })
     }
 
-    fn run(self, runtime: &Arc<Runtime>, settings: &Settings, args: RunArgs) -> Result<(), CliError> {
+    fn run(
+        self,
+        runtime: &Arc<Runtime>,
+        settings: &Settings,
+        args: RunArgs,
+    ) -> Result<(), CliError> {
         let Self { bus, publisher, health, board, advice_board, listener, feed, sim, parts } = self;
         let address = listener.local_addr().unwrap_or(settings.http.listen);
         let state = ApiState::new(
@@ -115,7 +121,7 @@ impl Daemon {
             source = settings.feed.source.as_str(),
             issues = feed.symbols.len(),
             http = %format!("http://{address}"),
-            database = %crate::store::redact(settings.database.url.expose()),
+            database = %crate::store::db::redact(settings.database.url.expose()),
             redis = settings.redis.url.is_some(),
             writes = settings.writes,
             "bongsu is starting"
@@ -198,16 +204,12 @@ pub(super) async fn wait_for_the_end(after: Option<Duration>) -> &'static str {
 }
 
 fn start_simulator(runtime: &Arc<Runtime>, settings: &Settings) -> Result<RunningSim, CliError> {
-    let options = SimOptions {
-        hold: true,
-        max_registrations: None,
-        ..assembly::sim_options(settings)?
-    };
+    let options =
+        SimOptions { hold: true, max_registrations: None, ..assembly::sim_options(settings)? };
     let simulator = Simulator::load(options).map_err(|error| CliError::Runtime(error.into()))?;
     let (trades, speed) = (simulator.playback().trade_count(), simulator.speed());
-    let running = runtime
-        .block_on(simulator.start())
-        .map_err(|error| CliError::Runtime(error.into()))?;
+    let running =
+        runtime.block_on(simulator.start()).map_err(|error| CliError::Runtime(error.into()))?;
     tracing::info!(
         rest = running.rest_url(),
         ws = running.ws_url(),
@@ -280,7 +282,7 @@ fn feed_parts(
         Symbol::from_bytes(code.as_bytes()).unwrap_or_else(|| unreachable!("{code} is a code"))
     });
     let watch = Watch {
-        operation: symbols.first().copied(),
+        operation_key: symbols.first().copied(),
         symbols: symbols.clone(),
         indices: indices.to_vec(),
         books: settings.feed.books,

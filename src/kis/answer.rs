@@ -130,9 +130,11 @@ fn market_of(name: Option<&str>) -> Market {
     let name = name.to_ascii_uppercase();
     if name.starts_with("KOSPI") || name == "KRX100" || name.starts_with("코스피") {
         Market::Kospi
-    } else if name.starts_with("KOSDAQ") || name.starts_with("KSQ") || name.starts_with("코스닥") {
+    } else if name.starts_with("KOSDAQ") || name.starts_with("KSQ") || name.starts_with("코스닥")
+    {
         Market::Kosdaq
-    } else if ["KONEX", "ETF", "ETN", "ELW", "코넥스"].iter().any(|other| name.starts_with(other)) {
+    } else if ["KONEX", "ETF", "ETN", "ELW", "코넥스"].iter().any(|other| name.starts_with(other))
+    {
         Market::Other
     } else {
         Market::Unknown
@@ -216,7 +218,11 @@ impl Answer {
             Some(Value::Array(rows)) => rows,
             _ => return Err(self.malformed(format!("no array \"{name}\""))),
         };
-        Ok(rows.iter().filter_map(Value::as_object).map(|map| Fields { answer: self, map }).collect())
+        Ok(rows
+            .iter()
+            .filter_map(Value::as_object)
+            .map(|map| Fields { answer: self, map })
+            .collect())
     }
 }
 

@@ -52,7 +52,10 @@ mod tests {
         let mut whole = floor;
         for _ in 0..40 {
             let pause = backoff.next();
-            assert!(pause >= floor && pause >= whole / 2 && pause <= whole, "{pause:?} of {whole:?}");
+            assert!(
+                pause >= floor && pause >= whole / 2 && pause <= whole,
+                "{pause:?} of {whole:?}"
+            );
             whole = (whole * 2).min(cap);
         }
         backoff.reset();

@@ -67,9 +67,9 @@ impl Budget {
     pub fn remaining(&self) -> Option<f64> {
         let gap = self.gap?;
         let state = self.state.lock();
-        let busy = state.next.map_or(Duration::ZERO, |next| {
-            next.saturating_duration_since(Instant::now())
-        });
+        let busy = state
+            .next
+            .map_or(Duration::ZERO, |next| next.saturating_duration_since(Instant::now()));
         let free = Duration::from_secs(1).saturating_sub(busy);
         Some(free.as_secs_f64() / gap.mul_f64(state.stretch).as_secs_f64())
     }

@@ -204,7 +204,9 @@ mod tests {
     fn pingpong_and_noise() {
         let ping = r#"{"header":{"tr_id":"PINGPONG","datetime":"20260915101530"}}"#;
         assert!(matches!(parse(ping), Control::PingPong));
-        for noise in ["{", "{}", "[]", "{\"header\":{\"tr_id\":\"X\"}}", "{\"body\":{\"msg_cd\":1}}"] {
+        for noise in
+            ["{", "{}", "[]", "{\"header\":{\"tr_id\":\"X\"}}", "{\"body\":{\"msg_cd\":1}}"]
+        {
             assert!(matches!(parse(noise), Control::Unknown(_)), "{noise}");
         }
     }

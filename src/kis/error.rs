@@ -23,7 +23,9 @@ pub enum KisError {
         status: u16,
     },
     /// No answer: connection refused or lost, time-out.
-    #[error("kis {endpoint} got no answer: {detail}: check the network and the base url {base_url}")]
+    #[error(
+        "kis {endpoint} got no answer: {detail}: check the network and the base url {base_url}"
+    )]
     Transport {
         /// Short name of the call.
         endpoint: &'static str,
@@ -33,7 +35,9 @@ pub enum KisError {
         detail: String,
     },
     /// An answer that is not what KIS documents.
-    #[error("kis {endpoint} answered http {status} with {detail}: expected the documented json body")]
+    #[error(
+        "kis {endpoint} answered http {status} with {detail}: expected the documented json body"
+    )]
     Malformed {
         /// Short name of the call.
         endpoint: &'static str,
@@ -61,7 +65,10 @@ impl KisError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Refused { code, .. } => {
-                matches!(Refusal::of(code), Refusal::TooFast | Refusal::TokenTooSoon | Refusal::Trouble)
+                matches!(
+                    Refusal::of(code),
+                    Refusal::TooFast | Refusal::TokenTooSoon | Refusal::Trouble
+                )
             }
             Self::Transport { .. } => true,
             Self::Malformed { status, .. } => *status >= 500 || *status == 429,
@@ -75,7 +82,10 @@ impl KisError {
         match self {
             Self::Refused { code, .. } => matches!(
                 Refusal::of(code),
-                Refusal::Credentials | Refusal::Permission | Refusal::WrongEnvironment | Refusal::Request
+                Refusal::Credentials
+                    | Refusal::Permission
+                    | Refusal::WrongEnvironment
+                    | Refusal::Request
             ),
             Self::Options(_) => true,
             _ => false,
@@ -169,9 +179,15 @@ impl Refusal {
     pub const fn remedy(self) -> &'static str {
         match self {
             Self::TooFast => "lower the calls per second of this app key",
-            Self::TokenTooSoon => "kis issues one token a minute; wait, and let processes share one token cache",
-            Self::Token => "a new token is needed; if it repeats, the token was revoked or is of the other environment",
-            Self::Credentials => "check KIS_APP_KEY and KIS_APP_SECRET, and that they belong to KIS_ENV",
+            Self::TokenTooSoon => {
+                "kis issues one token a minute; wait, and let processes share one token cache"
+            }
+            Self::Token => {
+                "a new token is needed; if it repeats, the token was revoked or is of the other environment"
+            }
+            Self::Credentials => {
+                "check KIS_APP_KEY and KIS_APP_SECRET, and that they belong to KIS_ENV"
+            }
             Self::Permission => "apply for the API at KIS for this key and address",
             Self::WrongEnvironment => "this call does not exist in the chosen KIS_ENV",
             Self::Request => "check the issue code and the dates of the call",
@@ -186,7 +202,12 @@ mod tests {
     use super::*;
 
     fn refused(code: &str) -> KisError {
-        KisError::Refused { endpoint: "inquire_price", code: code.into(), message: "…".into(), status: 500 }
+        KisError::Refused {
+            endpoint: "inquire_price",
+            code: code.into(),
+            message: "…".into(),
+            status: 500,
+        }
     }
 
     #[test]
@@ -194,7 +215,9 @@ mod tests {
         for code in ["EGW00201", "EGW00133", "EGW00316", "OPSQ0005", "EGW00302"] {
             assert!(refused(code).is_retryable() && !refused(code).is_terminal(), "{code}");
         }
-        for code in ["EGW00103", "EGW00105", "EGW00304", "EGW00206", "EGW02004", "OPSQ2001", "OPSQ0002"] {
+        for code in
+            ["EGW00103", "EGW00105", "EGW00304", "EGW00206", "EGW02004", "OPSQ2001", "OPSQ0002"]
+        {
             assert!(refused(code).is_terminal() && !refused(code).is_retryable(), "{code}");
         }
         for code in ["EGW00123", "APBK0918"] {
@@ -205,6 +228,10 @@ mod tests {
     #[test]
     fn a_text_names_call_code_and_remedy() {
         let text = refused("EGW00201").to_string();
-        assert!(text.contains("inquire_price") && text.contains("EGW00201") && text.contains("calls per second"));
+        assert!(
+            text.contains("inquire_price")
+                && text.contains("EGW00201")
+                && text.contains("calls per second")
+        );
     }
 }

@@ -174,7 +174,8 @@ impl Head {
         if flag == b"1" {
             return Err(FrameError::Encrypted { tr: error::lossy(id) });
         }
-        let tr = Tr::from_bytes(id).ok_or_else(|| FrameError::UnknownTr { tr: error::lossy(id) })?;
+        let tr =
+            Tr::from_bytes(id).ok_or_else(|| FrameError::UnknownTr { tr: error::lossy(id) })?;
         let count = match number::unsigned(count) {
             Some(number) if count.len() <= 4 && number > 0 => number as usize,
             _ => {

@@ -44,5 +44,7 @@ fn now() -> crate::market::EventTime {
         .duration_since(std::time::UNIX_EPOCH)
         // A clock before 1970 is as good as none.
         .unwrap_or_default();
-    crate::market::EventTime::from_micros(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
+    crate::market::EventTime::from_micros(
+        i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX),
+    )
 }

@@ -281,13 +281,11 @@ impl KisClient {
         headers.insert("authorization", secret_header("access token", &bearer)?);
         let options = &inner.options;
         headers.insert("appkey", secret_header("app key", options.app_key.expose_secret())?);
-        headers.insert("appsecret", secret_header("app secret", options.app_secret.expose_secret())?);
+        headers
+            .insert("appsecret", secret_header("app secret", options.app_secret.expose_secret())?);
         headers.insert(HeaderName::from_static("tr_id"), HeaderValue::from_static(call.tr_id));
         headers.insert(HeaderName::from_static("custtype"), HeaderValue::from_static("P"));
-        headers.insert(
-            "content-type",
-            HeaderValue::from_static("application/json; charset=utf-8"),
-        );
+        headers.insert("content-type", HeaderValue::from_static("application/json; charset=utf-8"));
         let url = format!("{}{QUOTATIONS}/{}", options.base_url, call.path);
         let request = inner.http.get(url).query(query).headers(headers);
         let result = self.send(call.name, request).await;
@@ -299,12 +297,7 @@ impl KisClient {
         result
     }
 
-    async fn post(
-        &self,
-        name: &'static str,
-        path: &str,
-        body: &Value,
-    ) -> Result<Answer, KisError> {
+    async fn post(&self, name: &'static str, path: &str, body: &Value) -> Result<Answer, KisError> {
         let url = format!("{}{path}", self.inner.options.base_url);
         self.send(name, self.inner.http.post(url).json(body)).await
     }

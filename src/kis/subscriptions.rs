@@ -180,8 +180,10 @@ impl Ledger {
 
     /// Takes down an answer.
     pub fn acknowledge(&mut self, ack: &Ack) -> Verdict {
-        if matches!(ack.code, AckCode::AppKeyInUse | AckCode::InvalidApproval | AckCode::InvalidAppKey)
-        {
+        if matches!(
+            ack.code,
+            AckCode::AppKeyInUse | AckCode::InvalidApproval | AckCode::InvalidAppKey
+        ) {
             return Verdict::Over(ack.code);
         }
         let Some(index) = self.find(ack) else { return Verdict::Unrelated };
@@ -196,8 +198,7 @@ impl Ledger {
             entry.state = State::Wanted;
             self.queue.push_back(index);
         } else {
-            let refused =
-                State::Refused { code: ack.msg_cd.clone(), message: ack.message.clone() };
+            let refused = State::Refused { code: ack.msg_cd.clone(), message: ack.message.clone() };
             if ack.code == AckCode::LimitReached {
                 // The rest would be refused one by one, for the same reason.
                 for rest in self.queue.drain(..) {
@@ -296,10 +297,13 @@ mod tests {
         let plan = Plan::new(&watch(20), Environment::Real, Some(KIS_MAX_REGISTRATIONS));
         assert_eq!(plan.wanted.len(), 41);
         assert_eq!(feeds(&plan), [Tr::Trade, Tr::Index, Tr::Operation, Tr::Quote]);
-        assert_eq!(plan.left_out, [
-            (Registration { tr: Tr::Quote, key: code(19) }, LeftOut::Limit),
-            (Registration { tr: Tr::Quote, key: code(20) }, LeftOut::Limit),
-        ]);
+        assert_eq!(
+            plan.left_out,
+            [
+                (Registration { tr: Tr::Quote, key: code(19) }, LeftOut::Limit),
+                (Registration { tr: Tr::Quote, key: code(20) }, LeftOut::Limit),
+            ]
+        );
         let full = Plan::new(&watch(50), Environment::Real, Some(41));
         assert_eq!((feeds(&full), full.left_out.len()), (vec![Tr::Trade], 9 + 2 + 1 + 50));
         assert_eq!(Plan::new(&watch(50), Environment::Real, None).wanted.len(), 103);
@@ -355,7 +359,9 @@ mod tests {
         let plan = Plan::new(&watch(1), Environment::Mock, None);
         let mut ledger = Ledger::new(&plan);
         let first = ledger.next_request().unwrap();
-        for (code, over) in [("OPSP8996", AckCode::AppKeyInUse), ("OPSP0011", AckCode::InvalidApproval)] {
+        for (code, over) in
+            [("OPSP8996", AckCode::AppKeyInUse), ("OPSP0011", AckCode::InvalidApproval)]
+        {
             assert_eq!(ledger.acknowledge(&ack(first, code)), Verdict::Over(over));
         }
         let stranger = Registration { tr: Tr::Trade, key: code(99) };

@@ -166,7 +166,10 @@ impl TokenCache {
     ///
     /// # Errors
     /// Those of `issue`, and [`KisError::TokenLock`].
-    pub async fn get<F>(&self, issue: impl Fn() -> F + Send + Sync) -> Result<SecretString, KisError>
+    pub async fn get<F>(
+        &self,
+        issue: impl Fn() -> F + Send + Sync,
+    ) -> Result<SecretString, KisError>
     where
         F: Future<Output = Result<AccessToken, KisError>> + Send,
     {

@@ -12,7 +12,8 @@
 use super::number::{digits, hundredths, signed, unsigned};
 use super::{FieldError, Records, Tr};
 use crate::market::{
-    EventTime, IndexTick, Mark, Quote, SessionDay, Side, SymbolId, TimeOfDay, Trade, TradeFlags, Won,
+    EventTime, IndexTick, Mark, Quote, SessionDay, Side, SymbolId, TimeOfDay, Trade, TradeFlags,
+    Won,
 };
 
 /// No Korean share has come near a billion won; a larger number is two fields run together.

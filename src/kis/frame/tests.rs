@@ -19,10 +19,8 @@ fn day() -> SessionDay {
 
 /// A file of the reference samples; `None`, said by name, when they are not at hand.
 fn sample(name: &str) -> Option<String> {
-    let root = std::env::var_os("BONGSU_SHARED").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"),
-        PathBuf::from,
-    );
+    let root = std::env::var_os("BONGSU_SHARED")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
     match std::fs::read_to_string(root.join(name)) {
         Ok(text) => Some(text),
         Err(error) => {
@@ -109,8 +107,7 @@ fn a_circuit_breaker() {
         let records = parser.split(frame.as_bytes()).unwrap();
         let time = EventTime::from_micros(5);
         let mark = decode_operation(&records, 0, SymbolId(2), time).unwrap();
-        let expected =
-            Mark::Operation { symbol: SymbolId(2), time, code, halted, vi_active: vi };
+        let expected = Mark::Operation { symbol: SymbolId(2), time, code, halted, vi_active: vi };
         assert_eq!(mark, expected, "{frame}");
     }
     let odd = parser.split(b"0|H0STMKO0|001|005930^N^^17X^^^^55^N^N").unwrap();
@@ -133,7 +130,10 @@ fn a_crossed_book_is_refused_in_the_session_only() {
         decode_quote(&parser.split(frame.as_bytes()).unwrap(), 0, SymbolId(0), day())
     };
     let quote = decode(book("0", "74600", "74500")).unwrap();
-    assert_eq!((quote.ask, quote.bid, quote.phase, quote.ask_depth), (74_600, 74_500, b'0', 717_517));
+    assert_eq!(
+        (quote.ask, quote.bid, quote.phase, quote.ask_depth),
+        (74_600, 74_500, b'0', 717_517)
+    );
     assert_eq!(decode(book("0", "74500", "74600")).unwrap_err().reason(), "inconsistent");
     assert_eq!(decode(book("C", "74500", "74600")).unwrap().phase, b'C');
     assert_eq!(decode(book("0", "0", "74600")).unwrap().ask, 0);
@@ -194,10 +194,8 @@ fn refused_fields() {
         let frame = with_field(index, value);
         let mut parser = FrameParser::new();
         let records = parser.split(frame.as_bytes()).unwrap();
-        let error = records
-            .symbol(0)
-            .and_then(|_| decode_trade(&records, 0, SymbolId(0)))
-            .unwrap_err();
+        let error =
+            records.symbol(0).and_then(|_| decode_trade(&records, 0, SymbolId(0))).unwrap_err();
         assert_eq!((error.reason(), error.index()), (expected, index), "{error}");
         assert!(error.to_string().contains(value) && error.to_string().contains(error.field()));
         assert!(FieldError::REASONS.contains(&error.reason()));
@@ -244,7 +242,13 @@ fn all_sample_frames_parse() {
             let records = parser.split(line.as_bytes()).unwrap();
             let quote = decode_quote(&records, 0, SymbolId(0), day()).unwrap();
             assert!(quote.ask > quote.bid && quote.bid_depth >= quote.bid_size, "{name}");
-            let phase = if name.starts_with("closing") { b'A' } else if name.starts_with("vi") { b'C' } else { b'0' };
+            let phase = if name.starts_with("closing") {
+                b'A'
+            } else if name.starts_with("vi") {
+                b'C'
+            } else {
+                b'0'
+            };
             assert_eq!(quote.phase, phase, "{name}");
         }
     }
@@ -253,7 +257,10 @@ fn all_sample_frames_parse() {
         for line in text.lines() {
             let records = parser.split(line.as_bytes()).unwrap();
             if records.tr() == Tr::Index {
-                assert_eq!(decode_index(&records, 0, SymbolId(0), day()).unwrap().previous_close, 339_812);
+                assert_eq!(
+                    decode_index(&records, 0, SymbolId(0), day()).unwrap().previous_close,
+                    339_812
+                );
             } else {
                 decode_operation(&records, 0, SymbolId(0), EventTime::default()).unwrap();
             }
@@ -344,29 +351,31 @@ fn any_trade() -> impl Strategy<Value = Trade> {
         (0..1_000_000_000i64, amount, 0u8..2),
         book,
     )
-        .prop_map(|((days, second, price, quantity, earlier), (cum_value, side), rest, book)| {
-            let midnight = EventTime::from_kst(
-                SessionDay::from_epoch_days(days),
-                crate::market::TimeOfDay::from_seconds(0).unwrap(),
-            );
-            Trade {
-                symbol: SymbolId(3),
-                time: midnight.plus_micros(second * 1_000_000),
-                price,
-                quantity,
-                cum_volume: earlier + quantity,
-                cum_value,
-                side,
-                ask: book.0,
-                bid: book.1,
-                ask_depth: book.2,
-                bid_depth: book.3,
-                base_price: rest.0,
-                previous_volume_at_time: rest.1,
-                vi_reference: book.4,
-                flags: TradeFlags(rest.2),
-            }
-        })
+        .prop_map(
+            |((days, second, price, quantity, earlier), (cum_value, side), rest, book)| {
+                let midnight = EventTime::from_kst(
+                    SessionDay::from_epoch_days(days),
+                    crate::market::TimeOfDay::from_seconds(0).unwrap(),
+                );
+                Trade {
+                    symbol: SymbolId(3),
+                    time: midnight.plus_micros(second * 1_000_000),
+                    price,
+                    quantity,
+                    cum_volume: earlier + quantity,
+                    cum_value,
+                    side,
+                    ask: book.0,
+                    bid: book.1,
+                    ask_depth: book.2,
+                    bid_depth: book.3,
+                    base_price: rest.0,
+                    previous_volume_at_time: rest.1,
+                    vi_reference: book.4,
+                    flags: TradeFlags(rest.2),
+                }
+            },
+        )
 }
 
 proptest! {

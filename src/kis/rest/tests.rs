@@ -21,7 +21,11 @@ struct Script {
 
 type Shared = Arc<Mutex<Script>>;
 
-fn next(shared: &Shared, call: &'static str, query: HashMap<String, String>) -> (StatusCode, Json<Value>) {
+fn next(
+    shared: &Shared,
+    call: &'static str,
+    query: HashMap<String, String>,
+) -> (StatusCode, Json<Value>) {
     let mut script = shared.lock().unwrap();
     script.seen.push((call, query));
     let answers = script.answers.get_mut(call).unwrap_or_else(|| panic!("no answer for {call}"));
@@ -39,9 +43,12 @@ impl Stub {
         let script = Script { answers: answers.iter().cloned().collect(), ..Script::default() };
         let shared: Shared = Arc::new(Mutex::new(script));
         let quote = |call: &'static str| {
-            get(move |State(shared): State<Shared>, Query(query): Query<HashMap<String, String>>| async move {
-                next(&shared, call, query)
-            })
+            get(
+                move |State(shared): State<Shared>,
+                      Query(query): Query<HashMap<String, String>>| async move {
+                    next(&shared, call, query)
+                },
+            )
         };
         let app = Router::new()
             .route("/oauth2/tokenP", post(|State(shared): State<Shared>, Json(body): Json<Value>| async move {
@@ -76,7 +83,12 @@ impl Stub {
             token_cache,
             calls_per_second: None,
             token_cooldown: Duration::from_millis(10),
-            ..KisOptions::new(Environment::Real, &self.url, "app-key-of-the-test".into(), SECRET.into())
+            ..KisOptions::new(
+                Environment::Real,
+                &self.url,
+                "app-key-of-the-test".into(),
+                SECRET.into(),
+            )
         })
         .unwrap()
     }
@@ -93,17 +105,21 @@ fn refusal(code: &str) -> (u16, Value) {
 fn price() -> (u16, Value) {
     let output = json!({"stck_prpr": "74500", "prdy_vrss": "3300", "stck_sdpr": "71200",
         "lstn_stcn": "5919637922", "rprs_mrkt_kor_name": "KOSPI200", "acml_vol": "", "temp_stop_yn": "N"});
-    (200, json!({"rt_cd": "0", "msg_cd": "MCA00000", "msg1": "정상처리 되었습니다.", "output": output}))
+    (
+        200,
+        json!({"rt_cd": "0", "msg_cd": "MCA00000", "msg1": "정상처리 되었습니다.", "output": output}),
+    )
 }
 
 fn bars() -> (u16, Value) {
-    let row = |day: &str, close: &str, volume: &str| {
-        json!({"stck_bsop_date": day, "stck_clpr": close, "stck_oprc": "0", "acml_vol": volume})
-    };
-    (200, json!({"rt_cd": "0", "msg_cd": "MCA00000", "msg1": "",
+    let row = |day: &str, close: &str, volume: &str| json!({"stck_bsop_date": day, "stck_clpr": close, "stck_oprc": "0", "acml_vol": volume});
+    (
+        200,
+        json!({"rt_cd": "0", "msg_cd": "MCA00000", "msg1": "",
         "output1": {"hts_kor_isnm": "삼성전자 ", "prdy_vol": "13482115"},
         "output2": [row("20260915", "74500", "3861613"), row("20260914", "71200", "13482115"),
-            row("20260911", "70900", "11520999"), {}]}))
+            row("20260911", "70900", "11520999"), {}]}),
+    )
 }
 
 fn samsung() -> Symbol {
@@ -124,7 +140,10 @@ async fn a_reference_from_price_and_bars() {
     assert_eq!(reference.volumes, [11_520_999, 13_482_115]);
     let script = stub.shared.lock().unwrap();
     let query = &script.seen.iter().find(|(call, _)| *call == "bars").unwrap().1;
-    assert_eq!((query["FID_INPUT_DATE_2"].as_str(), query["FID_ORG_ADJ_PRC"].as_str()), ("20260915", "0"));
+    assert_eq!(
+        (query["FID_INPUT_DATE_2"].as_str(), query["FID_ORG_ADJ_PRC"].as_str()),
+        ("20260915", "0")
+    );
 }
 
 #[tokio::test]
@@ -152,7 +171,8 @@ async fn an_expired_token_is_renewed_once() {
 
 #[tokio::test]
 async fn trouble_is_repeated_and_wrong_input_is_not() {
-    let stub = Stub::start(&[("price", vec![refusal("EGW00316"), refusal("EGW00201"), price()])]).await;
+    let stub =
+        Stub::start(&[("price", vec![refusal("EGW00316"), refusal("EGW00201"), price()])]).await;
     stub.client(None).inquire_price(samsung()).await.unwrap();
     assert_eq!(stub.calls("price"), 3);
 
@@ -161,7 +181,10 @@ async fn trouble_is_repeated_and_wrong_input_is_not() {
     assert!(error.is_terminal());
     assert_eq!(stub.calls("price"), 1);
     let text = format!("{error} {error:?}");
-    assert!(text.contains("OPSQ2001") && text.contains("[redacted]") && !text.contains(SECRET), "{text}");
+    assert!(
+        text.contains("OPSQ2001") && text.contains("[redacted]") && !text.contains(SECRET),
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -173,7 +196,10 @@ async fn the_attempts_are_bounded() {
 
 #[tokio::test]
 async fn wrong_keys_end_at_once() {
-    let wrong = (403, json!({"error_code": "EGW00105", "error_description": "유효하지 않은 AppSecret입니다."}));
+    let wrong = (
+        403,
+        json!({"error_code": "EGW00105", "error_description": "유효하지 않은 AppSecret입니다."}),
+    );
     let stub = Stub::start(&[("token", vec![wrong])]).await;
     let error = stub.client(None).inquire_price(samsung()).await.unwrap_err();
     assert!(error.is_terminal() && error.to_string().contains("KIS_APP_SECRET"), "{error}");
@@ -202,7 +228,10 @@ async fn no_answer_and_no_json_are_transport_errors() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let options = KisOptions { attempts: 1, ..KisOptions::new(Environment::Real, url, "k".into(), "s".into()) };
+    let options = KisOptions {
+        attempts: 1,
+        ..KisOptions::new(Environment::Real, url, "k".into(), "s".into())
+    };
     let error = KisClient::new(options).unwrap().token().await.unwrap_err();
     assert!(matches!(error, KisError::Transport { .. }) && error.is_retryable(), "{error}");
     let bad = KisOptions::new(Environment::Real, "not a url", "k".into(), "s".into());
@@ -225,7 +254,8 @@ async fn the_reference_samples_are_understood() {
         eprintln!("skipped: the samples of kis/samples/rest are not at hand");
         return;
     };
-    let stub = Stub::start(&[("price", vec![price]), ("bars", vec![bars]), ("index", vec![index])]).await;
+    let stub =
+        Stub::start(&[("price", vec![price]), ("bars", vec![bars]), ("index", vec![index])]).await;
     let client = stub.client(None);
     let day: SessionDay = "2026-09-15".parse().unwrap();
     let reference = client.fetch_reference(samsung(), day).await.unwrap();

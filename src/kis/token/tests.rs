@@ -35,9 +35,15 @@ fn the_expiry_carries_its_zone() {
     assert_eq!(by_text.expires_at.rfc3339(), "2026-09-16T08:40:12+09:00");
     assert_eq!(token(None, Some(60)).expires_at.micros_since(issued_at), 60_000_000);
     // The earlier of the two.
-    assert_eq!(token(Some("2026-09-16 08:40:12"), Some(60)).expires_at.second(), issued_at.second() + 60);
+    assert_eq!(
+        token(Some("2026-09-16 08:40:12"), Some(60)).expires_at.second(),
+        issued_at.second() + 60
+    );
     // A server whose clock stands years back.
-    assert_eq!(token(Some("2020-06-05 09:00:00"), Some(60)).expires_at.second(), issued_at.second() + 60);
+    assert_eq!(
+        token(Some("2020-06-05 09:00:00"), Some(60)).expires_at.second(),
+        issued_at.second() + 60
+    );
     assert!(by_text.is_fresh(parse_kst("2026-09-16 08:30:00").unwrap()));
     assert!(!by_text.is_fresh(parse_kst("2026-09-16 08:30:12").unwrap()));
 }
@@ -79,7 +85,8 @@ async fn an_expired_or_rejected_token_is_replaced() {
     let path = folder.path().join("tokens.json");
     let issuer = Issuer::default();
     let cache = cache(Some(&path), "key");
-    let old = AccessToken::issued("old".into(), now().plus_micros(-90_000_000_000), None, Some(86_400));
+    let old =
+        AccessToken::issued("old".into(), now().plus_micros(-90_000_000_000), None, Some(86_400));
     cache.store(old).await;
     let first = cache.get(|| issuer.issue()).await.unwrap();
     assert_eq!(first.expose_secret(), "token-1");

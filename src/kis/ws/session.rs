@@ -261,12 +261,22 @@ impl<'a, S: FrameSink> Session<'a, S> {
             Control::Ack(ack) => match self.ledger.acknowledge(&ack) {
                 Verdict::Noted => {
                     if !ack.code.is_success() {
-                        tracing::warn!(tr_id = ack.tr_id, tr_key = ack.tr_key, code = ack.msg_cd, message = ack.message, "subscription refused");
+                        tracing::warn!(
+                            tr_id = ack.tr_id,
+                            tr_key = ack.tr_key,
+                            code = ack.msg_cd,
+                            message = ack.message,
+                            "subscription refused"
+                        );
                     }
                     Ok(())
                 }
                 Verdict::Unrelated => {
-                    tracing::debug!(tr_id = ack.tr_id, code = ack.msg_cd, "acknowledgement of nothing that was asked");
+                    tracing::debug!(
+                        tr_id = ack.tr_id,
+                        code = ack.msg_cd,
+                        "acknowledgement of nothing that was asked"
+                    );
                     Ok(())
                 }
                 Verdict::Over(AckCode::AppKeyInUse) => Err(LossCause::InUse.into()),

@@ -79,9 +79,14 @@ impl Running {
         Self::start_with(Keys::default(), symbols, change).await
     }
 
-    async fn start_with(keys: Keys, symbols: &[&str], change: impl FnOnce(&mut FeedConfig)) -> Self {
+    async fn start_with(
+        keys: Keys,
+        symbols: &[&str],
+        change: impl FnOnce(&mut FeedConfig),
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let watch = Watch { symbols: symbols.iter().map(|text| code(text)).collect(), ..Watch::default() };
+        let watch =
+            Watch { symbols: symbols.iter().map(|text| code(text)).collect(), ..Watch::default() };
         let url = format!("ws://{}/tryitout", listener.local_addr().unwrap());
         let mut config = FeedConfig {
             subscribe_gap: Duration::ZERO,
@@ -157,7 +162,10 @@ impl Server {
     async fn request(&mut self) -> (String, String, String) {
         let value: serde_json::Value = serde_json::from_str(&self.text().await).unwrap();
         let (header, input) = (&value["header"], &value["body"]["input"]);
-        assert_eq!((header["tr_type"].as_str(), header["custtype"].as_str()), (Some("1"), Some("P")));
+        assert_eq!(
+            (header["tr_type"].as_str(), header["custtype"].as_str()),
+            (Some("1"), Some("P"))
+        );
         let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
         (text(&header["approval_key"]), text(&input["tr_id"]), text(&input["tr_key"]))
     }
@@ -198,22 +206,29 @@ async fn subscribes_one_by_one_and_forwards_everything_unchanged() {
     for _ in 0..4 {
         asked.push(server.grant().await);
     }
-    let asked: Vec<(&str, &str)> = asked.iter().map(|(tr, key)| (tr.as_str(), key.as_str())).collect();
-    assert_eq!(asked, [
-        ("H0STCNT0", "005930"),
-        ("H0STCNT0", "000660"),
-        ("H0UPCNT0", "0001"),
-        ("H0STASP0", "005930"),
-    ]);
+    let asked: Vec<(&str, &str)> =
+        asked.iter().map(|(tr, key)| (tr.as_str(), key.as_str())).collect();
+    assert_eq!(
+        asked,
+        [
+            ("H0STCNT0", "005930"),
+            ("H0STCNT0", "000660"),
+            ("H0UPCNT0", "0001"),
+            ("H0STASP0", "005930"),
+        ]
+    );
     assert_eq!(feed.next().await, Out::Frame(FrameKind::Connection, b"1".to_vec()));
     assert_eq!(feed.next().await, Out::Flush);
     assert_eq!(feed.next().await, Out::Event(FeedEvent::Connected));
     let left = Registration { tr: Tr::Quote, key: code("000660") };
-    assert_eq!(feed.next().await, Out::Event(FeedEvent::Subscribed {
-        confirmed: 4,
-        refused: vec![],
-        left_out: vec![(left, LeftOut::Limit)],
-    }));
+    assert_eq!(
+        feed.next().await,
+        Out::Event(FeedEvent::Subscribed {
+            confirmed: 4,
+            refused: vec![],
+            left_out: vec![(left, LeftOut::Limit)],
+        })
+    );
     let long = format!("0|H0STCNT0|001|{}", "9".repeat(200_000));
     server.send("0|H0STCNT0|001|x").await;
     server.0.send(Message::binary(vec![0xff, 0x00, b'{'])).await.unwrap();
@@ -353,7 +368,8 @@ async fn a_mute_server_is_left_although_it_answers_pings() {
 #[tokio::test]
 async fn an_unanswered_subscription_is_asked_again_and_then_given_up() {
     let mut feed =
-        Running::start(&["005930"], |config| config.answer_timeout = Duration::from_millis(50)).await;
+        Running::start(&["005930"], |config| config.answer_timeout = Duration::from_millis(50))
+            .await;
     let mut server = feed.accept().await;
     server.request().await;
     server.request().await;
