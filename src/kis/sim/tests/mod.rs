@@ -1,6 +1,9 @@
 //! Tests of the whole: sources, frames, servers.
 
+mod client;
+mod daily_file;
 mod playing;
+mod rest;
 mod socket;
 
 use std::collections::HashMap;

@@ -1,101 +1,14 @@
-//! The servers, over real sockets.
+//! The WebSocket over real sockets.
 
 use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
-use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
+use super::client::{answer, approval, ask, call, connect, next_text, options, start, token};
 use super::*;
-use crate::kis::sim::{RunningSim, SimOptions, SimSpeed, Simulator};
-
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
-
-async fn start(options: SimOptions) -> RunningSim {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    Simulator::load(options).unwrap().start().await.unwrap()
-}
-
-fn options() -> SimOptions {
-    SimOptions {
-        source: market("calm"),
-        hold: true,
-        app_key: Some("KEY".into()),
-        app_secret: Some("SECRET".into()),
-        settle: Duration::from_millis(100),
-        ..SimOptions::default()
-    }
-}
-
-async fn post(sim: &RunningSim, path: &str, body: Value) -> (u16, Value) {
-    let url = format!("{}{path}", sim.rest_url());
-    let response = reqwest::Client::new().post(url).body(body.to_string()).send().await.unwrap();
-    (response.status().as_u16(), response.json().await.unwrap())
-}
-
-async fn token(sim: &RunningSim) -> String {
-    let body =
-        json!({ "grant_type": "client_credentials", "appkey": "KEY", "appsecret": "SECRET" });
-    let (status, answer) = post(sim, "/oauth2/tokenP", body).await;
-    assert_eq!(status, 200);
-    answer["access_token"].as_str().unwrap().to_owned()
-}
-
-async fn approval(sim: &RunningSim) -> String {
-    let body =
-        json!({ "grant_type": "client_credentials", "appkey": "KEY", "secretkey": "SECRET" });
-    let (_, answer) = post(sim, "/oauth2/Approval", body).await;
-    answer["approval_key"].as_str().unwrap().to_owned()
-}
-
-async fn call(sim: &RunningSim, token: &str, tr_id: &str, path: &str) -> (u16, Value) {
-    let url = format!("{}/uapi/domestic-stock/v1/quotations/{path}", sim.rest_url());
-    let request = reqwest::Client::new()
-        .get(url)
-        .header("authorization", format!("Bearer {token}"))
-        .header("appkey", "KEY")
-        .header("appsecret", "SECRET")
-        .header("tr_id", tr_id);
-    let response = request.send().await.unwrap();
-    let status = response.status().as_u16();
-    (status, response.json().await.unwrap_or(Value::Null))
-}
-
-async fn connect(sim: &RunningSim) -> Socket {
-    connect_async(format!("{}/tryitout", sim.ws_url())).await.unwrap().0
-}
-
-async fn ask(socket: &mut Socket, approval: &str, kind: &str, tr_id: &str, key: &str) {
-    let request = json!({
-        "header": { "approval_key": approval, "custtype": "P", "tr_type": kind, "content-type": "utf-8" },
-        "body": { "input": { "tr_id": tr_id, "tr_key": key } },
-    });
-    socket.send(Message::text(request.to_string())).await.unwrap();
-}
-
-async fn next_text(socket: &mut Socket) -> String {
-    let wait = Duration::from_secs(20);
-    loop {
-        match tokio::time::timeout(wait, socket.next()).await.unwrap().unwrap().unwrap() {
-            Message::Text(text) => return text.to_string(),
-            Message::Close(_) => panic!("closed"),
-            _ => {}
-        }
-    }
-}
-
-/// The next answer, frames and pings passed over.
-async fn answer(socket: &mut Socket) -> Value {
-    loop {
-        let text = next_text(socket).await;
-        if text.starts_with('{') && !text.contains("PINGPONG") {
-            return serde_json::from_str(&text).unwrap();
-        }
-    }
-}
+use crate::kis::sim::{Feed, SimEnv, SimOptions, SimSpeed};
 
 #[tokio::test]
 async fn subscriptions_are_acknowledged_as_kis_does() {
@@ -173,7 +86,6 @@ async fn a_held_day_is_delivered_whole_and_agrees_with_rest() {
     let mut frames =
         Playback::load(&market("calm"), 1, None, FrameShape::default()).unwrap().into_frames();
     while let Some((info, frame)) = frames.next() {
-        use crate::kis::sim::Feed;
         let wanted = match info.feed {
             Feed::Trade | Feed::Operation => info.symbol.as_str() == "005930",
             Feed::Index => info.symbol.as_str() == "0001",
@@ -225,100 +137,6 @@ async fn a_held_day_is_delivered_whole_and_agrees_with_rest() {
 }
 
 #[tokio::test]
-async fn rest_refuses_as_kis_does() {
-    let sim = start(options()).await;
-    let wrong = json!({ "appkey": "KEY", "appsecret": "x" });
-    let (status, answer) = post(&sim, "/oauth2/tokenP", wrong).await;
-    assert_eq!((status, &answer["error_code"]), (403, &json!("EGW00105")));
-    let token = token(&sim).await;
-    let price = "inquire-price?FID_COND_MRKT_DIV_CODE=J&FID_INPUT_ISCD=005930";
-    for (token, tr_id, path, status, code) in [
-        ("x", "FHKST01010100", price, 500, "EGW00121"),
-        ("", "FHKST01010100", price, 500, "EGW00122"),
-        (&token, "FHKST99999999", price, 200, "OPSQ0002"),
-        (&token, "FHKST01010100", "inquire-price?FID_INPUT_ISCD=005930", 200, "OPSQ2001"),
-        (
-            &token,
-            "FHKST01010100",
-            "inquire-price?FID_COND_MRKT_DIV_CODE=Z&FID_INPUT_ISCD=005930",
-            200,
-            "OPSQ2001",
-        ),
-        (
-            &token,
-            "FHKST01010100",
-            "inquire-price?FID_COND_MRKT_DIV_CODE=J&FID_INPUT_ISCD=999999",
-            200,
-            "APBK0656",
-        ),
-        (&token, "FHKST01010100", price, 200, "MCA00000"),
-        (
-            &token,
-            "FHPUP02100000",
-            "inquire-index-price?FID_COND_MRKT_DIV_CODE=U&FID_INPUT_ISCD=0001",
-            200,
-            "MCA00000",
-        ),
-        (
-            &token,
-            "CTCA0903R",
-            "chk-holiday?BASS_DT=20260919&CTX_AREA_NK=&CTX_AREA_FK=",
-            200,
-            "KIOK0500",
-        ),
-        (
-            &token,
-            "FHKST01010400",
-            "inquire-daily-price?FID_COND_MRKT_DIV_CODE=J&FID_INPUT_ISCD=005930&FID_PERIOD_DIV_CODE=D&FID_ORG_ADJ_PRC=0",
-            200,
-            "MCA00000",
-        ),
-        (
-            &token,
-            "FHKST03010100",
-            "inquire-daily-itemchartprice?FID_COND_MRKT_DIV_CODE=J&FID_INPUT_ISCD=005930&FID_INPUT_DATE_1=20260101&FID_INPUT_DATE_2=20260930&FID_PERIOD_DIV_CODE=D&FID_ORG_ADJ_PRC=0",
-            200,
-            "MCA00000",
-        ),
-    ] {
-        let (got, answer) = call(&sim, token, tr_id, path).await;
-        assert_eq!((got, answer["msg_cd"].as_str().unwrap()), (status, code), "{path}");
-    }
-    let (status, _) = call(&sim, &token, "FHKST01010100", "inquire-nothing").await;
-    assert_eq!(status, 404);
-    let hash = post(&sim, "/uapi/hashkey", json!({ "CANO": "50000001" })).await.1;
-    assert_eq!(hash["HASH"].as_str().unwrap().len(), 64);
-    let revoke = json!({ "appkey": "KEY", "appsecret": "SECRET", "token": token });
-    assert_eq!(post(&sim, "/oauth2/revokeP", revoke).await.1["code"], 200);
-    assert_eq!(call(&sim, &token, "FHKST01010100", price).await.1["msg_cd"], "EGW00121");
-    sim.stop().await;
-}
-
-#[tokio::test]
-async fn kis_header_names_are_lower_case_and_standard_ones_are_not() {
-    let sim = start(options()).await;
-    let token = token(&sim).await;
-    let mut stream = TcpStream::connect(sim.rest_addr).await.unwrap();
-    let request = format!(
-        "GET /uapi/domestic-stock/v1/quotations/inquire-price?FID_COND_MRKT_DIV_CODE=J&FID_INPUT_ISCD=005930 HTTP/1.1\r\n\
-         Host: x\r\nConnection: close\r\nauthorization: Bearer {token}\r\nappkey: KEY\r\nappsecret: SECRET\r\ntr_id: FHKST01010100\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    for name in [
-        "\r\nContent-Type: ",
-        "\r\nContent-Length: ",
-        "\r\ntr_id: FHKST01010100\r\n",
-        "\r\ntr_cont: ",
-        "\r\ngt_uid: ",
-    ] {
-        assert!(answer.contains(name), "{name} in {answer}");
-    }
-    sim.stop().await;
-}
-
-#[tokio::test]
 async fn who_does_not_answer_pingpong_is_dropped() {
     let quick = SimOptions {
         ping_every: Duration::from_millis(30),
@@ -353,7 +171,7 @@ async fn who_does_not_answer_pingpong_is_dropped() {
 
 #[tokio::test]
 async fn paper_trading_lacks_index_and_calendar() {
-    let sim = start(SimOptions { env: super::super::SimEnv::Mock, ..options() }).await;
+    let sim = start(SimOptions { env: SimEnv::Mock, ..options() }).await;
     let token = token(&sim).await;
     let index = "inquire-index-price?FID_COND_MRKT_DIV_CODE=U&FID_INPUT_ISCD=0001";
     assert_eq!(call(&sim, &token, "FHPUP02100000", index).await.1["msg_cd"], "EGW02004");
@@ -361,15 +179,6 @@ async fn paper_trading_lacks_index_and_calendar() {
     let mut socket = connect(&sim).await;
     ask(&mut socket, &key, "1", "H0UPCNT0", "0001").await;
     assert_eq!(answer(&mut socket).await["body"]["msg_cd"], "OPSP8991");
-    sim.stop().await;
-}
-
-#[tokio::test]
-async fn a_taken_port_is_named() {
-    let sim = start(options()).await;
-    let taken = Simulator::load(SimOptions { rest_listen: sim.rest_addr, ..options() }).unwrap();
-    let Err(error) = taken.start().await else { panic!("the port is taken") };
-    assert!(error.to_string().contains(&sim.rest_addr.to_string()), "{error}");
     sim.stop().await;
 }
 
@@ -402,5 +211,39 @@ phases: []
     // Some five minutes of event time at 300 a second, after the subscriptions settled.
     assert!(took > Duration::from_millis(800) && took < Duration::from_secs(5), "{took:?}");
     assert!(next_text(&mut socket).await.starts_with("0|H0STCNT0|001|005930^1000"));
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn a_slow_reader_slows_the_clock_and_loses_nothing() {
+    let fast = SimOptions { speed: Some(SimSpeed::Max), max_registrations: None, ..options() };
+    let sim = start(fast).await;
+    let key = approval(&sim).await;
+    let mut socket = connect(&sim).await;
+    for reference in &sim.references {
+        ask(&mut socket, &key, "1", "H0STCNT0", reference.symbol.as_str()).await;
+        assert_eq!(answer(&mut socket).await["body"]["msg_cd"], "OPSP0000");
+    }
+    // Nothing is read for a while: the day is far larger than all buffers, so it cannot end.
+    let early = tokio::time::timeout(Duration::from_secs(1), sim.finished()).await;
+    assert!(early.is_err(), "the day ended although nobody read it");
+    let seed = options().seed;
+    let same = Playback::load(&market("calm"), seed, None, FrameShape::default()).unwrap();
+    let trades = same.trade_count();
+    let mut volumes: HashMap<String, i64> = HashMap::new();
+    let mut got = 0;
+    while got < trades {
+        let text = next_text(&mut socket).await;
+        if text.starts_with('{') {
+            continue;
+        }
+        let mut fields = text.splitn(4, '|').nth(3).unwrap().split('^');
+        let symbol = fields.next().unwrap().to_owned();
+        let [size, volume] = [fields.nth(11), fields.next()].map(|field| number(field.unwrap()));
+        let before = volumes.insert(symbol, volume).unwrap_or(0);
+        assert_eq!(volume, before + size, "a trade is missing");
+        got += 1;
+    }
+    tokio::time::timeout(Duration::from_secs(20), sim.finished()).await.unwrap();
     sim.stop().await;
 }
