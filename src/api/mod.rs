@@ -35,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 use crate::market::EventTime;
 use crate::messages::{AdviceBoard, EventBus, HealthRegistry, RiskBoard};
 
-pub use problem::Problem;
+pub use problem::{Details, Problem};
 
 /// Renders the Prometheus exposition.
 pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;

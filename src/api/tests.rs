@@ -7,6 +7,7 @@ use tokio::net::TcpStream;
 use super::*;
 use crate::market::{Directory, Reference, Symbol};
 use crate::messages::advice::{Report, ReportOrigin};
+use crate::messages::schema::assert_fits;
 use crate::messages::{
     BusLimits, Component, EventKind, HealthState, OutwardEvent, RiskPoint, RiskRow, ScoreParts,
 };
@@ -147,13 +148,16 @@ async fn scores_are_sorted_and_limited() {
         (status, codes(&body)),
         (200, vec!["000660".into(), "035420".into(), "005930".into()])
     );
+    assert_fits("risk-list", &body);
     let (_, body) = daemon.get("/v1/risk?sort=symbol&limit=2").await;
     assert_eq!(codes(&body), ["000660", "005930"]);
     assert_eq!(body["total"], 3);
     let (_, body) = daemon.get("/v1/risk/005930").await;
+    assert_fits("risk-row", &body);
     assert_eq!((body["name"].as_str(), body["score"].as_f64()), (Some("이름0"), Some(10.5)));
     assert_eq!(body["change_pct"], 0.0);
     let (_, body) = daemon.get("/v1/symbols").await;
+    assert_fits("symbols", &body);
     assert_eq!(body["count"], 4);
     assert_eq!(body["symbols"][3]["kind"], "index");
     daemon.stop().await;
@@ -179,6 +183,7 @@ async fn problems_name_parameter_value_and_expectation() {
         let (got, head, body) = daemon.get_with(path, "").await;
         let body: Value = serde_json::from_str(&body).unwrap();
         assert_eq!(got, status, "{path}");
+        assert_fits("problem", &body);
         assert!(head.contains("application/problem+json"), "{path}: {head}");
         assert_eq!(body["status"], status, "{path}");
         assert_eq!(
@@ -212,7 +217,14 @@ async fn advice_is_served_newest_first() {
         (body["id"].as_str(), body["as_of"].as_str()),
         (Some("b"), Some("2024-08-05T09:00:21+09:00"))
     );
+    assert_fits("report-body", &body);
     assert_eq!(daemon.get("/v1/reports/a").await.1["origin"], "template");
+    let health = daemon.health.clone();
+    health.set(Component::Llm, HealthState::degraded("no endpoint is set"));
+    daemon.bus.publish(&[health.get(Component::Llm).unwrap().event().into()]);
+    for path in ["/v1/events", "/v1/events?since=unknown", "/v1/events?type=crash"] {
+        assert_fits("events", &daemon.get(path).await.1);
+    }
     assert_eq!(daemon.get("/v1/recommendations").await.1["count"], 0);
     daemon.stop().await;
 }

@@ -20,7 +20,7 @@ fn event(kind: EventKind, id: &str, subject: &str) -> Arc<OutwardEvent> {
 }
 
 /// A redis-server of this test alone; killed when dropped.
-struct Server {
+pub(crate) struct Server {
     child: Child,
     port: u16,
     directory: tempfile::TempDir,
@@ -32,7 +32,7 @@ fn binary() -> Option<PathBuf> {
 }
 
 impl Server {
-    fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
@@ -58,16 +58,16 @@ impl Server {
         Some(child)
     }
 
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.child = Self::spawn(self.port, &self.directory).unwrap();
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port)
     }
 }

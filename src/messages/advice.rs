@@ -1,7 +1,10 @@
 //! Advice: picks, defence plans, reports.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::event::deterministic_id;
+use super::{EventKind, OutwardEvent};
 use crate::market::{EventTime, Symbol, Won};
 
 /// One pick of a [`RecommendationSet`].
@@ -119,4 +122,57 @@ pub struct Report {
     pub model: String,
     /// Ids of the events, picks and plans it speaks of.
     pub sources: Vec<String>,
+}
+
+/// `item` as the outside sees it: like its fields, with `as_of` in RFC 3339.
+#[must_use]
+pub fn outward_json<T: Serialize>(item: &T, as_of: EventTime) -> Value {
+    // Structs with text keys always serialise.
+    let mut value = serde_json::to_value(item).unwrap_or_default();
+    if let Some(field) = value.get_mut("as_of") {
+        *field = as_of.rfc3339().into();
+    }
+    value
+}
+
+fn advice_event(
+    kind: EventKind,
+    id: &str,
+    subject: &str,
+    as_of: EventTime,
+    data: Value,
+) -> OutwardEvent {
+    let id = deterministic_id(&[kind.as_str(), id]);
+    OutwardEvent::new(kind, id, subject, subject, as_of, data)
+}
+
+impl RecommendationSet {
+    /// The outward event of these picks.
+    #[must_use]
+    pub fn event(&self) -> OutwardEvent {
+        let data = outward_json(self, self.as_of);
+        advice_event(EventKind::Recommendation, &self.id, &self.scenario, self.as_of, data)
+    }
+}
+
+impl MitigationPlan {
+    /// The outward event of this plan.
+    #[must_use]
+    pub fn event(&self) -> OutwardEvent {
+        let data = outward_json(self, self.as_of);
+        advice_event(EventKind::Mitigation, &self.id, &self.subject, self.as_of, data)
+    }
+}
+
+impl Report {
+    /// The outward event of this report. Events stay small: the body is at `href`.
+    #[must_use]
+    pub fn event(&self) -> OutwardEvent {
+        let mut data = outward_json(self, self.as_of);
+        if let Some(fields) = data.as_object_mut() {
+            fields.shift_remove("body");
+            fields.insert("href".to_owned(), format!("/v1/reports/{}", self.id).into());
+        }
+        advice_event(EventKind::Report, &self.id, &self.kind, self.as_of, data)
+    }
 }

@@ -225,7 +225,6 @@ pub fn actor_restarted(actor: &'static str) {
 }
 
 /// The gauge of an actor's waiting messages; keep the handle.
-#[must_use]
 pub fn mailbox_depth(actor: &'static str) -> Gauge {
     metrics::gauge!("bongsu_mailbox_depth", "actor" => actor)
 }
