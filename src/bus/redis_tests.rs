@@ -252,3 +252,31 @@ async fn a_hung_server_counts_as_away_and_heals() {
     // The first attempt may have arrived after all: still once.
     assert_eq!(stream_ids(&reader).await, ["c1", "c2"]);
 }
+
+#[tokio::test]
+async fn a_wrong_password_is_told_and_heals() {
+    let Some(server) = Server::start() else {
+        return eprintln!("skipped a_wrong_password_is_told_and_heals: no redis-server");
+    };
+    let admin = client(&server.url()).await;
+    let set_password = |password: &'static str| {
+        let command = fred::types::CustomCommand::new_static("CONFIG", None, false);
+        admin.custom::<(), _>(command, vec!["SET", "requirepass", password])
+    };
+    set_password("other").await.unwrap();
+    let health = crate::messages::HealthRegistry::new();
+    let url = format!("redis://:hunter2@127.0.0.1:{}/0", server.port);
+    let mut redis =
+        RedisPublisher::start(RedisOptions { health: Some(health.clone()), ..options(&url) })
+            .unwrap();
+    redis.publish(vec![event(EventKind::Crash, "c1", "005930")]).await;
+    let line = || health.get(crate::messages::Component::Redis).unwrap();
+    until("the refusal is not told", || {
+        line().state.reason().is_some_and(|r| r.contains("WRONGPASS"))
+    })
+    .await;
+    let reason = line().state.reason().unwrap().to_owned();
+    assert!(!reason.contains("hunter2") && !format!("{redis:?}").contains("hunter2"), "{reason}");
+    set_password("hunter2").await.unwrap();
+    until("the right password does not heal", || redis.pending() == 0).await;
+}

@@ -269,6 +269,18 @@ mod tests {
     }
 
     #[test]
+    fn every_family_is_documented() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/telemetry.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        for family in FAMILIES {
+            let row = text.lines().find(|l| l.starts_with(&format!("| `{}` |", family.name)));
+            let row = row.unwrap_or_else(|| panic!("{} is not in docs/telemetry.md", family.name));
+            assert!(row.contains(family.help), "{row}");
+            assert!(family.labels.iter().all(|(l, _)| row.contains(&format!("`{l}`"))), "{row}");
+        }
+    }
+
+    #[test]
     fn installed_twice_is_one_recorder() {
         let first = install();
         hot().frames("replay", 3);
