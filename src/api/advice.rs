@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::ApiState;
 use super::problem::Problem;
-use super::query::Query;
+use super::query::{Id, Query};
 use crate::market::EventTime;
 use crate::messages::advice::outward_json;
 
@@ -55,7 +55,7 @@ pub(super) async fn recommendations(
 /// `GET /v1/recommendations/{id}`.
 pub(super) async fn recommendation(
     State(state): State<ApiState>,
-    Path(id): Path<String>,
+    Id(id): Id,
     query: Query,
 ) -> Result<Json<Value>, Problem> {
     one("recommendation", &id, &query, state.advice.recommendation(&id), |item| item.as_of)
@@ -72,7 +72,7 @@ pub(super) async fn mitigations(
 /// `GET /v1/mitigations/{id}`.
 pub(super) async fn mitigation(
     State(state): State<ApiState>,
-    Path(id): Path<String>,
+    Id(id): Id,
     query: Query,
 ) -> Result<Json<Value>, Problem> {
     one("mitigation", &id, &query, state.advice.mitigation(&id), |item| item.as_of)
@@ -94,7 +94,7 @@ pub(super) async fn latest_report(
 /// `GET /v1/reports/{id}`.
 pub(super) async fn report(
     State(state): State<ApiState>,
-    Path(id): Path<String>,
+    Id(id): Id,
     query: Query,
 ) -> Result<Json<Value>, Problem> {
     one("report", &id, &query, state.advice.report(&id), |item| item.as_of)

@@ -62,12 +62,17 @@ struct Daemon {
 
 impl Daemon {
     async fn start(limits: BusLimits, streams: usize) -> Self {
+        Self::start_with(limits, streams, Duration::from_secs(30)).await
+    }
+
+    async fn start_with(limits: BusLimits, streams: usize, stall: Duration) -> Self {
         let (bus, health) = (EventBus::new(limits), HealthRegistry::new());
         let advice = AdviceBoard::default();
         let metrics: RenderMetrics = Arc::new(|| "bongsu_up 1\n".to_owned());
         let state =
             ApiState::new(board(), bus.clone(), advice.clone(), health.clone(), metrics, streams)
-                .with_keep_alive(Duration::from_millis(50));
+                .with_keep_alive(Duration::from_millis(50))
+                .with_stall_limit(stall);
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
@@ -109,7 +114,7 @@ async fn read_until(socket: &mut TcpStream, seen: &mut String, needle: &str) {
         let mut buffer = vec![0; 64 << 10];
         while !seen.contains(needle) {
             let count = socket.read(&mut buffer).await.unwrap();
-            assert!(count > 0, "closed before {needle}: {seen}");
+            assert!(count > 0, "closed before {needle}");
             seen.push_str(&String::from_utf8_lossy(&buffer[..count]));
         }
     };
@@ -179,6 +184,7 @@ async fn problems_name_parameter_value_and_expectation() {
         ("/v1/mitigations/x", 404, "mitigation", "x"),
         ("/v1/reports/latest", 404, "report", "latest"),
         ("/nowhere", 404, "path", "/nowhere"),
+        ("/v1/reports/%FF", 400, "path", "/v1/reports/%FF"),
     ] {
         let (got, head, body) = daemon.get_with(path, "").await;
         let body: Value = serde_json::from_str(&body).unwrap();
@@ -290,6 +296,38 @@ async fn a_slow_stream_gets_a_gap_event_and_keeps_the_crash() {
     read_until(&mut stream, &mut seen, "id: c2").await;
     assert!(seen.contains("id: c1"));
     assert!(seen.contains("event: gap") && seen.contains("\"reason\":\"slow\""));
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_stops_reading_loses_its_place() {
+    let limits = BusLimits { kept: 100, live: 256 };
+    let daemon = Daemon::start_with(limits, 1, Duration::from_millis(300)).await;
+    let mut stalled = daemon.open("/v1/events/stream", "").await;
+    read_until(&mut stalled, &mut String::new(), ": bongsu").await;
+    let flood = async {
+        let mut number = 0;
+        loop {
+            daemon.bus.publish(&[event(EventKind::Risk, &format!("r{number}"), 256 << 10)]);
+            number += 1;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let place = async {
+        loop {
+            let mut head = [0; 12];
+            daemon.open("/v1/events/stream", "").await.read_exact(&mut head).await.unwrap();
+            if &head == b"HTTP/1.1 200" {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let freed = async {
+        tokio::select! { () = flood => {}, () = place => {} }
+    };
+    tokio::time::timeout(Duration::from_secs(20), freed).await.expect("the place is not freed");
+    drop(stalled);
     daemon.stop().await;
 }
 

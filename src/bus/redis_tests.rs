@@ -125,7 +125,7 @@ async fn published_appended_and_never_twice() {
     let mut messages = listener.message_rx();
     listener.psubscribe("bongsu.*").await.unwrap();
 
-    let mut publisher =
+    let publisher =
         Publisher::new(EventBus::default(), Some(RedisPublisher::start(options(&url)).unwrap()));
     until("redis is not up", || publisher.redis_up() == Some(true)).await;
     let batch = vec![
@@ -168,7 +168,7 @@ async fn an_outage_delays_but_keeps_order_and_identity() {
     };
     let health = crate::messages::HealthRegistry::new();
     let options = RedisOptions { health: Some(health.clone()), ..options(&server.url()) };
-    let mut redis = RedisPublisher::start(options).unwrap();
+    let redis = RedisPublisher::start(options).unwrap();
     until("redis is not up", || redis.up()).await;
     let crash = |n: usize| event(EventKind::Crash, &format!("c{n:04}"), "005930");
     assert_eq!(redis.publish((0..10).map(crash).collect()).await.acknowledged, 10);
@@ -202,7 +202,7 @@ async fn the_stream_and_the_ids_are_capped() {
     let Some(server) = Server::start() else {
         return eprintln!("skipped the_stream_and_the_ids_are_capped: no redis-server");
     };
-    let mut redis =
+    let redis =
         RedisPublisher::start(RedisOptions { stream_cap: 200, ..options(&server.url()) }).unwrap();
     until("redis is not up", || redis.up()).await;
     let crash = |n: usize| event(EventKind::Crash, &format!("c{n:04}"), "005930");
@@ -218,7 +218,7 @@ async fn the_stream_and_the_ids_are_capped() {
 
 #[tokio::test]
 async fn without_redis_nothing_blocks() {
-    let mut redis = RedisPublisher::start(options("redis://127.0.0.1:1")).unwrap();
+    let redis = RedisPublisher::start(options("redis://127.0.0.1:1")).unwrap();
     let started = Instant::now();
     let outcome = redis.publish(vec![event(EventKind::Crash, "c", "005930")]).await;
     assert_eq!((outcome.acknowledged, outcome.pending), (0, 1));
@@ -233,7 +233,7 @@ async fn a_hung_server_counts_as_away_and_heals() {
     };
     let options =
         RedisOptions { command_timeout: Duration::from_millis(100), ..options(&server.url()) };
-    let mut redis = RedisPublisher::start(options).unwrap();
+    let redis = RedisPublisher::start(options).unwrap();
     until("redis is not up", || redis.up()).await;
     let signal = |name: &str| {
         let pid = server.child.id().to_string();
@@ -266,7 +266,7 @@ async fn a_wrong_password_is_told_and_heals() {
     set_password("other").await.unwrap();
     let health = crate::messages::HealthRegistry::new();
     let url = format!("redis://:hunter2@127.0.0.1:{}/0", server.port);
-    let mut redis =
+    let redis =
         RedisPublisher::start(RedisOptions { health: Some(health.clone()), ..options(&url) })
             .unwrap();
     redis.publish(vec![event(EventKind::Crash, "c1", "005930")]).await;
