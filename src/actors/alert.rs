@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::{FxHashSet, FxHasher};
-use tokio::sync::Mutex;
 
 use super::limits::REMEMBERED_EVENTS;
 use super::supervision::{Cursor, Edge, Envelope, Stage, StageError};
@@ -50,7 +49,7 @@ pub struct AlertParts {
     /// Names of the issues.
     pub directory: Directory,
     /// The way outward; outlives the actor, so that events wait there through a restart.
-    pub publisher: Arc<Mutex<Publisher>>,
+    pub publisher: Publisher,
     /// To the Recorder; `None` where nothing is stored.
     pub recorder: Option<Edge<Arc<StoreBatch>>>,
     /// To the Mitigator; `None` where nobody advises.
@@ -145,7 +144,7 @@ impl Stage for Alert {
         let events = std::mem::take(&mut self.events);
         let kept: Vec<_> =
             events.iter().filter(|event| event.kind.is_kept()).map(Arc::clone).collect();
-        self.parts.publisher.lock().await.publish(events).await;
+        self.parts.publisher.publish(events).await;
         for notice in std::mem::take(&mut self.notices) {
             if let Some(mitigator) = &self.parts.mitigator {
                 mitigator.send(notice).await?;

@@ -15,7 +15,7 @@ use crate::llm::{MarketSummary, ReportRequest, Writer};
 use crate::market::Directory;
 use crate::messages::advice::{MitigationPlan, Report};
 use crate::messages::advice_request::{AdviceTick, CrashNotice};
-use crate::messages::{EventKind, OutwardEvent, Reject, RiskBoard, StoreBatch};
+use crate::messages::{Reject, RiskBoard, StoreBatch};
 
 impl Envelope for ReportRequest {
     fn records(&self) -> usize {
@@ -79,11 +79,7 @@ impl LlmSummarizer {
 
     async fn deliver(&self, report: Report) -> Result<(), StageError> {
         let report = Arc::new(report);
-        let data = serde_json::to_value(&*report)
-            .map_err(|error| StageError::Failed(format!("report as JSON: {error}")))?;
-        let (id, kind) = (report.id.clone(), report.kind.as_str());
-        let event = OutwardEvent::new(EventKind::Report, id, kind, kind, report.as_of, data);
-        self.parts.outlet.publish(event).await;
+        self.parts.outlet.publish(report.event()).await;
         self.parts.outlet.board.add_report(Arc::clone(&report));
         self.parts.outlet.store(StoreBatch::Report(report)).await
     }

@@ -18,8 +18,7 @@ use crate::llm::ReportRequest;
 use crate::market::{Market, Won};
 use crate::messages::advice::MitigationPlan;
 use crate::messages::advice_request::CrashNotice;
-use crate::messages::{EventKind, OutwardEvent, Reject, RiskBoard, StoreBatch};
-use crate::risk::Level;
+use crate::messages::{Reject, RiskBoard, StoreBatch};
 
 impl Envelope for CrashNotice {
     fn records(&self) -> usize {
@@ -70,7 +69,7 @@ impl Mitigator {
             Some((reference, row)) => {
                 let threat = ThreatContext {
                     event_id: notice.event_id.clone(),
-                    severity: severity(notice.level),
+                    severity: Severity::from(notice.level),
                     reference,
                     price: notice.price,
                     daily_volatility_pct: row.map_or(0.0, |row| row.daily_volatility_pct),
@@ -85,7 +84,7 @@ impl Mitigator {
             None => {
                 let threat = PortfolioThreat {
                     event_id: notice.event_id.clone(),
-                    severity: severity(notice.level),
+                    severity: Severity::from(notice.level),
                     market: if notice.name.contains("코스닥") || notice.name.contains("KOSDAQ") {
                         Market::Kosdaq
                     } else {
@@ -100,14 +99,6 @@ impl Mitigator {
                 mitigate::plan_portfolio(&threat, position, &self.parts.settings, notice.time)
             }
         }
-    }
-}
-
-const fn severity(level: Level) -> Severity {
-    match level {
-        Level::Watch => Severity::Watch,
-        Level::Warning => Severity::Warning,
-        Level::Critical => Severity::Critical,
     }
 }
 
@@ -126,17 +117,7 @@ impl Stage for Mitigator {
 
     async fn flush(&mut self, _idle: bool) -> Result<(), StageError> {
         for (notice, plan) in std::mem::take(&mut self.ready) {
-            let data = serde_json::to_value(&*plan)
-                .map_err(|error| StageError::Failed(format!("plan as JSON: {error}")))?;
-            let event = OutwardEvent::new(
-                EventKind::Mitigation,
-                plan.id.clone(),
-                &plan.subject,
-                &plan.subject,
-                plan.as_of,
-                data,
-            );
-            self.parts.outlet.publish(event).await;
+            self.parts.outlet.publish(plan.event()).await;
             self.parts.outlet.board.add_mitigation(Arc::clone(&plan));
             self.parts.outlet.store(StoreBatch::Mitigation(Arc::clone(&plan))).await?;
             let request = super::llm_summarizer::crash_report(&notice, &plan);

@@ -8,7 +8,6 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Mutex;
 
 use super::supervision::{Cursor, Edge, Envelope, Stage, StageError};
 use crate::advice::recommend::{DownsideParts, recommend};
@@ -18,7 +17,7 @@ use crate::llm::ReportRequest;
 use crate::market::Directory;
 use crate::messages::advice::RecommendationSet;
 use crate::messages::advice_request::AdviceTick;
-use crate::messages::{AdviceBoard, EventKind, OutwardEvent, Reject, RiskRow, StoreBatch};
+use crate::messages::{AdviceBoard, OutwardEvent, Reject, RiskRow, StoreBatch};
 
 impl Envelope for AdviceTick {
     fn records(&self) -> usize {
@@ -37,7 +36,7 @@ impl Envelope for AdviceTick {
 #[derive(Clone)]
 pub struct AdviceOutlet {
     /// The way outward.
-    pub publisher: Arc<Mutex<Publisher>>,
+    pub publisher: Publisher,
     /// What the HTTP interface shows.
     pub board: AdviceBoard,
     /// To the Recorder; `None` where nothing is stored.
@@ -46,7 +45,7 @@ pub struct AdviceOutlet {
 
 impl AdviceOutlet {
     pub(super) async fn publish(&self, event: OutwardEvent) {
-        self.publisher.lock().await.publish(vec![Arc::new(event)]).await;
+        self.publisher.publish(vec![Arc::new(event)]).await;
     }
 
     pub(super) async fn store(&self, batch: StoreBatch) -> Result<(), StageError> {
@@ -121,17 +120,7 @@ impl Stage for Recommender {
 
     async fn flush(&mut self, _idle: bool) -> Result<(), StageError> {
         for (set, tick) in std::mem::take(&mut self.ready) {
-            let data = serde_json::to_value(&*set)
-                .map_err(|error| StageError::Failed(format!("picks as JSON: {error}")))?;
-            let event = OutwardEvent::new(
-                EventKind::Recommendation,
-                set.id.clone(),
-                &set.scenario,
-                &set.scenario,
-                set.as_of,
-                data,
-            );
-            self.parts.outlet.publish(event).await;
+            self.parts.outlet.publish(set.event()).await;
             self.parts.outlet.board.add_recommendation(Arc::clone(&set));
             self.parts.outlet.store(StoreBatch::Recommendation(Arc::clone(&set))).await?;
             let picks = ReportRequest::Recommendation(Arc::clone(&set));

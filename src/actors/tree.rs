@@ -25,7 +25,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::Mutex;
 
 use super::alert::{Alert, AlertParts};
 use super::ingest::{Ingest, IngestParts};
@@ -84,7 +83,7 @@ pub struct TreeParts {
     /// Newest advice.
     pub advice_board: AdviceBoard,
     /// The way outward.
-    pub publisher: Arc<Mutex<Publisher>>,
+    pub publisher: Publisher,
     /// The Recorder's parts; `None` where nothing is stored.
     pub recorder: Option<RecorderParts>,
     /// The advisers; `None` where nobody advises.
@@ -236,7 +235,7 @@ impl Tree {
 
         let alert = AlertParts {
             directory: parts.board.directory.clone(),
-            publisher: Arc::clone(&parts.publisher),
+            publisher: parts.publisher.clone(),
             recorder: to_recorder(Alert::NAME),
             mitigator: parts.advice.is_some().then(|| notices.edge(Alert::NAME)),
         };
@@ -244,7 +243,7 @@ impl Tree {
 
         if let Some(adviser) = parts.advice {
             let outlet = AdviceOutlet {
-                publisher: Arc::clone(&parts.publisher),
+                publisher: parts.publisher.clone(),
                 board: parts.advice_board,
                 recorder: to_recorder("advice"),
             };

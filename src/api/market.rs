@@ -4,12 +4,12 @@
 use std::cmp::Ordering;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde_json::{Value, json};
 
 use super::ApiState;
 use super::problem::Problem;
-use super::query::Query;
+use super::query::{Id, Query};
 use crate::market::{Market, Reference, Symbol};
 use crate::messages::RiskRow;
 
@@ -144,7 +144,7 @@ pub(super) async fn risk(
 /// `GET /v1/risk/{symbol}`: the latest score of one issue.
 pub(super) async fn risk_of(
     State(state): State<ApiState>,
-    Path(text): Path<String>,
+    Id(text): Id,
     query: Query,
 ) -> Result<Json<Value>, Problem> {
     query.allow(&[])?;

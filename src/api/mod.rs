@@ -21,7 +21,9 @@ mod health;
 mod market;
 mod problem;
 mod query;
+mod stall;
 
+use std::future::IntoFuture;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +37,7 @@ use tokio_util::sync::CancellationToken;
 use crate::market::EventTime;
 use crate::messages::{AdviceBoard, EventBus, HealthRegistry, RiskBoard};
 
-pub use problem::Problem;
+pub use problem::{Details, Problem};
 
 /// Renders the Prometheus exposition.
 pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
@@ -61,6 +63,8 @@ pub struct ApiState {
     shutdown: CancellationToken,
     /// Pause after which a stream without events gets a comment.
     keep_alive: Duration,
+    /// How long a client may leave what is sent to it unread.
+    stall_limit: Duration,
 }
 
 impl ApiState {
@@ -85,7 +89,15 @@ impl ApiState {
             streams: Arc::new(Semaphore::new(max_streams.min(Semaphore::MAX_PERMITS))),
             shutdown: CancellationToken::new(),
             keep_alive: Duration::from_secs(15),
+            stall_limit: Duration::from_secs(60),
         }
+    }
+
+    /// The same state with another limit on clients that stop reading.
+    #[must_use]
+    pub fn with_stall_limit(mut self, limit: Duration) -> Self {
+        self.stall_limit = limit;
+        self
     }
 
     /// The same state with another pause before a keep-alive comment.
@@ -153,7 +165,11 @@ pub fn router(state: ApiState) -> Router {
         .with_state(state)
 }
 
-/// Serves until `shutdown`; then open streams end, running requests finish, and it returns.
+/// How long running requests may take to finish at a stop.
+const FINISH: Duration = Duration::from_secs(5);
+
+/// Serves until `shutdown`; then open streams end, running requests finish (within five seconds),
+/// and it returns.
 ///
 /// # Errors
 /// When accepting connections fails for good.
@@ -163,10 +179,21 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> Result<(), ApiError> {
     state.shutdown = shutdown.clone();
-    axum::serve(listener, router(state))
-        .with_graceful_shutdown(shutdown.cancelled_owned())
-        .await
-        .map_err(ApiError::Serve)
+    let listener = stall::Patient { listener, limit: state.stall_limit };
+    let server = axum::serve(listener, router(state))
+        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let too_late = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(FINISH).await;
+    };
+    tokio::select! {
+        biased;
+        result = server.into_future() => result.map_err(ApiError::Serve),
+        () = too_late => {
+            tracing::warn!("http requests were still running at the stop and are cut off");
+            Ok(())
+        }
+    }
 }
 
 #[cfg(test)]

@@ -4,9 +4,14 @@ use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-/// An error answer, `application/problem+json`.
+/// An error answer, `application/problem+json`. Boxed, because handlers return it by value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Problem {
+#[serde(transparent)]
+pub struct Problem(Box<Details>);
+
+/// The members of the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Details {
     /// Kind of problem; stable.
     #[serde(rename = "type")]
     pub kind: &'static str,
@@ -29,15 +34,15 @@ pub struct Problem {
 
 impl Problem {
     fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: String) -> Self {
-        Self {
-            kind,
-            title,
-            status: status.as_u16(),
-            detail,
-            parameter: None,
-            value: None,
-            expected: None,
-        }
+        let status = status.as_u16();
+        let (parameter, value, expected) = (None, None, None);
+        Self(Box::new(Details { kind, title, status, detail, parameter, value, expected }))
+    }
+
+    /// What the answer says.
+    #[must_use]
+    pub fn details(&self) -> &Details {
+        &self.0
     }
 
     /// 400: a parameter has a bad value.
@@ -49,12 +54,12 @@ impl Problem {
     ) -> Self {
         let (value, expected) = (shorten(value), expected.into());
         let detail = format!("{parameter} is \"{value}\"; expected {expected}");
-        Self {
-            parameter: Some(parameter),
-            value: Some(value),
-            expected: Some(expected),
-            ..Self::new(StatusCode::BAD_REQUEST, "/problems/bad-parameter", "Bad parameter", detail)
-        }
+        let kind = "/problems/bad-parameter";
+        let mut problem = Self::new(StatusCode::BAD_REQUEST, kind, "Bad parameter", detail);
+        problem.0.parameter = Some(parameter);
+        problem.0.value = Some(value);
+        problem.0.expected = Some(expected);
+        problem
     }
 
     /// 404: there is no such thing.
@@ -62,11 +67,11 @@ impl Problem {
     pub fn not_found(what: &'static str, value: &str, hint: &str) -> Self {
         let value = shorten(value);
         let detail = format!("there is no {what} \"{value}\"; {hint}");
-        Self {
-            parameter: Some(what),
-            value: Some(value),
-            ..Self::new(StatusCode::NOT_FOUND, "/problems/not-found", "Not found", detail)
-        }
+        let kind = "/problems/not-found";
+        let mut problem = Self::new(StatusCode::NOT_FOUND, kind, "Not found", detail);
+        problem.0.parameter = Some(what);
+        problem.0.value = Some(value);
+        problem
     }
 
     /// 503: too many event streams are open.
@@ -93,7 +98,8 @@ fn shorten(value: &str) -> String {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status =
+            StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         // Text fields only: always serialises.
         let body = serde_json::to_string(&self).unwrap_or_default();
         (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response()

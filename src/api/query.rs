@@ -1,6 +1,6 @@
-//! Query parameters, read strictly: an unknown name or a bad value is an error that names it.
+//! Parameters of query and path, read strictly: an unknown name or a bad value is an error that names it.
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 
 use super::problem::Problem;
@@ -16,6 +16,23 @@ impl<S: Sync> FromRequestParts<S> for Query {
         let text = parts.uri.query().unwrap_or_default().as_bytes();
         let pairs = url::form_urlencoded::parse(text);
         Ok(Self(pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect()))
+    }
+}
+
+/// The one parameter of a path.
+#[derive(Debug, Clone)]
+pub(super) struct Id(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(id)) => Ok(Self(id)),
+            Err(_) => {
+                Err(Problem::bad_parameter("path", parts.uri.path(), "UTF-8 after %-decoding"))
+            }
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use tokio::net::TcpStream;
 use super::*;
 use crate::market::{Directory, Reference, Symbol};
 use crate::messages::advice::{Report, ReportOrigin};
+use crate::messages::schema::assert_fits;
 use crate::messages::{
     BusLimits, Component, EventKind, HealthState, OutwardEvent, RiskPoint, RiskRow, ScoreParts,
 };
@@ -61,12 +62,17 @@ struct Daemon {
 
 impl Daemon {
     async fn start(limits: BusLimits, streams: usize) -> Self {
+        Self::start_with(limits, streams, Duration::from_secs(30)).await
+    }
+
+    async fn start_with(limits: BusLimits, streams: usize, stall: Duration) -> Self {
         let (bus, health) = (EventBus::new(limits), HealthRegistry::new());
         let advice = AdviceBoard::default();
         let metrics: RenderMetrics = Arc::new(|| "bongsu_up 1\n".to_owned());
         let state =
             ApiState::new(board(), bus.clone(), advice.clone(), health.clone(), metrics, streams)
-                .with_keep_alive(Duration::from_millis(50));
+                .with_keep_alive(Duration::from_millis(50))
+                .with_stall_limit(stall);
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
@@ -108,7 +114,7 @@ async fn read_until(socket: &mut TcpStream, seen: &mut String, needle: &str) {
         let mut buffer = vec![0; 64 << 10];
         while !seen.contains(needle) {
             let count = socket.read(&mut buffer).await.unwrap();
-            assert!(count > 0, "closed before {needle}: {seen}");
+            assert!(count > 0, "closed before {needle}");
             seen.push_str(&String::from_utf8_lossy(&buffer[..count]));
         }
     };
@@ -147,13 +153,16 @@ async fn scores_are_sorted_and_limited() {
         (status, codes(&body)),
         (200, vec!["000660".into(), "035420".into(), "005930".into()])
     );
+    assert_fits("risk-list", &body);
     let (_, body) = daemon.get("/v1/risk?sort=symbol&limit=2").await;
     assert_eq!(codes(&body), ["000660", "005930"]);
     assert_eq!(body["total"], 3);
     let (_, body) = daemon.get("/v1/risk/005930").await;
+    assert_fits("risk-row", &body);
     assert_eq!((body["name"].as_str(), body["score"].as_f64()), (Some("이름0"), Some(10.5)));
     assert_eq!(body["change_pct"], 0.0);
     let (_, body) = daemon.get("/v1/symbols").await;
+    assert_fits("symbols", &body);
     assert_eq!(body["count"], 4);
     assert_eq!(body["symbols"][3]["kind"], "index");
     daemon.stop().await;
@@ -175,10 +184,12 @@ async fn problems_name_parameter_value_and_expectation() {
         ("/v1/mitigations/x", 404, "mitigation", "x"),
         ("/v1/reports/latest", 404, "report", "latest"),
         ("/nowhere", 404, "path", "/nowhere"),
+        ("/v1/reports/%FF", 400, "path", "/v1/reports/%FF"),
     ] {
         let (got, head, body) = daemon.get_with(path, "").await;
         let body: Value = serde_json::from_str(&body).unwrap();
         assert_eq!(got, status, "{path}");
+        assert_fits("problem", &body);
         assert!(head.contains("application/problem+json"), "{path}: {head}");
         assert_eq!(body["status"], status, "{path}");
         assert_eq!(
@@ -212,7 +223,14 @@ async fn advice_is_served_newest_first() {
         (body["id"].as_str(), body["as_of"].as_str()),
         (Some("b"), Some("2024-08-05T09:00:21+09:00"))
     );
+    assert_fits("report-body", &body);
     assert_eq!(daemon.get("/v1/reports/a").await.1["origin"], "template");
+    let health = daemon.health.clone();
+    health.set(Component::Llm, HealthState::degraded("no endpoint is set"));
+    daemon.bus.publish(&[health.get(Component::Llm).unwrap().event().into()]);
+    for path in ["/v1/events", "/v1/events?since=unknown", "/v1/events?type=crash"] {
+        assert_fits("events", &daemon.get(path).await.1);
+    }
     assert_eq!(daemon.get("/v1/recommendations").await.1["count"], 0);
     daemon.stop().await;
 }
@@ -278,6 +296,38 @@ async fn a_slow_stream_gets_a_gap_event_and_keeps_the_crash() {
     read_until(&mut stream, &mut seen, "id: c2").await;
     assert!(seen.contains("id: c1"));
     assert!(seen.contains("event: gap") && seen.contains("\"reason\":\"slow\""));
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_stops_reading_loses_its_place() {
+    let limits = BusLimits { kept: 100, live: 256 };
+    let daemon = Daemon::start_with(limits, 1, Duration::from_millis(300)).await;
+    let mut stalled = daemon.open("/v1/events/stream", "").await;
+    read_until(&mut stalled, &mut String::new(), ": bongsu").await;
+    let flood = async {
+        let mut number = 0;
+        loop {
+            daemon.bus.publish(&[event(EventKind::Risk, &format!("r{number}"), 256 << 10)]);
+            number += 1;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let place = async {
+        loop {
+            let mut head = [0; 12];
+            daemon.open("/v1/events/stream", "").await.read_exact(&mut head).await.unwrap();
+            if &head == b"HTTP/1.1 200" {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let freed = async {
+        tokio::select! { () = flood => {}, () = place => {} }
+    };
+    tokio::time::timeout(Duration::from_secs(20), freed).await.expect("the place is not freed");
+    drop(stalled);
     daemon.stop().await;
 }
 

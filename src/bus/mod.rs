@@ -27,4 +27,4 @@ pub use crate::messages::event_bus::{
 };
 
 #[cfg(test)]
-mod redis_tests;
+pub(crate) mod redis_tests;

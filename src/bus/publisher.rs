@@ -20,11 +20,13 @@ pub struct PublishOutcome {
     pub fresh: usize,
 }
 
-/// Publishes to the in-process bus and, when set, to Redis.
-#[derive(Debug)]
+/// Publishes to the in-process bus and, when set, to Redis. Cheap to clone; clones share the
+/// connection and what waits for it, so an actor that is replaced goes on with a clone and loses
+/// nothing. One at a time should publish: with several, the order between them is arbitrary.
+#[derive(Debug, Clone)]
 pub struct Publisher {
     bus: EventBus,
-    redis: Option<RedisPublisher>,
+    redis: Option<Arc<RedisPublisher>>,
     latency: Latency,
 }
 
@@ -59,14 +61,14 @@ impl Publisher {
     /// A publisher to `bus` and, when given, to Redis.
     #[must_use]
     pub fn new(bus: EventBus, redis: Option<RedisPublisher>) -> Self {
-        Self { bus, redis, latency: Latency::new() }
+        Self { bus, redis: redis.map(Arc::new), latency: Latency::new() }
     }
 
     /// Sends `events`, in order. Never fails: what cannot be sent now waits. Dropping the future
     /// loses nothing; a score may then be published twice.
-    pub async fn publish(&mut self, events: Vec<Arc<OutwardEvent>>) -> PublishOutcome {
+    pub async fn publish(&self, events: Vec<Arc<OutwardEvent>>) -> PublishOutcome {
         let fresh = self.bus.publish(&events);
-        match &mut self.redis {
+        match &self.redis {
             Some(redis) => PublishOutcome { fresh, ..redis.publish(events).await },
             None => {
                 self.latency.acknowledged(events.iter().map(AsRef::as_ref));
@@ -84,19 +86,19 @@ impl Publisher {
     /// Whether Redis is connected; `None` when it is not used.
     #[must_use]
     pub fn redis_up(&self) -> Option<bool> {
-        self.redis.as_ref().map(RedisPublisher::up)
+        self.redis.as_ref().map(|redis| redis.up())
     }
 
     /// Events that wait for Redis.
     #[must_use]
     pub fn pending(&self) -> usize {
-        self.redis.as_ref().map_or(0, RedisPublisher::pending)
+        self.redis.as_ref().map_or(0, |redis| redis.pending())
     }
 
     /// Sends what waits, for at most `limit`, and closes the connection. Returns how many events
     /// could not be sent.
-    pub async fn close(&mut self, limit: std::time::Duration) -> usize {
-        match &mut self.redis {
+    pub async fn close(&self, limit: std::time::Duration) -> usize {
+        match &self.redis {
             Some(redis) => redis.close(limit).await,
             None => 0,
         }

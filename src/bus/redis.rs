@@ -24,11 +24,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fred::prelude::*;
-use fred::types::config::Options;
-use fred::types::{ClusterHash, CustomCommand};
+use fred::types::config::{Options, Server};
+use fred::types::{ClusterHash, ConnectHandle, CustomCommand};
 use metrics::{Counter, Gauge};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
 
@@ -370,13 +371,17 @@ impl RedisPublisher {
             latency: Latency::new(),
             options,
         });
-        let task = tokio::spawn(keep_sending(Arc::clone(&shared)));
+        let errors = shared.client.error_rx();
+        let reconnected = shared.client.reconnect_rx();
+        // Ends only when the client is closed: the policy has no last attempt.
+        let connection = AbortOnDrop(shared.client.connect());
+        let task = tokio::spawn(keep_sending(Arc::clone(&shared), errors, reconnected, connection));
         Ok(Self { shared, task })
     }
 
     /// Sends `events` in order behind what already waits. With Redis up and nothing waiting,
     /// returns when Redis has acknowledged them (or the time-out has passed); otherwise at once.
-    pub async fn publish(&mut self, events: Vec<Arc<OutwardEvent>>) -> PublishOutcome {
+    pub async fn publish(&self, events: Vec<Arc<OutwardEvent>>) -> PublishOutcome {
         let count = events.len();
         let mut dropped = 0;
         let direct;
@@ -421,7 +426,7 @@ impl RedisPublisher {
 
     /// Sends what waits, for at most `limit`, and closes the connection; returns how many events
     /// could not be sent. Nothing may be published after it.
-    pub async fn close(&mut self, limit: Duration) -> usize {
+    pub async fn close(&self, limit: Duration) -> usize {
         let flush = async {
             while self.pending() > 0 {
                 if self.shared.drain().await == 0 {
@@ -447,12 +452,22 @@ impl Drop for RedisPublisher {
 /// but refuses (loading, out of memory).
 const RETRY: Duration = Duration::from_millis(250);
 
-/// Connects, follows the state of the connection, and sends what waits once it is there.
-async fn keep_sending(shared: Arc<Shared>) {
-    let mut errors = shared.client.error_rx();
-    let mut reconnected = shared.client.reconnect_rx();
-    // Ends only when the client is closed: the policy has no last attempt.
-    let connection = shared.client.connect();
+/// The client's connection, ended with the task that holds it.
+struct AbortOnDrop(ConnectHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Follows the state of the connection, and sends what waits once it is there.
+async fn keep_sending(
+    shared: Arc<Shared>,
+    mut errors: Receiver<(fred::error::Error, Option<Server>)>,
+    mut reconnected: Receiver<Server>,
+    _connection: AbortOnDrop,
+) {
     let mut first = Box::pin(shared.client.wait_for_connect());
     let mut connected = false;
     let mut cause = "connection lost".to_owned();
@@ -498,7 +513,6 @@ async fn keep_sending(shared: Arc<Shared>) {
             }
         }
     }
-    connection.abort();
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ fn event(kind: EventKind, id: &str, subject: &str) -> Arc<OutwardEvent> {
 }
 
 /// A redis-server of this test alone; killed when dropped.
-struct Server {
+pub(crate) struct Server {
     child: Child,
     port: u16,
     directory: tempfile::TempDir,
@@ -32,7 +32,7 @@ fn binary() -> Option<PathBuf> {
 }
 
 impl Server {
-    fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
@@ -58,16 +58,16 @@ impl Server {
         Some(child)
     }
 
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.child = Self::spawn(self.port, &self.directory).unwrap();
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port)
     }
 }
@@ -125,7 +125,7 @@ async fn published_appended_and_never_twice() {
     let mut messages = listener.message_rx();
     listener.psubscribe("bongsu.*").await.unwrap();
 
-    let mut publisher =
+    let publisher =
         Publisher::new(EventBus::default(), Some(RedisPublisher::start(options(&url)).unwrap()));
     until("redis is not up", || publisher.redis_up() == Some(true)).await;
     let batch = vec![
@@ -168,7 +168,7 @@ async fn an_outage_delays_but_keeps_order_and_identity() {
     };
     let health = crate::messages::HealthRegistry::new();
     let options = RedisOptions { health: Some(health.clone()), ..options(&server.url()) };
-    let mut redis = RedisPublisher::start(options).unwrap();
+    let redis = RedisPublisher::start(options).unwrap();
     until("redis is not up", || redis.up()).await;
     let crash = |n: usize| event(EventKind::Crash, &format!("c{n:04}"), "005930");
     assert_eq!(redis.publish((0..10).map(crash).collect()).await.acknowledged, 10);
@@ -202,7 +202,7 @@ async fn the_stream_and_the_ids_are_capped() {
     let Some(server) = Server::start() else {
         return eprintln!("skipped the_stream_and_the_ids_are_capped: no redis-server");
     };
-    let mut redis =
+    let redis =
         RedisPublisher::start(RedisOptions { stream_cap: 200, ..options(&server.url()) }).unwrap();
     until("redis is not up", || redis.up()).await;
     let crash = |n: usize| event(EventKind::Crash, &format!("c{n:04}"), "005930");
@@ -218,7 +218,7 @@ async fn the_stream_and_the_ids_are_capped() {
 
 #[tokio::test]
 async fn without_redis_nothing_blocks() {
-    let mut redis = RedisPublisher::start(options("redis://127.0.0.1:1")).unwrap();
+    let redis = RedisPublisher::start(options("redis://127.0.0.1:1")).unwrap();
     let started = Instant::now();
     let outcome = redis.publish(vec![event(EventKind::Crash, "c", "005930")]).await;
     assert_eq!((outcome.acknowledged, outcome.pending), (0, 1));
@@ -233,7 +233,7 @@ async fn a_hung_server_counts_as_away_and_heals() {
     };
     let options =
         RedisOptions { command_timeout: Duration::from_millis(100), ..options(&server.url()) };
-    let mut redis = RedisPublisher::start(options).unwrap();
+    let redis = RedisPublisher::start(options).unwrap();
     until("redis is not up", || redis.up()).await;
     let signal = |name: &str| {
         let pid = server.child.id().to_string();
@@ -251,4 +251,32 @@ async fn a_hung_server_counts_as_away_and_heals() {
     let reader = client(&server.url()).await;
     // The first attempt may have arrived after all: still once.
     assert_eq!(stream_ids(&reader).await, ["c1", "c2"]);
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_told_and_heals() {
+    let Some(server) = Server::start() else {
+        return eprintln!("skipped a_wrong_password_is_told_and_heals: no redis-server");
+    };
+    let admin = client(&server.url()).await;
+    let set_password = |password: &'static str| {
+        let command = fred::types::CustomCommand::new_static("CONFIG", None, false);
+        admin.custom::<(), _>(command, vec!["SET", "requirepass", password])
+    };
+    set_password("other").await.unwrap();
+    let health = crate::messages::HealthRegistry::new();
+    let url = format!("redis://:hunter2@127.0.0.1:{}/0", server.port);
+    let redis =
+        RedisPublisher::start(RedisOptions { health: Some(health.clone()), ..options(&url) })
+            .unwrap();
+    redis.publish(vec![event(EventKind::Crash, "c1", "005930")]).await;
+    let line = || health.get(crate::messages::Component::Redis).unwrap();
+    until("the refusal is not told", || {
+        line().state.reason().is_some_and(|r| r.contains("WRONGPASS"))
+    })
+    .await;
+    let reason = line().state.reason().unwrap().to_owned();
+    assert!(!reason.contains("hunter2") && !format!("{redis:?}").contains("hunter2"), "{reason}");
+    set_password("hunter2").await.unwrap();
+    until("the right password does not heal", || redis.pending() == 0).await;
 }

@@ -154,13 +154,12 @@ pub fn publisher(
     settings: &Settings,
     bus: &EventBus,
     health: &HealthRegistry,
-) -> Result<Arc<Mutex<Publisher>>, CliError> {
+) -> Result<Publisher, CliError> {
     let redis = match &settings.redis.url {
         None => None,
         Some(url) => {
             health.declare(Component::Redis, false);
             let options = RedisOptions {
-                stream: settings.redis.stream.clone(),
                 stream_cap: settings.redis.stream_maxlen,
                 health: Some(health.clone()),
                 ..RedisOptions::new(url.expose())
@@ -172,7 +171,7 @@ pub fn publisher(
             Some(redis)
         }
     };
-    Ok(Arc::new(Mutex::new(Publisher::new(bus.clone(), redis))))
+    Ok(Publisher::new(bus.clone(), redis))
 }
 
 /// How the tree meets failures.
@@ -282,7 +281,7 @@ pub fn advice(settings: &Settings) -> Result<AdviceParts, CliError> {
     let writer = match base_url {
         None => Writer::Template,
         Some(base_url) => {
-            let mut options = ModelOptions::new(base_url, llm.api_key.clone(), llm.model.clone());
+            let mut options = ModelOptions::new(&base_url, llm.api_key.clone(), &llm.model);
             options.deadline = Duration::from_secs(llm.timeout_seconds);
             options.max_tokens = llm.max_tokens;
             let writer = ModelWriter::new(options)

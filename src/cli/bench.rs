@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use parking_lot::Mutex as SyncMutex;
 use serde::Serialize;
-use tokio::sync::Mutex;
 
 use super::assembly;
 use crate::actors::ingest::wall_micros;
@@ -190,7 +189,7 @@ fn parts(
         risk: RiskParams::default(),
         board: RiskBoard::new(Directory::new()),
         advice_board: AdviceBoard::default(),
-        publisher: Arc::new(Mutex::new(publisher)),
+        publisher,
         recorder: None,
         advice: None,
         batch_latency: Some(latency),

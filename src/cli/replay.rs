@@ -12,7 +12,6 @@ use std::time::Instant;
 use anyhow::{Context, anyhow};
 use parking_lot::Mutex as SyncMutex;
 use serde::Serialize;
-use tokio::sync::Mutex;
 
 use super::args::{ReplayArgs, ReplayTime};
 use super::{CliError, assembly};
@@ -150,7 +149,7 @@ fn run(
         risk: assembly::risk_params(settings),
         board,
         advice_board: AdviceBoard::default(),
-        publisher: Arc::new(Mutex::new(publisher)),
+        publisher,
         recorder: Some(recorder),
         advice: Some(assembly::advice(settings)?),
         batch_latency: None,

@@ -52,7 +52,7 @@ pub fn execute(args: RunArgs, settings: Settings) -> Result<(), CliError> {
 /// Everything that was started before the tree.
 struct Daemon {
     bus: EventBus,
-    publisher: Arc<Mutex<Publisher>>,
+    publisher: Publisher,
     health: HealthRegistry,
     board: RiskBoard,
     advice_board: AdviceBoard,
@@ -92,7 +92,7 @@ impl Daemon {
             risk: assembly::risk_params(settings),
             board: board.clone(),
             advice_board: advice_board.clone(),
-            publisher: Arc::clone(&publisher),
+            publisher: publisher.clone(),
             recorder: Some(assembly::recorder(settings, database, &board.directory, &health)),
             advice: Some(assembly::advice(settings)?),
             batch_latency: None,
@@ -151,7 +151,7 @@ impl Daemon {
             },
         );
         runtime.block_on(async {
-            let unsent = publisher.lock().await.close(Duration::from_secs(2)).await;
+            let unsent = publisher.close(Duration::from_secs(2)).await;
             if unsent > 0 {
                 tracing::warn!(unsent, "events could not be sent to Redis before the end");
             }

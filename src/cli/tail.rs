@@ -22,6 +22,12 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::bus::redact_url;
 use crate::bus::redis_connection;
 
+mod line;
+mod sse;
+
+use line::{channel_of, human_line};
+use sse::SseParser;
+
 /// What to follow.
 #[derive(Clone)]
 pub struct TailOptions {
@@ -134,6 +140,7 @@ async fn from_redis<W: Write>(
         .await
         .with_context(|| format!("redis {shown} refused to subscribe to \"{pattern}\""))?;
     let mut prove = tokio::time::interval(PROVE);
+    let mut lost = false;
     loop {
         tokio::select! {
             biased;
@@ -149,9 +156,19 @@ async fn from_redis<W: Write>(
                 }
                 Err(RecvError::Closed) => bail!("the connection to redis {shown} was closed"),
             },
+            Ok((error, _)) = errors.recv() => {
+                if !std::mem::replace(&mut lost, true) {
+                    eprintln!("redis {shown} is away: {}; connecting again", error.details());
+                }
+            }
+            // Also told of the first connection.
             Ok(_) = reconnected.recv() => {
-                eprintln!("redis {shown} is connected again; events in between are in the stream bongsu:events");
-                subscribe_again(&client, pattern, &shown).await;
+                if std::mem::take(&mut lost) {
+                    eprintln!(
+                        "redis {shown} is connected again; events in between are in the stream bongsu:events"
+                    );
+                    subscribe_again(&client, pattern, &shown).await;
+                }
             }
             _ = prove.tick(), if client.is_connected() => {
                 subscribe_again(&client, pattern, &shown).await;
@@ -260,75 +277,6 @@ async fn read_stream<W: Write>(
     Ok(true)
 }
 
-/// The channel is not in the envelope; kind and subject tell as much to a person.
-fn channel_of(json: &str) -> String {
-    let event: Json = serde_json::from_str(json).unwrap_or_default();
-    let kind = event["type"].as_str().and_then(|t| t.split('.').nth(2)).unwrap_or("event");
-    let topic = match kind {
-        "threat" => event["data"]["rule"].as_str(),
-        _ => event["subject"].as_str(),
-    };
-    format!("bongsu.{kind}.{}", topic.unwrap_or("?"))
-}
-
-/// A message of an event stream.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct SseMessage {
-    id: Option<String>,
-    event: String,
-    data: String,
-}
-
-/// The event-stream format of the HTML standard, as far as a single-line `data` server needs it.
-#[derive(Debug, Default)]
-struct SseParser {
-    buffer: Vec<u8>,
-    message: SseMessage,
-}
-
-/// Longest line: far above any event.
-const MAX_LINE: usize = 4 << 20;
-
-impl SseParser {
-    fn push(&mut self, bytes: &[u8]) -> anyhow::Result<Vec<SseMessage>> {
-        let mut messages = Vec::new();
-        self.buffer.extend_from_slice(bytes);
-        while let Some(end) = memchr::memchr(b'\n', &self.buffer) {
-            let line: Vec<u8> = self.buffer.drain(..=end).collect();
-            let line = String::from_utf8_lossy(&line);
-            self.line(line.trim_end_matches(['\r', '\n']), &mut messages);
-        }
-        if self.buffer.len() > MAX_LINE {
-            bail!("the event stream sent a line of more than {MAX_LINE} bytes");
-        }
-        Ok(messages)
-    }
-
-    fn line(&mut self, line: &str, messages: &mut Vec<SseMessage>) {
-        if line.is_empty() {
-            let message = std::mem::take(&mut self.message);
-            if !message.data.is_empty() {
-                messages.push(message);
-            }
-            return;
-        }
-        let (field, value) = line.split_once(':').unwrap_or((line, ""));
-        let value = value.strip_prefix(' ').unwrap_or(value);
-        match field {
-            "id" => self.message.id = Some(value.to_owned()),
-            "event" => value.clone_into(&mut self.message.event),
-            "data" => {
-                if !self.message.data.is_empty() {
-                    self.message.data.push('\n');
-                }
-                self.message.data.push_str(value);
-            }
-            // Comments (an empty field name), `retry`, and what is to come.
-            _ => {}
-        }
-    }
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Style {
     Json,
@@ -365,100 +313,9 @@ impl<W: Write> Output<W> {
     }
 }
 
-/// Time, level, channel, name, price, change: what a person looks at first.
-fn human_line(channel: &str, json: &str, color: bool) -> String {
-    let Ok(event) = serde_json::from_str::<Json>(json) else {
-        return format!("{channel} {}", clean(json));
-    };
-    let data = &event["data"];
-    // The clock in `2024-08-05T09:00:21+09:00` is Korean already.
-    let time = event["time"].as_str().and_then(|t| t.get(11..19)).unwrap_or("--:--:--");
-    let level = data["level"].as_str().or(data["state"].as_str()).unwrap_or("");
-    let paint = match level {
-        "critical" | "down" => "1;31",
-        "warning" | "degraded" => "33",
-        "watch" => "36",
-        "up" => "32",
-        _ => "",
-    };
-    let mut line = format!("{time} {:<8} {}", level_word(level), pad(&clean(channel), 30));
-    let title = ["name", "title", "component", "scenario"]
-        .iter()
-        .find_map(|key| data[*key].as_str().filter(|text| !text.is_empty()));
-    line.push(' ');
-    line.push_str(&pad(&clean(title.unwrap_or_default()), 16));
-    let price = data["price"].as_i64().filter(|price| *price != 0);
-    if let Some(price) = price {
-        // The level of an index is in hundredths of a point.
-        let text = if data["rule"] == "market_crash" && data["symbol"].is_null() {
-            format!("{}.{:02}", grouped(price / 100), price.rem_euclid(100))
-        } else {
-            format!("{}원", grouped(price))
-        };
-        line.push_str(&format!(" {:>1$}", text, 12));
-    }
-    if let Some(change) = data["change_pct"].as_f64() {
-        line.push_str(&format!(" {change:>+7.2}%"));
-    }
-    if let Some(score) = data["score"].as_f64() {
-        line.push_str(&format!("  위험 {score:>5.1}"));
-    }
-    if let Some(reason) = data["reason"].as_str() {
-        line.push_str(&format!(" {}", clean(reason)));
-    }
-    let line = line.trim_end();
-    if color && !paint.is_empty() { format!("\x1b[{paint}m{line}\x1b[0m") } else { line.to_owned() }
-}
-
-fn level_word(level: &str) -> &str {
-    if level.is_empty() { "-" } else { level }
-}
-
-/// Control characters could move a terminal's cursor: none gets through.
-fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-/// Filled up with blanks to `width` columns; Korean letters take two.
-fn pad(text: &str, width: usize) -> String {
-    let wide = |c: char| matches!(u32::from(c), 0x1100..=0x115F | 0x2E80..=0xA4CF | 0xAC00..=0xD7A3 | 0xF900..=0xFAFF | 0xFF00..=0xFF60);
-    let columns: usize = text.chars().map(|c| if wide(c) { 2 } else { 1 }).sum();
-    format!("{text}{}", " ".repeat(width.saturating_sub(columns)))
-}
-
-fn grouped(number: i64) -> String {
-    let digits = number.unsigned_abs().to_string();
-    let mut text = String::from(if number < 0 { "-" } else { "" });
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    const CRASH: &str = r#"{"type":"io.bongsu.crash.v1","subject":"005930","time":"2024-08-05T09:00:21+09:00","data":{"rule":"symbol_crash","level":"critical","symbol":"005930","name":"삼성전자","price":71000,"change_pct":-5.3333,"score":88.1}}"#;
-
-    #[test]
-    fn a_line_for_people() {
-        let channel = channel_of(CRASH);
-        assert_eq!(
-            human_line(&channel, CRASH, false),
-            "09:00:21 critical bongsu.crash.005930            삼성전자              71,000원   -5.33%  위험  88.1"
-        );
-        assert!(human_line(&channel, CRASH, true).starts_with("\x1b[1;31m09:00:21"));
-        assert!(!human_line("x", "not json \x1b[2J", true).contains('\x1b'));
-        let market = CRASH
-            .replace("\"005930\",\"name\"", "null,\"name\"")
-            .replace("symbol_crash", "market_crash");
-        assert!(human_line("x", &market, false).contains(" 710.00 "));
-    }
 
     #[test]
     fn the_count_ends_it() {
@@ -466,12 +323,6 @@ mod tests {
         assert!(output.event("c", "{}").unwrap());
         assert!(!output.event("c", "{}").unwrap());
         assert_eq!(output.sink, b"{}\n{}\n");
-    }
-
-    #[test]
-    fn numbers_are_grouped() {
-        assert_eq!(grouped(1_234_567), "1,234,567");
-        assert_eq!(grouped(-999), "-999");
     }
 
     #[tokio::test]
@@ -490,6 +341,38 @@ mod tests {
             let text = format!("{error:#}");
             assert!(text.contains(hint) && !text.contains("hunter2"), "{text}");
         }
+    }
+
+    #[tokio::test]
+    async fn follows_redis_over_a_restart() {
+        use crate::bus::redis_tests::Server;
+        let Some(mut server) = Server::start() else {
+            return eprintln!("skipped follows_redis_over_a_restart: no redis-server");
+        };
+        let url = server.url();
+        let publish = async {
+            let client = redis_connection(&url, CONNECT).unwrap();
+            client.connect();
+            let mut restarted = false;
+            loop {
+                let sent = client.publish::<i64, _, _>("bongsu.crash.A", "{}").await;
+                if sent == Ok(1) && !std::mem::replace(&mut restarted, true) {
+                    server.kill();
+                    server.restart();
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let mut shown = Vec::new();
+        let output = Output { sink: &mut shown, style: Style::Json, left: Some(3) };
+        let options = TailOptions {
+            redis_url: Some(url.clone()),
+            pattern: "bongsu.crash.*".into(),
+            ..TailOptions::default()
+        };
+        let done = tokio::time::timeout(Duration::from_secs(20), follow(options, output, publish));
+        done.await.expect("the subscription did not come back").unwrap();
+        assert_eq!(shown, b"{}\n{}\n{}\n");
     }
 
     #[tokio::test]
@@ -536,30 +419,5 @@ mod tests {
     fn crate_provider() {
         // A second installation is refused, which is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
-    }
-
-    proptest! {
-        #[test]
-        fn any_cut_gives_the_same_messages(cuts in prop::collection::vec(0usize..90, 0..6)) {
-            let text = ": hi\n\nid: a\nevent: crash\ndata: {\"n\":\"삼성\"}\n\nretry: 5\r\nevent: gap\r\ndata: {}\r\n\r\n".as_bytes();
-            let mut cuts: Vec<usize> = cuts.into_iter().map(|c| c.min(text.len())).collect();
-            cuts.extend([0, text.len()]);
-            cuts.sort_unstable();
-            let mut parser = SseParser::default();
-            let mut got = Vec::new();
-            for pair in cuts.windows(2) {
-                got.extend(parser.push(&text[pair[0]..pair[1]]).unwrap());
-            }
-            prop_assert_eq!(got, vec![
-                SseMessage { id: Some("a".into()), event: "crash".into(), data: "{\"n\":\"삼성\"}".into() },
-                SseMessage { id: None, event: "gap".into(), data: "{}".into() },
-            ]);
-        }
-
-        #[test]
-        fn no_event_breaks_the_line(json in any::<String>(), channel in any::<String>()) {
-            let line = human_line(&channel, &json, false);
-            prop_assert!(!line.contains(['\n', '\x1b']));
-        }
     }
 }

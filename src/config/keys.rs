@@ -155,12 +155,8 @@ pub const KEYS: &[Key] = &[
     Key::new("feed.symbols", Symbols, "Issue codes to watch; empty: all the simulator plays")
         .default("")
         .flag("--symbols"),
-    Key::new(
-        "feed.silence_seconds",
-        Integer(1, 3_600),
-        "A connection without any frame for so many seconds is dead and is opened anew",
-    )
-    .default("20"),
+    Key::new("feed.silence_seconds", Integer(1, 3_600), "A connection without any frame for so many seconds is dead and is opened anew")
+    .default("30"),
     Key::new("feed.books", Switch, "Order books too, where registrations are left for them")
         .default("on"),
     Key::new(
@@ -267,22 +263,14 @@ pub const KEYS: &[Key] = &[
     Key::new("journal.group_ms", Integer(1, 10_000), "Time between two syncs of group, ms")
         .default("50"),
     // supervision
-    Key::new(
-        "supervision.max_restarts",
-        Integer(1, 1_000),
-        "More restarts than this within supervision.within_seconds end the process",
-    )
+    Key::new("supervision.max_restarts", Integer(1, 1_000), "So many failures within supervision.within_seconds make a supervisor give up; when the root does, the process ends")
     .default("10"),
     Key::new("supervision.within_seconds", Integer(1, 86_400), "See supervision.max_restarts, s")
         .default("60"),
-    Key::new(
-        "supervision.backoff_initial_ms",
-        Integer(1, 60_000),
-        "First wait before a restart, ms",
-    )
-    .default("100"),
+    Key::new("supervision.backoff_initial_ms", Integer(1, 60_000), "First wait before a restart, ms")
+    .default("20"),
     Key::new("supervision.backoff_max_ms", Integer(1, 600_000), "The wait doubles up to this, ms")
-        .default("30000"),
+        .default("5000"),
     Key::new(
         "supervision.hang_seconds",
         Integer(1, 3_600),
@@ -299,60 +287,26 @@ pub const KEYS: &[Key] = &[
     .default("4"),
     // pipeline
     Key::new("pipeline.batch_frames", Integer(1, 65_536), "Frames in one batch, at most")
-        .default("2048"),
-    Key::new(
-        "pipeline.inbox_batches",
-        Integer(1, 4_096),
-        "Batches that wait before a stage, at most; then the socket waits",
-    )
-    .default("64"),
+        .default("512"),
     // risk
-    Key::new(
-        "risk.symbol_crash_pct",
-        Number(0.1, 30.0),
-        "Fall of an issue within its window that is a crash, %; the daily limit is 30",
-    )
+    Key::new("risk.symbol_crash_pct", Number(0.1, 30.0), "Fall of an issue within five minutes that is a crash of level warning, %; watch, critical and the fall within one minute keep their ratio to it")
     .default("5"),
-    Key::new("risk.symbol_crash_window_seconds", Integer(1, 23_400), "That window, s")
-        .default("300"),
-    Key::new(
-        "risk.market_crash_index_pct",
-        Number(0.1, 30.0),
-        "Fall of KOSPI or KOSDAQ against its previous close that is a market crash, %",
-    )
+    Key::new("risk.market_crash_index_pct", Number(0.1, 30.0), "Fall of KOSPI or KOSDAQ against its previous close that is a market crash of level watch, %")
     .default("3"),
-    Key::new(
-        "risk.market_breadth_pct",
-        Number(1.0, 100.0),
-        "Share of the watched issues in free fall that is a market crash, %",
-    )
+    Key::new("risk.market_breadth_pct", Number(1.0, 100.0), "Share of the watched issues down 5 % that is a market crash of level watch, %")
     .default("25"),
-    Key::new(
-        "risk.volatility_ratio",
-        Number(1.1, 100.0),
-        "Present volatility against the issue's normal one that is a threat",
-    )
-    .default("3"),
-    Key::new(
-        "risk.volume_surge_ratio",
-        Number(1.1, 1_000.0),
-        "Present volume against the issue's normal one that is a threat",
-    )
-    .default("5"),
-    Key::new(
-        "risk.stale_seconds",
-        Integer(1, 23_400),
-        "Silence of a traded issue that is a threat, s",
-    )
-    .default("120"),
-    Key::new("risk.cooldown_seconds", Integer(0, 86_400), "A rule rests so long after it fired, s")
-        .default("300"),
+    Key::new("risk.volatility_ratio", Number(1.1, 100.0), "Present volatility against the normal one of the issue that is a threat of level watch")
+    .default("2.5"),
+    Key::new("risk.volume_surge_ratio", Number(1.1, 1_000.0), "Present volume against the normal one of the issue that is a threat of level watch")
+    .default("8"),
+    Key::new("risk.stale_seconds", Integer(1, 600), "Silence of the whole feed during the session that is a threat of level watch, s")
+    .default("15"),
+    Key::new("risk.cooldown_seconds", Integer(1, 21_600), "A symbol crash of the same level is not told again for so long, s; the other rules rest longer in proportion")
+        .default("900"),
     // redis
     Key::new("redis.url", Url(&["redis", "rediss"]), "Address of Redis")
         .example("redis://127.0.0.1:6379/0")
         .variable("REDIS_URL"),
-    Key::new("redis.stream", Text, "Stream from which late subscribers catch up")
-        .default("bongsu:events"),
     Key::new("redis.stream_maxlen", Integer(100, 100_000_000), "Events the stream keeps")
         .default("100000"),
     // database

@@ -514,11 +514,9 @@ fn build(values: &Values) -> Settings {
         },
         pipeline: PipelineSettings {
             batch_frames: v.integer("pipeline.batch_frames"),
-            inbox_batches: v.integer("pipeline.inbox_batches"),
         },
         risk: RiskSettings {
             symbol_crash_pct: v.number("risk.symbol_crash_pct"),
-            symbol_crash_window_seconds: v.integer("risk.symbol_crash_window_seconds"),
             market_crash_index_pct: v.number("risk.market_crash_index_pct"),
             market_breadth_pct: v.number("risk.market_breadth_pct"),
             volatility_ratio: v.number("risk.volatility_ratio"),
@@ -528,7 +526,6 @@ fn build(values: &Values) -> Settings {
         },
         redis: RedisSettings {
             url: v.optional_url("redis.url"),
-            stream: v.text("redis.stream"),
             stream_maxlen: v.integer("redis.stream_maxlen"),
         },
         database: DatabaseSettings {

@@ -163,9 +163,9 @@ pub struct JournalSettings {
 /// `supervision`: restarts.
 #[derive(Debug, Clone)]
 pub struct SupervisionSettings {
-    /// More restarts than this …
+    /// So many failures …
     pub max_restarts: u32,
-    /// … within so many seconds end the process.
+    /// … within so many seconds make a supervisor give up.
     pub within_seconds: u64,
     /// First wait before a restart, ms.
     pub backoff_initial_ms: u64,
@@ -184,8 +184,6 @@ pub struct SupervisionSettings {
 pub struct PipelineSettings {
     /// Frames in one batch, at most.
     pub batch_frames: usize,
-    /// Batches that wait before a stage, at most.
-    pub inbox_batches: usize,
 }
 
 /// `risk`: thresholds of the detectors.
@@ -193,8 +191,6 @@ pub struct PipelineSettings {
 pub struct RiskSettings {
     /// Fall of an issue that is a crash, %.
     pub symbol_crash_pct: f64,
-    /// Within so many seconds.
-    pub symbol_crash_window_seconds: u32,
     /// Fall of an index that is a market crash, %.
     pub market_crash_index_pct: f64,
     /// Share of issues in free fall that is a market crash, %.
@@ -214,8 +210,6 @@ pub struct RiskSettings {
 pub struct RedisSettings {
     /// Address; `None`: events stay in the process.
     pub url: Option<ServiceUrl>,
-    /// Name of the stream.
-    pub stream: String,
     /// Events it keeps.
     pub stream_maxlen: u64,
 }

@@ -13,6 +13,9 @@ pub mod health;
 pub mod record;
 pub mod risk;
 
+#[cfg(test)]
+pub(crate) mod schema;
+
 pub use board::{AdviceBoard, RiskBoard, RiskRow};
 pub use event::{EventKind, OutwardEvent};
 pub use event_bus::{

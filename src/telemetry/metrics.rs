@@ -225,7 +225,6 @@ pub fn actor_restarted(actor: &'static str) {
 }
 
 /// The gauge of an actor's waiting messages; keep the handle.
-#[must_use]
 pub fn mailbox_depth(actor: &'static str) -> Gauge {
     metrics::gauge!("bongsu_mailbox_depth", "actor" => actor)
 }
@@ -267,6 +266,18 @@ mod tests {
         assert!(text.contains("bongsu_events_total{type=\"crash\",level=\"critical\"}"));
         assert!(text.contains("bongsu_tick_to_publish_seconds_bucket{le=\"0.00005\"}"));
         assert!(text.contains("bongsu_dependency_up{dependency=\"redis\"}"));
+    }
+
+    #[test]
+    fn every_family_is_documented() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/telemetry.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        for family in FAMILIES {
+            let row = text.lines().find(|l| l.starts_with(&format!("| `{}` |", family.name)));
+            let row = row.unwrap_or_else(|| panic!("{} is not in docs/telemetry.md", family.name));
+            assert!(row.contains(family.help), "{row}");
+            assert!(family.labels.iter().all(|(l, _)| row.contains(&format!("`{l}`"))), "{row}");
+        }
     }
 
     #[test]
