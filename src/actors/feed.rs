@@ -70,9 +70,9 @@ async fn load_references(
     parts: &FeedParts,
     edge: &Edge<Arc<FrameBatch>>,
 ) -> Result<(), StageError> {
-    let requests = parts.symbols.iter().map(|symbol| {
+    let day = parts.day;
+    let requests = parts.symbols.clone().into_iter().map(|symbol| {
         let client = parts.client.clone();
-        let (symbol, day) = (*symbol, parts.day);
         async move { (symbol, client.fetch_reference(symbol, day).await) }
     });
     let mut answers = futures::stream::iter(requests).buffered(REFERENCES_AT_ONCE);

@@ -8,7 +8,6 @@
 
 use std::sync::Arc;
 
-
 use super::supervision::{Cursor, Edge, Envelope, Stage, StageError};
 use crate::advice::recommend::{DownsideParts, recommend};
 use crate::advice::{Candidate, ScenarioLimits};

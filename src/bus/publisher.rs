@@ -28,11 +28,28 @@ pub struct Publisher {
     bus: EventBus,
     redis: Option<Arc<RedisPublisher>>,
     latency: Latency,
+    tap: Option<Tap>,
+}
+
+/// Sees every event that is published, in order.
+#[derive(Clone)]
+struct Tap(Arc<dyn Fn(&[Arc<OutwardEvent>]) + Send + Sync>);
+
+impl std::fmt::Debug for Tap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tap")
+    }
 }
 
 /// Observes `bongsu_tick_to_publish_seconds` of acknowledged events.
 #[derive(Clone)]
-pub(super) struct Latency(metrics::Histogram);
+pub(super) struct Latency {
+    seconds: metrics::Histogram,
+    observer: Option<LatencyObserver>,
+}
+
+/// Where times from reception to acknowledgement are noted besides the metric, microseconds.
+pub type LatencyObserver = Arc<parking_lot::Mutex<hdrhistogram::Histogram<u64>>>;
 
 impl std::fmt::Debug for Latency {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -41,8 +58,8 @@ impl std::fmt::Debug for Latency {
 }
 
 impl Latency {
-    pub(super) fn new() -> Self {
-        Self(metrics::histogram!("bongsu_tick_to_publish_seconds"))
+    pub(super) fn new(observer: Option<LatencyObserver>) -> Self {
+        Self { seconds: metrics::histogram!("bongsu_tick_to_publish_seconds"), observer }
     }
 
     /// The acknowledgement of `events` has just come. Events without a frame behind them are
@@ -51,7 +68,11 @@ impl Latency {
         let now_us = chrono::Utc::now().timestamp_micros();
         for event in events {
             if event.received_us > 0 {
-                self.0.record((now_us - event.received_us).max(0) as f64 / 1e6);
+                let micros = (now_us - event.received_us).max(0);
+                self.seconds.record(micros as f64 / 1e6);
+                if let Some(observer) = &self.observer {
+                    observer.lock().saturating_record(micros.unsigned_abs());
+                }
             }
         }
     }
@@ -61,12 +82,20 @@ impl Publisher {
     /// A publisher to `bus` and, when given, to Redis.
     #[must_use]
     pub fn new(bus: EventBus, redis: Option<RedisPublisher>) -> Self {
-        Self { bus, redis: redis.map(Arc::new), latency: Latency::new() }
+        Self { bus, redis: redis.map(Arc::new), latency: Latency::new(None), tap: None }
+    }
+
+    /// Shows every event to `tap` before it is published: for a replay, which needs them all.
+    pub fn set_tap(&mut self, tap: impl Fn(&[Arc<OutwardEvent>]) + Send + Sync + 'static) {
+        self.tap = Some(Tap(Arc::new(tap)));
     }
 
     /// Sends `events`, in order. Never fails: what cannot be sent now waits. Dropping the future
     /// loses nothing; a score may then be published twice.
     pub async fn publish(&self, events: Vec<Arc<OutwardEvent>>) -> PublishOutcome {
+        if let Some(tap) = &self.tap {
+            (tap.0)(&events);
+        }
         let fresh = self.bus.publish(&events);
         match &self.redis {
             Some(redis) => PublishOutcome { fresh, ..redis.publish(events).await },

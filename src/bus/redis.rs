@@ -33,7 +33,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
 
-use super::publisher::{Latency, PublishOutcome};
+use super::publisher::{Latency, LatencyObserver, PublishOutcome};
 use super::queue::{Backlog, BacklogLimits, Lost};
 use crate::messages::{Component, HealthRegistry, HealthState, OutwardEvent};
 
@@ -112,6 +112,8 @@ pub struct RedisOptions {
     pub backlog: BacklogLimits,
     /// Where to report [`Component::Redis`].
     pub health: Option<HealthRegistry>,
+    /// Where latencies are noted besides the metric; for a benchmark.
+    pub observer: Option<LatencyObserver>,
 }
 
 impl RedisOptions {
@@ -126,6 +128,7 @@ impl RedisOptions {
             reconnect_delay: (Duration::from_millis(100), Duration::from_secs(5)),
             backlog: BacklogLimits::default(),
             health: None,
+            observer: None,
         }
     }
 }
@@ -368,7 +371,7 @@ impl RedisPublisher {
             wake: Notify::new(),
             up: AtomicBool::new(false),
             counters: Counters::new(),
-            latency: Latency::new(),
+            latency: Latency::new(options.observer.clone()),
             options,
         });
         let errors = shared.client.error_rx();

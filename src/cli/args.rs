@@ -345,6 +345,12 @@ pub struct ReplayArgs {
     /// Parquet file of daily bars or single trades to replay
     #[arg(long, value_name = "F.parquet")]
     pub data: Option<PathBuf>,
+    /// Day to replay from --data [default: the last one of the file]
+    #[arg(long, value_name = "YYYY-MM-DD", requires = "data")]
+    pub day: Option<String>,
+    /// Parquet file of daily index bars, beside --data
+    #[arg(long, value_name = "F.parquet", requires = "data")]
+    pub indices: Option<String>,
     /// Folder of the sandbox: its database and objects; made when it is not there
     #[arg(long, value_name = "DIR")]
     pub sandbox: PathBuf,
@@ -423,12 +429,25 @@ pub enum BenchCommand {
               value_parser = clap::value_parser!(u64).range(1..))]
         frames: u64,
         /// Issues they are spread over
-        #[arg(long, value_name = "S", default_value_t = 2_000,
+        #[arg(long, value_name = "S", default_value_t = 40,
               value_parser = clap::value_parser!(u32).range(1..=5_000))]
         symbols: u32,
     },
-    /// Time from a frame received to its event published
-    Latency,
+    /// Time from a frame received to its event acknowledged by Redis, beside a bare PUBLISH
+    Latency {
+        /// Ticks a second; several may be given
+        #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [2_000, 20_000],
+              value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+        rate: Vec<u64>,
+        /// Seconds for each rate
+        #[arg(long, value_name = "S", default_value_t = 10,
+              value_parser = clap::value_parser!(u64).range(1..=600))]
+        seconds: u64,
+        /// Issues they are spread over
+        #[arg(long, value_name = "S", default_value_t = 40,
+              value_parser = clap::value_parser!(u32).range(1..=5_000))]
+        symbols: u32,
+    },
 }
 
 const TAIL_HELP: &str = "\
@@ -444,6 +463,9 @@ pub struct TailArgs {
     /// Channels to follow; * stands for any text
     #[arg(value_name = "PATTERN", default_value = "bongsu.*")]
     pub pattern: String,
+    /// Stop after so many events
+    #[arg(long, value_name = "N")]
+    pub count: Option<u64>,
     /// JSON lines in a terminal too
     #[arg(long)]
     pub json: bool,
@@ -464,18 +486,10 @@ pub struct JournalArgs {
 #[derive(Debug, Subcommand)]
 pub enum JournalCommand {
     /// List the segments
-    Ls {
-        /// One JSON object a line
-        #[arg(long)]
-        json: bool,
-    },
+    Ls,
     /// Check every record; exit 1 when one is damaged
-    Verify {
-        /// One JSON object
-        #[arg(long)]
-        json: bool,
-    },
-    /// Print the records as JSON lines
+    Verify,
+    /// Print the records, one a line
     Dump {
         /// Only this segment
         #[arg(long, value_name = "N")]

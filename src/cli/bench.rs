@@ -13,16 +13,50 @@ use hdrhistogram::Histogram;
 use parking_lot::Mutex as SyncMutex;
 use serde::Serialize;
 
-use super::assembly;
+use anyhow::Context;
+
+use super::args::{BenchArgs, BenchCommand};
+use super::{CliError, assembly};
 use crate::actors::ingest::wall_micros;
 use crate::actors::limits::BATCH_FRAMES;
 use crate::actors::supervision::StageError;
 use crate::actors::tree::{SupervisionOptions, Tree, TreeParts};
-use crate::bus::Publisher;
+use crate::config::Settings;
+use crate::telemetry;
+use fred::interfaces::{ClientLike, PubsubInterface};
+
+use crate::bus::{Publisher, RedisOptions, RedisPublisher, redis_connection};
 use crate::journal::{Durability, JournalOptions};
 use crate::market::{Directory, EventTime, SessionDay, TimeOfDay};
 use crate::messages::{AdviceBoard, BusLimits, EventBus, FrameBatch, FrameKind, RiskBoard};
 use crate::risk::RiskParams;
+
+/// Runs the command.
+///
+/// # Errors
+/// When the tree gives up, or Redis cannot be reached.
+pub fn execute(args: BenchArgs, settings: Settings) -> Result<(), CliError> {
+    telemetry::install();
+    let folder = std::env::temp_dir().join(format!("bongsu-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot make {}", folder.display()))?;
+    let line = match args.command {
+        BenchCommand::Pipeline { frames, symbols } => {
+            pipeline(&folder, frames as usize, symbols as usize).map(|figures| json(&figures))
+        }
+        BenchCommand::Latency { rate, seconds, symbols } => {
+            latency(&folder, &settings, &rate, Duration::from_secs(seconds), symbols as usize)
+                .map(|figures| json(&figures))
+        }
+    };
+    std::fs::remove_dir_all(&folder)
+        .with_context(|| format!("cannot remove {}", folder.display()))?;
+    super::print(&format!("{}\n", line??))
+}
+
+fn json(figures: &impl Serialize) -> anyhow::Result<String> {
+    serde_json::to_string(figures).context("figures as JSON")
+}
 
 /// Ticks in a second of event time: a storm over the whole market.
 const TICKS_PER_EVENT_SECOND: u64 = 50_000;
@@ -255,4 +289,161 @@ pub fn pipeline(folder: &Path, frames: usize, symbols: usize) -> anyhow::Result<
         batch_frames: BATCH_FRAMES,
         durability: "process",
     })
+}
+
+/// One rate of `bench latency`. Times are microseconds.
+#[derive(Debug, Clone, Serialize)]
+pub struct RateFigures {
+    /// Ticks a second as asked for.
+    pub rate: u64,
+    /// Ticks a second as sent.
+    pub sent_rate: f64,
+    /// Events acknowledged by Redis.
+    pub events: u64,
+    /// From the reception of the frame to the acknowledgement.
+    pub p50_us: u64,
+    /// The same, 99th percentile.
+    pub p99_us: u64,
+    /// The longest.
+    pub max_us: u64,
+    /// A bare PUBLISH of an event of the same size over a connection of its own, during the run.
+    pub bare_publish_p50_us: u64,
+    /// The same, 99th percentile.
+    pub bare_publish_p99_us: u64,
+}
+
+/// What `bench latency` prints.
+#[derive(Debug, Clone, Serialize)]
+pub struct LatencyFigures {
+    /// Issues.
+    pub symbols: usize,
+    /// What the journal survives.
+    pub durability: &'static str,
+    /// One entry a rate.
+    pub rates: Vec<RateFigures>,
+}
+
+/// Sends ticks at steady rates and measures how long their events take to Redis.
+///
+/// # Errors
+/// When Redis is not set or cannot be reached, or the tree gives up.
+pub fn latency(
+    folder: &Path,
+    settings: &Settings,
+    rates: &[u64],
+    span: Duration,
+    symbols: usize,
+) -> anyhow::Result<LatencyFigures> {
+    let url = settings.redis.url.as_ref().context(
+        "bench latency needs a Redis: set REDIS_URL, for example redis://127.0.0.1:6379",
+    )?;
+    let mut figures = Vec::with_capacity(rates.len());
+    for rate in rates {
+        let folder = folder.join(rate.to_string());
+        figures.push(one_rate(&folder, url.expose(), *rate, span, symbols)?);
+    }
+    Ok(LatencyFigures { symbols, durability: "process", rates: figures })
+}
+
+fn one_rate(
+    folder: &Path,
+    url: &str,
+    rate: u64,
+    span: Duration,
+    symbols: usize,
+) -> anyhow::Result<RateFigures> {
+    let runtime = assembly::runtime()?;
+    let (observed, bare) = (histogram()?, histogram()?);
+    let (redis, client) = {
+        let _entered = runtime.enter();
+        let options =
+            RedisOptions { observer: Some(Arc::clone(&observed)), ..RedisOptions::new(url) };
+        (RedisPublisher::start(options)?, redis_connection(url, Duration::from_secs(3))?)
+    };
+    runtime.block_on(async {
+        client.init().await.context("the Redis of bench latency cannot be reached")?;
+        client.publish::<i64, _, _>("bongsu.bench", "warm").await.context("PUBLISH")
+    })?;
+    let publisher = Publisher::new(EventBus::new(BusLimits::default()), Some(redis));
+    let parts = parts(&runtime, folder, publisher.clone(), histogram()?);
+    let sent = Arc::new(SyncMutex::new((0u64, 0f64)));
+    let (count, bare_times) = (Arc::clone(&sent), Arc::clone(&bare));
+    assembly::run_tree(
+        &runtime,
+        || {
+            let mut tree = Tree::new(parts);
+            let edge = tree.frames.clone();
+            let root = tree.handles.root.clone();
+            tree.set_feed(move |_| {
+                let (edge, root, count) = (edge.clone(), root.clone(), Arc::clone(&count));
+                async move {
+                    *count.lock() = steady(&edge, rate, span, symbols).await?;
+                    root.stop();
+                    Ok::<(), StageError>(())
+                }
+            });
+            tree
+        },
+        |_| bare_publishes(client.clone(), bare_times),
+    )?;
+    runtime.block_on(async {
+        publisher.close(Duration::from_secs(5)).await;
+        client.quit().await.context("QUIT")
+    })?;
+    let (ticks, seconds) = *sent.lock();
+    let (observed, bare) = (observed.lock(), bare.lock());
+    Ok(RateFigures {
+        rate,
+        sent_rate: ticks as f64 / seconds,
+        events: observed.len(),
+        p50_us: observed.value_at_quantile(0.5),
+        p99_us: observed.value_at_quantile(0.99),
+        max_us: observed.max(),
+        bare_publish_p50_us: bare.value_at_quantile(0.5),
+        bare_publish_p99_us: bare.value_at_quantile(0.99),
+    })
+}
+
+/// Sends single frames, each stamped when it is due, as a socket would bring them: whatever has
+/// become due since the last look goes as one batch. Ticks sent, and seconds.
+async fn steady(
+    edge: &crate::actors::supervision::Edge<Arc<FrameBatch>>,
+    rate: u64,
+    span: Duration,
+    symbols: usize,
+) -> Result<(u64, f64), StageError> {
+    let mut storm = Storm::new(symbols, rate);
+    let mut bytes = Vec::with_capacity(512);
+    let began = tokio::time::Instant::now();
+    let mut ticks = 0u64;
+    let mut timer = tokio::time::interval(Duration::from_millis(1));
+    while began.elapsed() < span {
+        timer.tick().await;
+        let due = (began.elapsed().as_secs_f64() * rate as f64) as u64;
+        let mut batch = FrameBatch::new();
+        while ticks < due {
+            bytes.clear();
+            storm.frame(&mut bytes);
+            batch.push(FrameKind::Data, wall_micros(), &bytes);
+            ticks += 1;
+        }
+        if !batch.is_empty() {
+            edge.send(Arc::new(batch)).await?;
+        }
+    }
+    Ok((ticks, began.elapsed().as_secs_f64()))
+}
+
+/// A PUBLISH every ten milliseconds, timed, until the run is over.
+async fn bare_publishes(client: fred::prelude::Client, times: Arc<SyncMutex<Histogram<u64>>>) {
+    let payload = "x".repeat(600);
+    let mut timer = tokio::time::interval(Duration::from_millis(10));
+    loop {
+        timer.tick().await;
+        let began = Instant::now();
+        match client.publish::<i64, _, _>("bongsu.bench", payload.as_str()).await {
+            Ok(_) => times.lock().saturating_record(began.elapsed().as_micros() as u64),
+            Err(error) => tracing::warn!(%error, "a bare PUBLISH failed"),
+        }
+    }
 }

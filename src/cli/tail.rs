@@ -19,8 +19,11 @@ use futures::StreamExt;
 use serde_json::Value as Json;
 use tokio::sync::broadcast::error::RecvError;
 
+use super::CliError;
+use super::args::TailArgs;
 use crate::bus::redact_url;
 use crate::bus::redis_connection;
+use crate::config::Settings;
 
 mod line;
 mod sse;
@@ -72,6 +75,22 @@ const CONNECT: Duration = Duration::from_secs(5);
 const PROVE: Duration = Duration::from_secs(10);
 /// Longest pause between attempts to reconnect.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Runs the command.
+///
+/// # Errors
+/// When nobody can be reached, or the output cannot be written.
+pub fn execute(args: TailArgs, settings: Settings) -> Result<(), CliError> {
+    let options = TailOptions {
+        pattern: args.pattern,
+        redis_url: settings.redis.url.as_ref().map(|url| url.expose().to_owned()),
+        http: settings.http.listen.to_string(),
+        count: args.count,
+        json: args.json,
+    };
+    let runtime = super::assembly::runtime()?;
+    Ok(runtime.block_on(run(options))?)
+}
 
 /// Follows events until Ctrl-C, or until `count` were shown, writing to standard output.
 ///

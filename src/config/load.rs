@@ -512,9 +512,7 @@ fn build(values: &Values) -> Settings {
             heartbeat_ms: v.integer("supervision.heartbeat_ms"),
             max_leaked_threads: v.integer("supervision.max_leaked_threads"),
         },
-        pipeline: PipelineSettings {
-            batch_frames: v.integer("pipeline.batch_frames"),
-        },
+        pipeline: PipelineSettings { batch_frames: v.integer("pipeline.batch_frames") },
         risk: RiskSettings {
             symbol_crash_pct: v.number("risk.symbol_crash_pct"),
             market_crash_index_pct: v.number("risk.market_crash_index_pct"),
