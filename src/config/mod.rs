@@ -16,6 +16,7 @@
 //!
 //! Files are read once, whole, at start-up; what changes later takes a restart.
 
+mod build;
 pub mod keys;
 mod kis_devlp;
 mod layers;

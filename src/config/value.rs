@@ -1,5 +1,6 @@
 //! The forms a setting can have, how text becomes one, and how it may be shown.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -271,9 +272,10 @@ fn listen_address(text: &str) -> Option<SocketAddr> {
 /// twice is kept once.
 fn symbols(text: &str) -> Option<Vec<Symbol>> {
     let mut symbols = Vec::new();
+    let mut seen = BTreeSet::new();
     for code in items(text) {
         let symbol: Symbol = code.parse().ok()?;
-        if !symbols.contains(&symbol) {
+        if seen.insert(symbol) {
             symbols.push(symbol);
         }
     }
