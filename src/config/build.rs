@@ -7,8 +7,9 @@ use secrecy::SecretString;
 
 use super::keys::find;
 use super::load::{Effective, Settings, Values};
+use super::service_url::ServiceUrl;
 use super::settings::*;
-use super::value::{ServiceUrl, Speed, Value};
+use super::value::{Speed, Value};
 use crate::market::{SessionDay, Symbol};
 
 /// Reads typed values out of [`Values`]. That a key is there, and of which form it is, follows
