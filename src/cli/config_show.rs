@@ -41,7 +41,8 @@ fn as_text(rows: &[Effective]) -> String {
 }
 
 fn line(row: &Effective) -> String {
-    match &row.value {
+    match row.value.as_ref().map(Value::to_string) {
+        Some(value) if value.is_empty() => format!("{} is empty", row.key.path),
         Some(value) => format!("{} = {value}", row.key.path),
         None => format!("{} is not set", row.key.path),
     }

@@ -6,20 +6,19 @@
 //! changed. (A service that accepts a connection can still refuse a login: the daemon's `/readyz`
 //! says so.)
 
+mod probe;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _};
-use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 
 use serde::Serialize;
 
+use self::probe::{connect, sqlite_path, writable};
 use super::args::DoctorArgs;
 use super::{CliError, print};
 use crate::config::{FeedSource, Origin, ServiceUrl, Settings};
-
-/// How long a service may take to accept a connection, all its addresses together.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -158,39 +157,6 @@ fn data_folder(folder: &Path) -> Check {
     }
 }
 
-/// Whether `folder` is there (`true`) or can be made (`false`), and files can be written in it.
-/// A file of a name that is not taken is made and removed.
-fn writable(folder: &Path) -> io::Result<bool> {
-    let (place, exists) = match fs::metadata(folder) {
-        Ok(about) if about.is_dir() => (folder.to_owned(), true),
-        Ok(_) => return Err(io::Error::new(ErrorKind::NotADirectory, "it is not a folder")),
-        Err(error) if error.kind() == ErrorKind::NotFound => (nearest_folder(folder)?, false),
-        Err(error) => return Err(error),
-    };
-    let probe = place.join(format!(".bongsu-doctor-{}", std::process::id()));
-    OpenOptions::new().write(true).create_new(true).open(&probe)?;
-    fs::remove_file(&probe)?;
-    Ok(exists)
-}
-
-/// The nearest folder above `path` that is there.
-fn nearest_folder(path: &Path) -> io::Result<PathBuf> {
-    for above in path.ancestors().skip(1) {
-        // The last ancestor of a relative path is empty: the working directory.
-        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
-        match fs::metadata(above) {
-            Ok(about) if about.is_dir() => return Ok(above.to_owned()),
-            Ok(_) => {
-                let message = format!("{} is not a folder", above.display());
-                return Err(io::Error::new(ErrorKind::NotADirectory, message));
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Err(io::Error::new(ErrorKind::NotFound, "no folder above it exists"))
-}
-
 fn simulator(settings: &Settings) -> Vec<Check> {
     let sim = &settings.sim;
     match &sim.data {
@@ -303,41 +269,6 @@ fn database(url: &ServiceUrl) -> Check {
     }
 }
 
-/// The file of a `sqlite:` URL; `None` for one in memory.
-fn sqlite_path(url: &str) -> Option<PathBuf> {
-    let rest = url.strip_prefix("sqlite:")?;
-    let rest = rest.strip_prefix("//").unwrap_or(rest);
-    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-    if path.is_empty() || path == ":memory:" || query.split('&').any(|p| p == "mode=memory") {
-        return None;
-    }
-    Some(PathBuf::from(percent_decoded(path)))
-}
-
-fn percent_decoded(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let hex = bytes.get(at + 1..at + 3).filter(|hex| hex.iter().all(u8::is_ascii_hexdigit));
-        let byte = hex
-            .filter(|_| bytes[at] == b'%')
-            .and_then(|hex| std::str::from_utf8(hex).ok())
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        match byte {
-            Some(byte) => {
-                decoded.push(byte);
-                at += 3;
-            }
-            None => {
-                decoded.push(bytes[at]);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
-}
-
 fn llm(settings: &Settings) -> Check {
     let advice = "check the network, and llm.base_url (OPENAI_BASE_URL); until then templates \
                   write the reports";
@@ -361,19 +292,6 @@ fn service(name: &'static str, url: &ServiceUrl, advice: &str) -> Check {
         Ok(address) => Check::ok(name, format!("{url} accepts connections at {address}")),
         Err(error) => Check::fail(name, format!("{url} is not reachable: {error}"), advice),
     }
-}
-
-fn connect(host: &str, port: u16) -> io::Result<SocketAddr> {
-    let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
-    let mut last = io::Error::new(ErrorKind::NotFound, "its host has no address");
-    let each = CONNECT_TIMEOUT / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
-    for address in addresses {
-        match TcpStream::connect_timeout(&address, each.max(Duration::from_millis(100))) {
-            Ok(_) => return Ok(address),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
 }
 
 fn listen_port(address: SocketAddr) -> Check {
@@ -400,122 +318,4 @@ fn unused(settings: &Settings) -> Option<Check> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Sources;
-
-    fn settings(folder: &Path, environment: &[(&str, &str)]) -> Settings {
-        let data = folder.join("data");
-        let mut variables = vec![
-            ("BONGSU_DATA_DIR".into(), data.into()),
-            ("BONGSU_HTTP__LISTEN".into(), "127.0.0.1:0".into()),
-        ];
-        variables.extend(environment.iter().map(|(n, v)| ((*n).into(), (*v).into())));
-        let sources =
-            Sources { directory: folder.to_owned(), environment: variables, ..Sources::default() };
-        Settings::load(&sources).unwrap()
-    }
-
-    fn check(settings: &Settings, name: &str) -> Check {
-        checks(settings).into_iter().find(|check| check.name == name).unwrap()
-    }
-
-    #[test]
-    fn a_fresh_machine_is_well_and_stays_untouched() {
-        let folder = tempfile::tempdir().unwrap();
-        let all = checks(&settings(folder.path(), &[]));
-        assert!(all.iter().all(|check| check.state == State::Ok), "{all:?}");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn a_data_folder_that_is_a_file_fails() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("data"), "").unwrap();
-        let settings = settings(folder.path(), &[]);
-        assert_eq!(check(&settings, "data folder").state, State::Fail);
-        assert_eq!(check(&settings, "database").state, State::Fail);
-    }
-
-    #[test]
-    fn files_of_the_simulator() {
-        let folder = tempfile::tempdir().unwrap();
-        let (good, bad) = (folder.path().join("a.parquet"), folder.path().join("b.parquet"));
-        fs::write(&good, "PAR1 and more").unwrap();
-        fs::write(&bad, "a,b\n").unwrap();
-        let state = |path: &Path| {
-            let path = path.to_str().unwrap();
-            check(&settings(folder.path(), &[("BONGSU_SIM__DATA", path)]), "simulator data").state
-        };
-        assert_eq!(state(&good), State::Ok);
-        assert_eq!(state(&bad), State::Fail);
-        assert_eq!(state(&folder.path().join("none")), State::Fail);
-        assert_eq!(state(folder.path()), State::Fail);
-        let script = [("BONGSU_SIM__MARKET", "/nonexistent/x.yaml")];
-        assert_eq!(check(&settings(folder.path(), &script), "simulator").state, State::Fail);
-    }
-
-    #[test]
-    fn services_are_asked_for_a_connection() {
-        let folder = tempfile::tempdir().unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let redis = format!("redis://:canary@127.0.0.1:{port}");
-        let mysql = format!("mysql://u:canary@127.0.0.1:{port}/b");
-        let environment = [
-            ("REDIS_URL", redis.as_str()),
-            ("DATABASE_URL", mysql.as_str()),
-            ("VAULT_TOKEN", "canary"),
-        ];
-        let settings = settings(folder.path(), &environment);
-        assert_eq!(check(&settings, "redis").state, State::Ok);
-        assert_eq!(check(&settings, "database").state, State::Ok);
-        drop(listener);
-        assert_eq!(check(&settings, "redis").state, State::Fail);
-        let all = checks(&settings);
-        let text = as_text(&all);
-        assert!(text.contains("FAIL  redis://:***@127.0.0.1"), "{text}");
-        assert!(text.contains("vault.token"), "{text}");
-        assert!(!text.contains("canary") && !format!("{all:?}").contains("canary"));
-    }
-
-    #[test]
-    fn a_port_in_use_fails() {
-        let folder = tempfile::tempdir().unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let settings = settings(folder.path(), &[("BONGSU_HTTP__LISTEN", &address)]);
-        assert_eq!(check(&settings, "http port").state, State::Fail);
-    }
-
-    #[test]
-    fn too_many_symbols_for_kis_are_told() {
-        let folder = tempfile::tempdir().unwrap();
-        let codes: Vec<String> = (0..42).map(|n| format!("{n:06}")).collect();
-        let codes = codes.join(",");
-        let environment = [
-            ("KIS_APP_KEY", "k"),
-            ("KIS_APP_SECRET", "s"),
-            ("KIS_BASE_URL", "http://127.0.0.1:1"),
-            ("KIS_WS_URL", "ws://127.0.0.1:1"),
-            ("BONGSU_FEED__SYMBOLS", codes.as_str()),
-        ];
-        let settings = settings(folder.path(), &environment);
-        let registrations = check(&settings, "registrations");
-        assert_eq!(registrations.state, State::Warn);
-        assert!(registrations.found.starts_with("42 symbols, 41 registrations"));
-        assert_eq!(check(&settings, "kis rest").state, State::Fail);
-    }
-
-    #[test]
-    fn paths_of_sqlite_urls() {
-        let path = |url| sqlite_path(url).map(|path| path.display().to_string());
-        assert_eq!(path("sqlite://var/b.db?mode=rwc").as_deref(), Some("var/b.db"));
-        assert_eq!(path("sqlite:///tmp/%EB%B4%89%20x.db").as_deref(), Some("/tmp/봉 x.db"));
-        assert_eq!(path("sqlite:x.db").as_deref(), Some("x.db"));
-        assert_eq!(path("sqlite::memory:"), None);
-        assert_eq!(path("sqlite://x?mode=memory"), None);
-        assert_eq!(percent_decoded("100%"), "100%");
-        assert_eq!(percent_decoded("%zz%4"), "%zz%4");
-    }
-}
+mod tests;

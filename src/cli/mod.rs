@@ -21,6 +21,7 @@ pub mod run;
 pub mod tail;
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -51,7 +52,8 @@ fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match dispatch(cli) {
         Ok(()) | Err(CliError::OutputClosed) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("bongsu: {error}");
+            // When nobody reads stderr either, the exit code still tells.
+            let _ = writeln!(std::io::stderr(), "bongsu: {error}");
             ExitCode::from(error.exit_code())
         }
     }

@@ -31,11 +31,10 @@ const MOCK: [(&str, &str); 4] = [
 ///
 /// # Errors
 /// [`Problem::Source`] when the file cannot be read or is not a flat YAML mapping.
-pub fn read(path: &Path, env: Option<&str>) -> Result<Devlp, Problem> {
-    let problem = |line, message: &str| Problem::Source {
-        path: path.to_owned(),
-        line,
-        message: message.to_owned(),
+pub fn read(path: &Path, env: Option<&str>) -> Result<Devlp, Box<Problem>> {
+    let problem = |line, message: &str| {
+        let (path, message) = (path.to_owned(), message.to_owned());
+        Box::new(Problem::Source { path, line, message })
     };
     let text = std::fs::read_to_string(path)
         .map_err(|error| problem(0, &format!("cannot read this kis_devlp.yaml: {error}")))?;

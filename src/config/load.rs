@@ -1,24 +1,22 @@
-//! From layers to [`Settings`]: merge, check each value, derive what follows, check together, type.
+//! From layers to [`Settings`]: merge, check each value, derive what follows, check together; then
+//! [`super::build`] types them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use secrecy::SecretString;
-
+use super::build;
 use super::keys::{KEYS, Key, find};
 use super::kis_devlp;
 use super::layers::{self, Layer, Raw};
 use super::problem::{Origin, Problem, SettingsErrors};
 use super::settings::*;
-use super::value::{Form, ServiceUrl, Speed, Value};
-use crate::market::{SessionDay, Symbol};
+use super::value::{Form, Value};
 
 /// Where settings are read from. Everything is passed in, so that a test needs no process of its
-/// own.
-#[derive(Debug, Clone, Default)]
+/// own. There is no `Debug`: the environment holds secrets.
+#[derive(Clone, Default)]
 pub struct Sources {
     /// Folder of `config/bongsu.toml` and `.env`.
     pub directory: PathBuf,
@@ -91,7 +89,7 @@ pub struct Settings {
     pub log: LogSettings,
     /// Accepted, not used yet.
     pub reserved: ReservedSettings,
-    effective: Vec<Effective>,
+    pub(super) effective: Vec<Effective>,
 }
 
 impl Settings {
@@ -108,7 +106,7 @@ impl Settings {
         check_together(&values, &mut problems);
         match SettingsErrors::of(problems) {
             Some(errors) => Err(errors),
-            None => Ok(build(&values)),
+            None => Ok(build::settings(&values, effective(&values))),
         }
     }
 
@@ -148,6 +146,12 @@ fn merge(sources: &Sources, problems: &mut Vec<Problem>) -> Layer {
             None => problems.push(layers::unknown_key(path, origin)),
         }
     }
+    let typed = |path: &str| sources.flags.iter().any(|(key, _)| key == path);
+    if typed("sim.market") && !typed("sim.data") {
+        // Who types a script's name wants to see that script, not the file of a lower layer.
+        merged.remove("sim.data");
+        merged.remove("sim.indices");
+    }
     merge_devlp(sources, &mut merged, problems);
     merged
 }
@@ -175,7 +179,7 @@ fn merge_devlp(sources: &Sources, merged: &mut Layer, problems: &mut Vec<Problem
     let env = merged.get("kis.env").map(|raw| raw.text.trim().to_owned());
     let rows = match kis_devlp::read(&path, env.as_deref()) {
         Ok(rows) => rows,
-        Err(problem) => return problems.push(problem),
+        Err(problem) => return problems.push(*problem),
     };
     let keys_elsewhere =
         merged.contains_key("kis.app_key") || merged.contains_key("kis.app_secret");
@@ -189,7 +193,7 @@ fn merge_devlp(sources: &Sources, merged: &mut Layer, problems: &mut Vec<Problem
 }
 
 /// Valid values by dotted key. A key that is not here is not set, or wrong.
-type Values = BTreeMap<&'static str, (Value, Origin)>;
+pub(super) type Values = BTreeMap<&'static str, (Value, Origin)>;
 
 fn check(mut raw: Layer, problems: &mut Vec<Problem>) -> Values {
     let mut values = Values::new();
@@ -346,230 +350,6 @@ fn check_together(values: &Values, problems: &mut Vec<Problem>) {
                  judged by a single look"
             ),
         );
-    }
-}
-
-/// Reads typed values out of [`Values`]. That a key is there, and of which form it is, follows
-/// from its row of the table: a mismatch is a bug of this file, which the tests find because they
-/// build every field.
-struct Typed<'a>(&'a Values);
-
-impl Typed<'_> {
-    fn get(&self, path: &'static str) -> Option<&Value> {
-        debug_assert!(find(path).is_some(), "{path} is not in the table of keys");
-        self.0.get(path).map(|(value, _)| value)
-    }
-
-    fn mismatch(&self, path: &str, form: &str) -> ! {
-        unreachable!("the table of keys does not make {path} {form}")
-    }
-
-    fn optional_text(&self, path: &'static str) -> Option<String> {
-        match self.get(path) {
-            None => None,
-            Some(Value::Text(text)) => Some(text.clone()),
-            Some(_) => self.mismatch(path, "a text"),
-        }
-    }
-
-    fn text(&self, path: &'static str) -> String {
-        self.optional_text(path).unwrap_or_else(|| self.mismatch(path, "a text with a default"))
-    }
-
-    fn choice<T>(&self, path: &'static str, from_word: fn(&str) -> Option<T>) -> T {
-        from_word(&self.text(path)).unwrap_or_else(|| self.mismatch(path, "one of these words"))
-    }
-
-    fn path(&self, path: &'static str) -> Option<PathBuf> {
-        self.optional_text(path).map(PathBuf::from)
-    }
-
-    fn secret(&self, path: &'static str) -> Option<SecretString> {
-        match self.get(path) {
-            None => None,
-            Some(Value::Secret(secret)) => Some(secret.clone()),
-            Some(_) => self.mismatch(path, "a secret"),
-        }
-    }
-
-    fn switch(&self, path: &'static str) -> bool {
-        match self.get(path) {
-            Some(Value::Switch(on)) => *on,
-            _ => self.mismatch(path, "a switch"),
-        }
-    }
-
-    fn optional_integer<T: TryFrom<u64>>(&self, path: &'static str) -> Option<T> {
-        match self.get(path) {
-            None => None,
-            Some(Value::Integer(number)) => Some(
-                T::try_from(*number)
-                    .unwrap_or_else(|_| self.mismatch(path, "small enough for its field")),
-            ),
-            Some(_) => self.mismatch(path, "a whole number"),
-        }
-    }
-
-    fn integer<T: TryFrom<u64>>(&self, path: &'static str) -> T {
-        self.optional_integer(path)
-            .unwrap_or_else(|| self.mismatch(path, "a whole number with a default"))
-    }
-
-    fn number(&self, path: &'static str) -> f64 {
-        match self.get(path) {
-            Some(Value::Number(number)) => *number,
-            _ => self.mismatch(path, "a number"),
-        }
-    }
-
-    fn optional_url(&self, path: &'static str) -> Option<ServiceUrl> {
-        match self.get(path) {
-            None => None,
-            Some(Value::Url(url)) => Some(url.clone()),
-            Some(_) => self.mismatch(path, "a URL"),
-        }
-    }
-
-    fn url(&self, path: &'static str) -> ServiceUrl {
-        self.optional_url(path).unwrap_or_else(|| self.mismatch(path, "a URL with a default"))
-    }
-
-    fn listen(&self, path: &'static str) -> SocketAddr {
-        match self.get(path) {
-            Some(Value::Listen(address)) => *address,
-            _ => self.mismatch(path, "an address"),
-        }
-    }
-
-    fn symbols(&self, path: &'static str) -> Vec<Symbol> {
-        match self.get(path) {
-            Some(Value::Symbols(symbols)) => symbols.clone(),
-            _ => self.mismatch(path, "a list of codes"),
-        }
-    }
-
-    fn day(&self, path: &'static str) -> Option<SessionDay> {
-        match self.get(path) {
-            None => None,
-            Some(Value::Day(day)) => Some(*day),
-            Some(_) => self.mismatch(path, "a day"),
-        }
-    }
-
-    fn speed(&self, path: &'static str) -> Option<Speed> {
-        match self.get(path) {
-            None => None,
-            Some(Value::Speed(speed)) => Some(*speed),
-            Some(_) => self.mismatch(path, "a speed"),
-        }
-    }
-}
-
-fn build(values: &Values) -> Settings {
-    let v = Typed(values);
-    Settings {
-        data_dir: PathBuf::from(v.text("data_dir")),
-        writes: v.switch("writes"),
-        feed: FeedSettings {
-            source: v.choice("feed.source", FeedSource::from_word),
-            symbols: v.symbols("feed.symbols"),
-            silence_seconds: v.integer("feed.silence_seconds"),
-            books: v.switch("feed.books"),
-            max_registrations: v.integer("feed.max_registrations"),
-        },
-        kis: KisSettings {
-            app_key: v.secret("kis.app_key"),
-            app_secret: v.secret("kis.app_secret"),
-            account: v.secret("kis.account"),
-            env: v.choice("kis.env", KisEnv::from_word),
-            base_url: v.url("kis.base_url"),
-            ws_url: v.url("kis.ws_url"),
-            calls_per_second: v.number("kis.calls_per_second"),
-        },
-        sim: SimSettings {
-            data: v.path("sim.data"),
-            day: v.day("sim.day"),
-            indices: v.path("sim.indices"),
-            market: v.text("sim.market"),
-            speed: v.speed("sim.speed"),
-            seed: v.integer("sim.seed"),
-            symbols: v.optional_integer("sim.symbols"),
-            records_per_frame: v.integer("sim.records_per_frame"),
-            trade_fields: v.integer("sim.trade_fields"),
-            book_fields: v.integer("sim.book_fields"),
-        },
-        journal: JournalSettings {
-            segment_mib: v.integer("journal.segment_mib"),
-            durability: v.choice("journal.durability", Durability::from_word),
-            group_ms: v.integer("journal.group_ms"),
-        },
-        supervision: SupervisionSettings {
-            max_restarts: v.integer("supervision.max_restarts"),
-            within_seconds: v.integer("supervision.within_seconds"),
-            backoff_initial_ms: v.integer("supervision.backoff_initial_ms"),
-            backoff_max_ms: v.integer("supervision.backoff_max_ms"),
-            hang_seconds: v.integer("supervision.hang_seconds"),
-            heartbeat_ms: v.integer("supervision.heartbeat_ms"),
-            max_leaked_threads: v.integer("supervision.max_leaked_threads"),
-        },
-        pipeline: PipelineSettings { batch_frames: v.integer("pipeline.batch_frames") },
-        risk: RiskSettings {
-            symbol_crash_pct: v.number("risk.symbol_crash_pct"),
-            market_crash_index_pct: v.number("risk.market_crash_index_pct"),
-            market_breadth_pct: v.number("risk.market_breadth_pct"),
-            volatility_ratio: v.number("risk.volatility_ratio"),
-            volume_surge_ratio: v.number("risk.volume_surge_ratio"),
-            stale_seconds: v.integer("risk.stale_seconds"),
-            cooldown_seconds: v.integer("risk.cooldown_seconds"),
-        },
-        redis: RedisSettings {
-            url: v.optional_url("redis.url"),
-            stream_maxlen: v.integer("redis.stream_maxlen"),
-        },
-        database: DatabaseSettings {
-            url: v.url("database.url"),
-            pool: v.integer("database.pool"),
-            batch_rows: v.integer("database.batch_rows"),
-            flush_ms: v.integer("database.flush_ms"),
-        },
-        objects: ObjectsSettings {
-            endpoint: v.optional_url("objects.endpoint"),
-            access_key: v.secret("objects.access_key"),
-            secret_key: v.secret("objects.secret_key"),
-            region: v.text("objects.region"),
-        },
-        llm: LlmSettings {
-            base_url: v.optional_url("llm.base_url"),
-            api_key: v.secret("llm.api_key"),
-            model: v.text("llm.model"),
-            timeout_seconds: v.integer("llm.timeout_seconds"),
-            max_tokens: v.integer("llm.max_tokens"),
-        },
-        advice: AdviceSettings {
-            every_seconds: v.integer("advice.every_seconds"),
-            picks: v.integer("advice.picks"),
-            capital: v.integer("advice.capital"),
-        },
-        http: HttpSettings {
-            listen: v.listen("http.listen"),
-            max_streams: v.integer("http.max_streams"),
-        },
-        log: LogSettings {
-            level: v.text("log.level"),
-            format: v.choice("log.format", LogFormat::from_word),
-        },
-        reserved: ReservedSettings {
-            api_tokens: v.secret("api.tokens"),
-            channel_layer: v.choice("channels.layer", ChannelLayer::from_word),
-            slack_webhook_url: v.secret("notify.slack_webhook_url"),
-            smtp_url: v.secret("notify.smtp_url"),
-            email_to: v.optional_text("notify.email_to"),
-            email_from: v.optional_text("notify.email_from"),
-            vault_address: v.optional_url("vault.address"),
-            vault_token: v.secret("vault.token"),
-            otlp_endpoint: v.optional_url("telemetry.otlp_endpoint"),
-        },
-        effective: effective(values),
     }
 }
 

@@ -7,6 +7,7 @@
 //!
 //! - [`keys`]: the table of every setting, which drives everything else
 //! - [`value`]: the forms a value can have, and how it may be shown
+//! - [`service_url`]: URLs that print without their credentials
 //! - [`settings`]: the typed result, one struct a section
 //! - [`problem`]: what can be wrong, and where a value comes from
 //! - [`template`]: the shipped `config/bongsu.toml`
@@ -16,11 +17,13 @@
 //!
 //! Files are read once, whole, at start-up; what changes later takes a restart.
 
+mod build;
 pub mod keys;
 mod kis_devlp;
 mod layers;
 mod load;
 pub mod problem;
+pub mod service_url;
 pub mod settings;
 pub mod template;
 #[cfg(test)]
@@ -29,5 +32,6 @@ pub mod value;
 
 pub use load::{Effective, Settings, Sources};
 pub use problem::{Origin, Problem, SettingsErrors};
+pub use service_url::ServiceUrl;
 pub use settings::*;
-pub use value::{ServiceUrl, Speed, Value};
+pub use value::{Speed, Value};

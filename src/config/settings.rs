@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use secrecy::SecretString;
 
-use super::value::{ServiceUrl, Speed};
+use super::service_url::ServiceUrl;
+use super::value::Speed;
 use crate::market::{SessionDay, Symbol};
 
 macro_rules! choice {

@@ -230,6 +230,17 @@ fn a_named_config_file_must_exist_and_replaces_the_default_one() {
 }
 
 #[test]
+fn a_script_named_on_the_command_line_is_played() {
+    let place = Place::new()
+        .env("BONGSU_SIM__DATA", "ticks.parquet")
+        .env("BONGSU_SIM__INDICES", "indices.parquet");
+    assert!(place.load().unwrap().sim.data.is_some());
+    let settings = place.flag("sim.market", "calm").load().unwrap();
+    assert_eq!((settings.sim.data, settings.sim.indices), (None, None));
+    assert_eq!(settings.sim.market, "calm");
+}
+
+#[test]
 fn keys_of_kis_choose_the_feed() {
     let place = Place::new().env("KIS_APP_KEY", "key").env("KIS_APP_SECRET", "secret");
     let settings = place.load().unwrap();

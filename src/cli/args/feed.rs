@@ -1,0 +1,206 @@
+//! The commands that start a feed: `run` and `kis-sim`.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::{Flag, flag};
+
+/// What the simulator plays.
+#[derive(Debug, Default, Args)]
+pub struct PlayArgs {
+    /// Parquet file of daily bars or single trades to play instead of a script
+    #[arg(long, value_name = "F.parquet", help_heading = "Simulator")]
+    pub data: Option<String>,
+    /// Day to play [default: the script's own, or the last one of the file]
+    #[arg(long, value_name = "YYYY-MM-DD", help_heading = "Simulator")]
+    pub day: Option<String>,
+    /// Parquet file of daily index bars, beside --data
+    #[arg(long, value_name = "F.parquet", help_heading = "Simulator")]
+    pub indices: Option<String>,
+    /// Script to play: crash, calm, or the path of a YAML file [default: crash]
+    #[arg(long, value_name = "NAME", help_heading = "Simulator", conflicts_with = "data")]
+    pub market: Option<String>,
+    /// Event seconds played in a second, or max [default: what the script or file calls for]
+    #[arg(long, value_name = "X|max", help_heading = "Simulator", allow_negative_numbers = true)]
+    pub speed: Option<String>,
+}
+
+impl PlayArgs {
+    pub(super) fn flags(&self) -> Vec<Flag> {
+        let mut flags = Vec::new();
+        flag(&mut flags, "sim.data", self.data.as_ref());
+        flag(&mut flags, "sim.day", self.day.as_ref());
+        flag(&mut flags, "sim.indices", self.indices.as_ref());
+        flag(&mut flags, "sim.market", self.market.as_ref());
+        flag(&mut flags, "sim.speed", self.speed.as_ref());
+        flags
+    }
+}
+
+/// A part of the daemon that can run in a process of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// All of them.
+    All,
+    /// The pipeline; owns the journal and locks the data folder.
+    Ingest,
+    /// Tasks.
+    Worker,
+    /// The schedule.
+    Beat,
+    /// The HTTP server.
+    Api,
+}
+
+const RUN_HELP: &str = "\
+Examples:
+  bongsu run --market calm --speed 10
+  bongsu run --data ticks.parquet --day 2020-06-04 --speed max --duration 60
+  BONGSU_FEED__SYMBOLS=005930,000660 bongsu run --source kis
+
+SIGTERM and SIGINT drain what is in flight, write a checkpoint and exit 0 within 10 seconds.";
+
+/// `bongsu run`.
+#[derive(Debug, Args)]
+#[command(after_help = RUN_HELP)]
+pub struct RunArgs {
+    /// Parts to run in this process
+    #[arg(long, value_name = "ROLE,…", value_enum, value_delimiter = ',', default_value = "all")]
+    pub roles: Vec<Role>,
+    /// Where the feed comes from: sim or kis [default: kis when KIS keys are set, otherwise sim]
+    #[arg(long, value_name = "sim|kis")]
+    pub source: Option<String>,
+    /// Issue codes to watch, separated by commas [default: all the simulator plays]
+    #[arg(long, value_name = "CODE,…")]
+    pub symbols: Option<String>,
+    /// Stop after so many seconds, as SIGTERM would
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    pub duration: Option<Seconds>,
+    /// What the simulator plays.
+    #[command(flatten)]
+    pub play: PlayArgs,
+}
+
+impl Default for RunArgs {
+    fn default() -> Self {
+        Self {
+            roles: vec![Role::All],
+            source: None,
+            symbols: None,
+            duration: None,
+            play: PlayArgs::default(),
+        }
+    }
+}
+
+impl RunArgs {
+    pub(super) fn flags(&self) -> Vec<Flag> {
+        let mut flags = self.play.flags();
+        flag(&mut flags, "feed.source", self.source.as_ref());
+        flag(&mut flags, "feed.symbols", self.symbols.as_ref());
+        flags
+    }
+}
+
+/// A span of wall time on the command line; above 0.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Seconds(pub Duration);
+
+fn seconds(text: &str) -> Result<Seconds, String> {
+    let seconds = text.parse::<f64>().ok().filter(|seconds| *seconds > 0.0);
+    seconds
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .map(Seconds)
+        .ok_or_else(|| "expected seconds above 0, for example 60 or 2.5".into())
+}
+
+const KIS_SIM_HELP: &str = "\
+Examples:
+  bongsu kis-sim
+  bongsu kis-sim --listen 127.0.0.1:9443 --ws-listen 127.0.0.1:21000 --market crash --hold
+  KIS_BASE_URL=http://127.0.0.1:9443 KIS_WS_URL=ws://127.0.0.1:21000 bongsu run --source kis
+
+It takes the keys in KIS_APP_KEY and KIS_APP_SECRET, or any keys when none are set.";
+
+/// `bongsu kis-sim`. Its play and the form of its frames are settings (`sim.…`).
+#[derive(Debug, Args)]
+#[command(after_help = KIS_SIM_HELP)]
+pub struct KisSimArgs {
+    /// Where REST is served; port 0 takes any free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9443")]
+    pub listen: SocketAddr,
+    /// Where the WebSocket is served; port 0 takes any free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:21000")]
+    pub ws_listen: SocketAddr,
+    /// The market's clock stands still while a feed has no subscriber
+    #[arg(long)]
+    pub hold: bool,
+    /// Registrations in one WebSocket session, or none for no limit
+    #[arg(long, value_name = "N|none", default_value = "41")]
+    pub max_registrations: RegistrationLimit,
+    /// Environment that is played: real or mock [default: real]
+    #[arg(long, value_name = "real|mock")]
+    pub env: Option<String>,
+    /// What is played.
+    #[command(flatten)]
+    pub play: PlayArgs,
+    /// Only the N most traded issues [default: all]
+    #[arg(long, value_name = "N", help_heading = "Simulator")]
+    pub symbols: Option<String>,
+    /// Seed of everything invented [default: 20240805]
+    #[arg(long, value_name = "N", help_heading = "Simulator")]
+    pub seed: Option<String>,
+    /// Fields of a trade, 46 or 47 [default: 47]
+    #[arg(long, value_name = "N", help_heading = "Frames")]
+    pub trade_fields: Option<String>,
+    /// Fields of an order book, 59, 62 or 63 [default: 63]
+    #[arg(long, value_name = "N", help_heading = "Frames")]
+    pub book_fields: Option<String>,
+    /// Trades of one issue that share a frame, at most [default: 20]
+    #[arg(long, value_name = "N", help_heading = "Frames")]
+    pub records_per_frame: Option<String>,
+}
+
+impl KisSimArgs {
+    pub(super) fn flags(&self) -> Vec<Flag> {
+        let mut flags = self.play.flags();
+        flag(&mut flags, "kis.env", self.env.as_ref());
+        flag(&mut flags, "sim.symbols", self.symbols.as_ref());
+        flag(&mut flags, "sim.seed", self.seed.as_ref());
+        flag(&mut flags, "sim.trade_fields", self.trade_fields.as_ref());
+        flag(&mut flags, "sim.book_fields", self.book_fields.as_ref());
+        flag(&mut flags, "sim.records_per_frame", self.records_per_frame.as_ref());
+        flags
+    }
+}
+
+/// How many registrations a session may hold; `None` is without limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RegistrationLimit(pub Option<usize>);
+
+impl FromStr for RegistrationLimit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Self(None));
+        }
+        match text.parse() {
+            Ok(limit) if limit > 0 => Ok(Self(Some(limit))),
+            _ => Err("expected a number above 0, or none".into()),
+        }
+    }
+}
+
+impl fmt::Display for RegistrationLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(limit) => write!(f, "{limit}"),
+            None => f.write_str("none"),
+        }
+    }
+}
