@@ -65,8 +65,8 @@ fn a_skip_is_named_and_recorded() {
 fn a_child_is_ended_by_signal_and_shows_its_log() {
     let dir = temp_dir();
     let log = dir.path().join("log");
-    let script = "trap 'echo bye; exit 7' TERM; echo up; while :; do read -t 1 x <>/dev/zero; done";
-    let mut child = Process::spawn("sh", Command::new("bash").args(["-c", script]), &log);
+    let script = "trap 'kill $!; echo bye; exit 7' TERM; sleep 600 & echo up; wait";
+    let mut child = Process::spawn("sh", Command::new("sh").args(["-c", script]), &log);
     wait_until(SOON, || child.log().contains("up"), "its first line");
     child.terminate();
     assert_eq!(child.wait_exit(SOON).code(), Some(7));
@@ -91,9 +91,8 @@ fn dropping_a_child_ends_it() {
 #[test]
 fn the_daemon_gets_its_own_folder_and_nothing_of_our_environment() {
     let dir = temp_dir();
-    let mut daemon = Daemon::setup().args(["--help"]).env("BONGSU_WRITES", "off").dir(dir.path());
-    daemon = daemon.env("NO_COLOR", "1");
-    let mut daemon = daemon.start();
+    let setup = Daemon::setup().args(["--help"]).env("BONGSU_WRITES", "off").dir(dir.path());
+    let mut daemon = setup.start();
     assert!(daemon.wait_exit(SOON).success(), "{}", daemon.process().tail());
     assert_eq!(daemon.dir(), dir.path());
     assert!(dir.path().join("bongsu.log").exists());
