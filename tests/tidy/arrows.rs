@@ -109,12 +109,12 @@ fn targets(source: &Source, at: usize, imports: &mut Vec<(usize, String)>) {
     if code.get(at) == Some(&b'{') {
         let end = matching(code, at);
         let (mut depth, mut expecting) = (0_usize, true);
-        for place in at + 1..end {
-            match code[place] {
+        for (place, &byte) in code.iter().enumerate().take(end).skip(at + 1) {
+            match byte {
                 b'{' => depth += 1,
                 b'}' => depth -= 1,
                 b',' if depth == 0 => expecting = true,
-                byte if is_name(byte) && expecting => {
+                _ if is_name(byte) && expecting => {
                     name(source, place, imports);
                     expecting = false;
                 }

@@ -71,10 +71,17 @@ fn files_of_a_test_module_are_test_code() {
         Source::new("src/kis/mod.rs", "#[cfg(test)]\nmod tests;\nmod tests_of_others;"),
         Source::new("src/kis/tests.rs", "mod deep;"),
         Source::new("src/kis/tests/deep.rs", "fn f() { a.unwrap() }"),
+        Source::new("src/kis/a.rs", "#[cfg(test)]\n#[path = \"a_tests.rs\"]\nmod tests;"),
+        Source::new("src/kis/a_tests.rs", "fn f() { a.unwrap() }"),
         Source::new("src/kis/tests_of_others.rs", "fn f() { a.unwrap() }"),
     ];
     mark_test_files(&mut sources);
-    assert_eq!(sources.iter().map(|s| s.in_test(0)).collect::<Vec<_>>(), [true, true, true, false]);
+    let test: Vec<&str> =
+        sources.iter().filter(|s| s.in_test(s.code.len() - 1)).map(|s| s.path.as_str()).collect();
+    assert_eq!(
+        test,
+        ["src/kis/tests.rs", "src/kis/tests/deep.rs", "src/kis/a.rs", "src/kis/a_tests.rs"]
+    );
 }
 
 #[test]

@@ -25,9 +25,9 @@ impl Source {
     pub fn new(path: &str, text: &str) -> Self {
         let (code, comments) = blank(text);
         let test = if path.starts_with("src/") {
-            test_items(&code).into_iter().map(|(range, _)| range).collect()
+            test_items(&code).into_iter().map(|item| item.range).collect()
         } else {
-            vec![0..code.len()]
+            whole(&code)
         };
         Self { path: path.to_owned(), text: text.to_owned(), code, comments, test }
     }
@@ -68,42 +68,61 @@ impl Source {
         let code = self.code.as_bytes();
         let glued = |at: usize| code.get(at).copied().is_some_and(is_name);
         self.code.match_indices(word).map(|(at, _)| at).filter(move |&at| {
-            let starts_named = is_name(word.as_bytes()[0]);
-            let ends_named = is_name(word.as_bytes()[word.len() - 1]);
-            !(starts_named && at > 0 && glued(at - 1)) && !(ends_named && glued(at + word.len()))
+            let starts_within = is_name(word.as_bytes()[0]) && at > 0 && glued(at - 1);
+            let ends_within = is_name(word.as_bytes()[word.len() - 1]) && glued(at + word.len());
+            !starts_within && !ends_within
         })
     }
 }
 
 /// Marks files that a `#[cfg(test)] mod name;` elsewhere pulls in, and all below them.
 pub fn mark_test_files(sources: &mut [Source]) {
-    let mut folders = Vec::new();
+    // Paths without `.rs`.
+    let mut stems = Vec::new();
     for source in sources.iter().filter(|source| source.path.starts_with("src/")) {
-        for (_, module) in test_items(&source.code) {
-            let Some(module) = module else { continue };
-            let mut path = vec!["src"];
-            path.extend(source.module_path());
-            folders.push(format!("{}/{module}", path.join("/")));
+        for item in test_items(&source.code) {
+            let Some(module) = item.module else { continue };
+            if let Some(inside) = item.path {
+                // `#[path]` counts from the folder that the file stands in.
+                let folder = source.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+                let file = &source.text[inside];
+                stems.push(format!("{folder}/{}", file.trim_end_matches(".rs")));
+            } else {
+                let mut path = vec!["src"];
+                path.extend(source.module_path());
+                stems.push(format!("{}/{module}", path.join("/")));
+            }
         }
     }
     for source in sources {
-        let stem = source.path.trim_end_matches(".rs");
-        let test = folders.iter().any(|folder| {
-            stem == folder || stem.strip_prefix(folder.as_str()).is_some_and(|s| s.starts_with('/'))
-        });
-        if test {
-            source.test = std::iter::once(0..source.code.len()).collect();
+        let own = source.path.trim_end_matches(".rs");
+        let below = |rest: &str| rest.is_empty() || rest.starts_with('/');
+        if stems.iter().any(|stem| own.strip_prefix(stem.as_str()).is_some_and(below)) {
+            source.test = whole(&source.code);
         }
     }
+}
+
+fn whole(code: &str) -> Vec<Range<usize>> {
+    std::iter::once(0..code.len()).collect()
 }
 
 pub fn is_name(byte: u8) -> bool {
     byte == b'_' || byte.is_ascii_alphanumeric() || byte >= 0x80
 }
 
-/// The items behind `#[cfg(test)]`, `#[cfg(any(test, …))]` and `#[test]`: their ranges, and the
-/// module's name where the item is `mod name;`. `#![cfg(test)]` makes the whole file one.
-fn test_items(code: &str) -> Vec<(Range<usize>, Option<String>)> {
+/// What stands behind `#[cfg(test)]`, `#[cfg(any(test, …))]` or `#[test]`.
+struct TestItem {
+    /// The whole item, attribute included.
+    range: Range<usize>,
+    /// The module's name, where the item is `mod name;`.
+    module: Option<String>,
+    /// The inside of its `#[path = "…"]`.
+    path: Option<Range<usize>>,
+}
+
+/// All of them; `#![cfg(test)]` makes the whole file one.
+fn test_items(code: &str) -> Vec<TestItem> {
     let bytes = code.as_bytes();
     let mut items = Vec::new();
     let mut from = 0;
@@ -119,12 +138,17 @@ fn test_items(code: &str) -> Vec<(Range<usize>, Option<String>)> {
             continue;
         }
         if inner {
-            return vec![(0..code.len(), None)];
+            return vec![TestItem { range: 0..code.len(), module: None, path: None }];
         }
         let end = item_end(bytes, close + 1);
-        let item = code[close + 1..end].trim_end();
-        let module = item.strip_suffix(';').and_then(|item| item.rsplit_once("mod "));
-        items.push((at..end, module.map(|(_, name)| name.trim().to_owned())));
+        let item = &code[close + 1..end];
+        let module = item.trim_end().strip_suffix(';').and_then(|item| item.rsplit_once("mod "));
+        let path = item.find("#[path").and_then(|attribute| {
+            let open = close + 1 + attribute + code[close + 1 + attribute..].find('"')? + 1;
+            Some(open..open + code[open..].find('"')?)
+        });
+        let module = module.map(|(_, name)| name.trim().to_owned());
+        items.push(TestItem { range: at..end, module, path });
         from = end;
     }
     items
