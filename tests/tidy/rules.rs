@@ -279,7 +279,7 @@ pub fn words(path: &str, text: &str) -> Vec<Finding> {
     for &(head, tail, instead) in WORDS {
         let word = format!("{head}{tail}");
         for (index, line) in text.lines().enumerate().filter(|(_, line)| line.contains(&word)) {
-            // `repo/work/…` in an address or a relative path is somebody else's folder.
+            // Behind a name it is part of an address or a relative path: somebody else's folder.
             let inside = |at: usize| {
                 word.starts_with('/') && at > 0 && line.as_bytes()[at - 1].is_ascii_alphanumeric()
             };
