@@ -1,4 +1,13 @@
-//! Every integration test, in one binary.
+//! Every integration test is a module of this one program: each further program links some 130 MB.
+//!
+//! A new file of tests is `tests/<behaviour>.rs` and one `mod` line here. What the tests share
+//! stands in [`support`]: real servers on free loopback ports, the daemon as a child process,
+//! waiting for a condition, and skipping by name.
 
+mod support;
+
+mod harness;
+mod licences;
 mod settings_cli;
 mod store;
+mod tidy;
