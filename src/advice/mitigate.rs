@@ -115,7 +115,8 @@ pub struct PlanSettings {
 impl Default for PlanSettings {
     fn default() -> Self {
         // Codes of KRX are valid symbols.
-        let code = |text: &[u8]| Symbol::from_bytes(text).expect("a KRX code is a symbol");
+        let code =
+            |text: &[u8]| Symbol::from_bytes(text).expect("invariant: a KRX code is a symbol");
         let etf = |market, symbol, name: &str| InverseEtf {
             market,
             symbol,

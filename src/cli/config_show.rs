@@ -115,7 +115,7 @@ mod tests {
         let json = as_json(settings().effective());
         assert!(!json.to_string().contains("canary"), "{json}");
         assert_eq!(json["feed.symbols"]["value"], json!(["005930", "000660"]));
-        assert_eq!(json["feed.silence_seconds"]["value"], json!(20));
+        assert_eq!(json["feed.silence_seconds"]["value"], json!(30));
         assert_eq!(json["llm.api_key"]["value"], Json::Null);
         assert_eq!(json["llm.api_key"]["set"], json!(true));
         assert_eq!(json["llm.base_url"]["set"], json!(false));

@@ -103,7 +103,7 @@ fn each_layer_beats_the_one_below() {
         (settings.feed.silence_seconds, origin(&settings, "feed.silence_seconds"))
     };
     let place = Place::new();
-    assert_eq!(value(&place), (20, "default".into()));
+    assert_eq!(value(&place), (30, "default".into()));
     let place = place.toml("data_dir = \"x\"\n[feed]\nsilence_seconds = 21\n");
     let (number, from) = value(&place);
     assert_eq!(number, 21);
@@ -199,14 +199,14 @@ fn values_that_do_not_go_together() {
     let errors = Place::new()
         .env("KIS_APP_KEY", "key")
         .env("BONGSU_SIM__INDICES", "i.parquet")
-        .env("BONGSU_SUPERVISION__BACKOFF_MAX_MS", "50")
+        .env("BONGSU_SUPERVISION__BACKOFF_MAX_MS", "10")
         .env("BONGSU_SUPERVISION__HANG_SECONDS", "1")
         .env("BONGSU_SUPERVISION__HEARTBEAT_MS", "600")
         .errors();
     assert!(errors.starts_with("4 settings are wrong"), "{errors}");
     assert!(errors.contains("kis.app_key (environment variable KIS_APP_KEY): set without"));
     assert!(errors.contains("sim.indices"), "{errors}");
-    assert!(errors.contains("50 is less than supervision.backoff_initial_ms = 100"), "{errors}");
+    assert!(errors.contains("10 is less than supervision.backoff_initial_ms = 20"), "{errors}");
     assert!(errors.contains("600 ms is more than half"), "{errors}");
     let errors = Place::new().flag("feed.source", "kis").errors();
     assert!(errors.contains("feed.source (flag --source): kis needs keys"), "{errors}");

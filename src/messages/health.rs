@@ -169,6 +169,7 @@ impl Default for HealthRegistry {
 
 /// The wall clock: when a component changed is a fact about this machine, not about the market.
 fn now() -> EventTime {
+    // tidy: allow(wall-clock): no decision about the market rests on it.
     EventTime::from_micros(chrono::Utc::now().timestamp_micros())
 }
 

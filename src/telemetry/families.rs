@@ -50,6 +50,9 @@ pub const STAGES: &[&str] = &["ingest", "journal", "normalizer", "risk_scorer", 
 pub const FEEDS: &[&str] = &["H0STCNT0", "H0STASP0", "H0UPCNT0", "H0STMKO0"];
 /// What ticks are, as in `bongsu_ticks_total{kind}`.
 pub const TICKS: &[&str] = &["trade", "quote", "index", "duplicate"];
+/// Why a feed session ends, as in `bongsu_feed_losses_total{cause}`.
+pub const LOSSES: &[&str] =
+    &["connect", "closed", "broken", "protocol", "idle", "in_use", "approval", "stopped"];
 /// Why input is refused, as in `bongsu_rejects_total{reason}`. Stages may use further ones.
 pub const REJECTS: &[&str] = &[
     "empty",
@@ -172,6 +175,17 @@ pub const FAMILIES: &[Family] = &[
     gauge("bongsu_actor_up", &[("actor", ACTORS)], "1 while the actor works."),
     counter("bongsu_actor_restarts_total", &[("actor", ACTORS)], "Restarts of the actor."),
     gauge("bongsu_mailbox_depth", &[("actor", ACTORS)], "Messages that wait for the actor."),
+    histogram(
+        "bongsu_edge_blocked_seconds",
+        &[],
+        "Time a sender waited for room in an inbox, by the actors at both ends of the edge.",
+    ),
+    counter(
+        "bongsu_feed_losses_total",
+        &[("cause", LOSSES)],
+        "Feed sessions lost, or not had, by cause.",
+    ),
+    counter("bongsu_journal_sync_errors_total", &[], "Times the journal could not be forced to the disk."),
     // journal and store
     counter("bongsu_journal_bytes_total", &[], "Bytes appended to the journal."),
     gauge("bongsu_journal_lag_frames", &[], "Frames received but not yet in the journal."),

@@ -54,7 +54,7 @@ fn filter(text: &str) -> Result<EnvFilter, LogError> {
         // Named by the user: the user decides.
         if !text.split(',').any(|part| part.trim().starts_with(library)) {
             let directive = format!("{library}=warn").parse();
-            filter = filter.add_directive(directive.expect("a crate name and a level"));
+            filter = filter.add_directive(directive.expect("invariant: a crate name and a level"));
         }
     }
     Ok(filter)

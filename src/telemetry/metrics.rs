@@ -51,7 +51,7 @@ fn builder() -> PrometheusBuilder {
     buckets.iter().fold(PrometheusBuilder::new(), |builder, (name, values)| {
         builder
             .set_buckets_for_metric(Matcher::Full((*name).to_owned()), values)
-            .expect("the bucket lists are constants and not empty")
+            .expect("invariant: the bucket lists are constants and not empty")
     })
 }
 
