@@ -7,7 +7,8 @@
 //!
 //! - the domain, pure: [`market`], [`risk`], [`advice`]
 //! - what passes between the parts: [`messages`]
-//! - adapters: [`kis`], [`journal`], [`store`], [`bus`], [`llm`], [`telemetry`], [`api`]
+//! - adapters: [`kis`], [`journal`], [`schedule`], [`store`], [`bus`], [`llm`], [`telemetry`],
+//!   [`api`]
 //! - what holds them together: [`actors`], [`config`], [`cli`]
 
 #![warn(missing_docs)]
@@ -24,5 +25,6 @@ pub mod llm;
 pub mod market;
 pub mod messages;
 pub mod risk;
+pub mod schedule;
 pub mod store;
 pub mod telemetry;

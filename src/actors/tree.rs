@@ -97,8 +97,8 @@ pub struct TreeParts {
 
 /// What the advisers are made of.
 pub struct AdviceParts {
-    /// Event time between two recommendations.
-    pub every: Duration,
+    /// Event time between two recommendations; `None` for none.
+    pub every: Option<Duration>,
     /// Limits of the default scenario.
     pub limits: ScenarioLimits,
     /// What plans assume.
@@ -224,7 +224,11 @@ impl Tree {
         let make = move || Ok(Normalizer::new(normalizer.clone()));
         pipeline.add(wiring.node(journaled, NORMALIZER, make));
 
-        let every = parts.advice.as_ref().map(|advice| advice.every.as_micros() as i64);
+        let every = parts
+            .advice
+            .as_ref()
+            .and_then(|advice| advice.every)
+            .map(|every| every.as_micros() as i64);
         let scorer = RiskScorerParts {
             params: parts.risk,
             board: parts.board.clone(),

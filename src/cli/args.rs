@@ -103,6 +103,12 @@ pub enum Command {
     Tail(TailArgs),
     /// Look into the journal
     Journal(JournalArgs),
+    /// The schedule of jobs.yaml
+    Jobs {
+        /// What about it.
+        #[command(subcommand)]
+        command: JobsCommand,
+    },
     /// Check every dependency and setting, and say what to do
     Doctor(DoctorArgs),
     /// Settings
@@ -110,6 +116,17 @@ pub enum Command {
         /// What about them.
         #[command(subcommand)]
         command: ConfigCommand,
+    },
+}
+
+/// What can be asked about the schedule.
+#[derive(Debug, Subcommand)]
+pub enum JobsCommand {
+    /// Print the jobs that are in force
+    List {
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
     },
 }
 

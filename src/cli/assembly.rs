@@ -22,6 +22,7 @@ use crate::market::Directory;
 use crate::messages::EventBus;
 use crate::messages::health::{Component, HealthRegistry, HealthState};
 use crate::risk::RiskParams;
+use crate::schedule::{Jobs, Task};
 use crate::store::{Database, DatabaseOptions, StoreWriter, WriterOptions};
 use crate::telemetry;
 
@@ -267,11 +268,20 @@ pub fn recorder(
     }
 }
 
+/// The schedule of the working directory.
+///
+/// # Errors
+/// When `jobs.yaml` is wrong.
+pub fn schedule() -> Result<Jobs, CliError> {
+    Jobs::load(Path::new("")).map_err(|error| CliError::Usage(error.to_string()))
+}
+
 /// The advisers.
 ///
 /// # Errors
-/// When the settings of the language model cannot be used.
+/// When the schedule or the settings of the language model cannot be used.
 pub fn advice(settings: &Settings) -> Result<AdviceParts, CliError> {
+    let jobs = schedule()?;
     let llm = &settings.llm;
     let base_url = match (&llm.base_url, &llm.api_key) {
         (Some(url), _) => Some(url.expose().to_owned()),
@@ -295,7 +305,7 @@ pub fn advice(settings: &Settings) -> Result<AdviceParts, CliError> {
         ..ScenarioLimits::default()
     };
     Ok(AdviceParts {
-        every: Duration::from_secs(settings.advice.every_seconds.into()),
+        every: jobs.interval_of(Task::GenerateRecommendations),
         limits,
         plans: PlanSettings::default(),
         assumed_position: settings.advice.capital,

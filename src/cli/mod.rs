@@ -13,6 +13,7 @@ pub mod bench;
 pub mod config_show;
 pub mod doctor;
 mod error;
+pub mod jobs;
 pub mod journal;
 pub mod kis_sim;
 mod output;
@@ -27,7 +28,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 pub use args::Cli;
-use args::{Command, ConfigCommand};
+use args::{Command, ConfigCommand, JobsCommand};
 pub use error::CliError;
 pub use output::print;
 
@@ -71,6 +72,7 @@ fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Bench(args) => bench::execute(args, settings),
         Command::Tail(args) => tail::execute(args, settings),
         Command::Journal(args) => journal::execute(args, settings),
+        Command::Jobs { command: JobsCommand::List { json } } => jobs::list(json),
         Command::Doctor(args) => doctor::execute(args, settings),
         Command::Config { command: ConfigCommand::Show(args) } => {
             config_show::execute(args, settings)

@@ -210,7 +210,6 @@ pub(super) fn settings(values: &Values, effective: Vec<Effective>) -> Settings {
             max_tokens: v.integer("llm.max_tokens"),
         },
         advice: AdviceSettings {
-            every_seconds: v.integer("advice.every_seconds"),
             picks: v.integer("advice.picks"),
             capital: v.integer("advice.capital"),
         },

@@ -357,12 +357,6 @@ pub const KEYS: &[Key] = &[
     Key::new("llm.timeout_seconds", Integer(1, 600), "A call may take so long, s").default("20"),
     Key::new("llm.max_tokens", Integer(16, 100_000), "Length of an answer, tokens").default("800"),
     // advice
-    Key::new(
-        "advice.every_seconds",
-        Integer(1, 86_400),
-        "Event time between two rounds of recommendations, s",
-    )
-    .default("30"),
     Key::new("advice.picks", Integer(1, 100), "Issues recommended in a round").default("5"),
     Key::new(
         "advice.capital",

@@ -259,8 +259,6 @@ pub struct LlmSettings {
 /// `advice`: recommendations and plans.
 #[derive(Debug, Clone)]
 pub struct AdviceSettings {
-    /// Event time between two rounds, s.
-    pub every_seconds: u32,
     /// Issues recommended in a round.
     pub picks: usize,
     /// Position that plans assume, won.

@@ -67,7 +67,9 @@ mod tests {
         let pauses: std::collections::BTreeSet<Duration> = (0..20)
             .map(|_| {
                 let mut backoff = Backoff::new(Duration::from_millis(1), Duration::from_secs(9));
-                (0..8).for_each(|_| drop(backoff.next()));
+                (0..8).for_each(|_| {
+                    let _ = backoff.next();
+                });
                 backoff.next()
             })
             .collect();

@@ -45,6 +45,7 @@ fn builder() -> PrometheusBuilder {
     let buckets = [
         ("bongsu_tick_to_publish_seconds", PUBLISH_BUCKETS),
         ("bongsu_stage_seconds", STAGE_BUCKETS),
+        ("bongsu_edge_blocked_seconds", PUBLISH_BUCKETS),
         ("bongsu_task_seconds", LONG_BUCKETS),
         ("bongsu_llm_seconds", LONG_BUCKETS),
     ];
