@@ -11,6 +11,7 @@ use anyhow::Context;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
+use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use super::CliError;
@@ -129,6 +130,8 @@ impl Daemon {
         let listener = Arc::new(Mutex::new(Some(listener)));
         let listen = settings.http.listen;
         let stop_after = args.duration.map(|seconds| seconds.0);
+        let (monitored, monitor) = (health.clone(), publisher.clone());
+        runtime.spawn(telemetry::install().keep_up());
         let outcome = assembly::run_tree(
             runtime,
             || {
@@ -136,6 +139,9 @@ impl Daemon {
                 let edge = tree.frames.clone();
                 let feed = Arc::new(feed);
                 tree.set_feed(move |stop| run_feed(Arc::clone(&feed), edge.clone(), stop));
+                tree.add_service("health_monitor", move |stop| {
+                    tell_health(monitored.clone(), monitor.clone(), stop)
+                });
                 tree.add_service("http", move |stop| {
                     serve(Arc::clone(&listener), listen, state.clone(), stop)
                 });
@@ -178,6 +184,31 @@ async fn serve(
         None => api::bind(address).await.map_err(failed)?,
     };
     api::serve(listener, state, stop).await.map_err(failed)
+}
+
+/// Publishes every change of a component's state.
+async fn tell_health(
+    health: HealthRegistry,
+    publisher: Publisher,
+    stop: CancellationToken,
+) -> Result<(), StageError> {
+    let mut changes = health.changes();
+    loop {
+        let change = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            change = changes.recv() => change,
+        };
+        match change {
+            Ok(line) => {
+                publisher.publish(vec![Arc::new(line.event())]).await;
+            }
+            Err(RecvError::Lagged(missed)) => {
+                tracing::warn!(missed, "components change state faster than that can be published");
+            }
+            Err(RecvError::Closed) => return Ok(()),
+        }
+    }
 }
 
 /// Waits for SIGTERM, SIGINT or the end of the set time; says which it was.
