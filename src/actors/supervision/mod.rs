@@ -37,6 +37,8 @@ mod supervisor;
 mod task;
 
 #[cfg(test)]
+mod race_tests;
+#[cfg(test)]
 mod tests;
 
 pub use decide::{Decision, RestartPolicy, Strategy};

@@ -119,7 +119,15 @@ pub trait Child {
     /// Asks the running generation to end.
     fn ask_stop(&self, drain: bool);
     /// Gives the running generation up: whatever it still does has no effect.
-    fn fence(&mut self, threads: &Threads);
+    fn fence(&mut self);
+    /// Where it runs, if it shares threads with other children.
+    fn placement(&self) -> Option<Placement> {
+        None
+    }
+    /// Whether messages may wait for it while no generation is running.
+    fn has_work(&self) -> bool {
+        false
+    }
     /// Whether it has made no progress for too long.
     fn is_hung(&mut self, now: Instant) -> bool;
     /// After a failure: records to skip from now on.
@@ -161,6 +169,7 @@ impl<S: Stage> Child for Node<S> {
     }
 
     fn ask_stop(&self, drain: bool) {
+        self.slot.ask_halt(drain);
         if let Some(address) = self.handle.address() {
             // One control address for each generation, far below the mailbox bound; a failure
             // means that the actor has just ended by itself.
@@ -170,9 +179,16 @@ impl<S: Stage> Child for Node<S> {
         }
     }
 
-    fn fence(&mut self, threads: &Threads) {
+    fn fence(&mut self) {
         self.slot.fence();
-        threads.abandon(self.options.placement);
+    }
+
+    fn placement(&self) -> Option<Placement> {
+        Some(self.options.placement)
+    }
+
+    fn has_work(&self) -> bool {
+        true
     }
 
     fn is_hung(&mut self, now: Instant) -> bool {
@@ -336,7 +352,7 @@ impl Supervisor {
             tokio::select! {
                 biased;
                 _ = self.commands.recv() => {
-                    self.shut_down(&mut exits).await;
+                    self.shut_down(&sender, &mut exits).await;
                     return ExitReason::Asked;
                 }
                 Some(exit) = exits.recv() => {
@@ -441,6 +457,8 @@ impl Supervisor {
         }
         if reason.is_failure() {
             tracing::error!(actor = name, supervisor = self.name, %reason, "actor ended");
+        } else if reason == ExitReason::Asked {
+            tracing::debug!(actor = name, supervisor = self.name, "actor ended as asked");
         } else {
             tracing::info!(actor = name, supervisor = self.name, %reason, "actor ended");
         }
@@ -510,15 +528,47 @@ impl Supervisor {
         None
     }
 
+    /// Gives up the running generation of child `index`, and the thread it is on. Whoever shares
+    /// that thread cannot go on there either, looks idle to the watchdog, and is moved.
     fn fence(&mut self, index: usize) {
-        let threads = self.threads.clone();
-        self.places[index].child.fence(&threads);
+        self.fence_one(index);
+        let Some(placement @ Placement::Thread(thread)) = self.places[index].child.placement()
+        else {
+            return;
+        };
+        self.threads.abandon(placement);
+        let now = Instant::now();
+        for other in (0..self.places.len()).filter(|other| *other != index) {
+            let place = &mut self.places[other];
+            if place.child.placement() != Some(placement) {
+                continue;
+            }
+            let phase = match place.phase {
+                Phase::Running => Phase::Waiting { at: now },
+                Phase::Stopping { .. } => {
+                    place.restart_at.take().map_or(Phase::Ended, |at| Phase::Waiting { at })
+                }
+                Phase::Waiting { .. } | Phase::Ended => continue,
+            };
+            place.phase = phase;
+            tracing::warn!(actor = place.child.name(), thread, "moved off an abandoned thread");
+            self.fence_one(other);
+            self.note(other, |status| status.up = false);
+        }
+    }
+
+    fn fence_one(&mut self, index: usize) {
+        let place = &mut self.places[index];
+        place.child.fence();
+        // No generation has this number. The fenced one may yet end and say so, even before its
+        // successor is started; it is not to be taken for the running one.
+        place.generation = 0;
     }
 
     async fn give_up(&mut self, why: String, exits: &mut mpsc::Receiver<Exit>) -> ExitReason {
         tracing::error!(supervisor = self.name, why, "supervisor gives up");
         for index in (0..self.places.len()).rev() {
-            self.end(index, false, exits).await;
+            self.end(index, exits).await;
         }
         for place in &mut self.places {
             place.child.reset();
@@ -526,16 +576,69 @@ impl Supervisor {
         ExitReason::Failed(why)
     }
 
-    /// Upstream first: each child handles what it was sent before the next one is asked.
-    async fn shut_down(&mut self, exits: &mut mpsc::Receiver<Exit>) {
+    /// Upstream first: each child handles what it was sent before the next one is asked. One that
+    /// fails meanwhile, or was about to be restarted, is still restarted: what waits for it was
+    /// received.
+    async fn shut_down(&mut self, sender: &ExitSender, exits: &mut mpsc::Receiver<Exit>) {
         for index in 0..self.places.len() {
-            self.end(index, true, exits).await;
+            if let Err(why) = self.drain(index, sender, exits).await {
+                tracing::error!(supervisor = self.name, why, "supervisor gives up while stopping");
+                for rest in index..self.places.len() {
+                    self.end(rest, exits).await;
+                }
+                return;
+            }
         }
     }
 
-    async fn end(&mut self, index: usize, drain: bool, exits: &mut mpsc::Receiver<Exit>) {
+    /// Lets child `index` handle what it was sent, and end.
+    async fn drain(
+        &mut self,
+        index: usize,
+        sender: &ExitSender,
+        exits: &mut mpsc::Receiver<Exit>,
+    ) -> Result<(), String> {
+        let deadline = Instant::now() + self.places[index].child.grace();
+        let mut asked = None;
+        loop {
+            let place = &mut self.places[index];
+            match place.phase {
+                Phase::Ended => return Ok(()),
+                Phase::Waiting { .. } if !place.child.has_work() => {
+                    place.phase = Phase::Ended;
+                    return Ok(());
+                }
+                Phase::Running if asked != Some(place.generation) => {
+                    asked = Some(place.generation);
+                    place.child.ask_stop(true);
+                }
+                Phase::Waiting { .. } | Phase::Running | Phase::Stopping { .. } => {}
+            }
+            let next = self.next_due().map_or(deadline, |due| due.min(deadline));
+            match tokio::time::timeout_at(next, exits.recv()).await {
+                Ok(Some(exit)) => {
+                    if let Some(why) = self.on_exit(exit) {
+                        return Err(why);
+                    }
+                }
+                Ok(None) | Err(_) if Instant::now() >= deadline => {
+                    let name = self.places[index].child.name();
+                    tracing::error!(actor = name, "did not stop when asked, it is fenced");
+                    self.fence(index);
+                    self.places[index].phase = Phase::Ended;
+                    return Ok(());
+                }
+                Ok(None) | Err(_) => {}
+            }
+            if let Some(why) = self.start_due(sender) {
+                return Err(why);
+            }
+        }
+    }
+
+    async fn end(&mut self, index: usize, exits: &mut mpsc::Receiver<Exit>) {
         if matches!(self.places[index].phase, Phase::Running | Phase::Stopping { .. }) {
-            self.places[index].child.ask_stop(drain);
+            self.places[index].child.ask_stop(false);
             let deadline = Instant::now() + self.places[index].child.grace();
             loop {
                 match tokio::time::timeout_at(deadline, exits.recv()).await {
@@ -621,7 +724,11 @@ impl Child for Subtree {
         self.handle.stop();
     }
 
-    fn fence(&mut self, _: &Threads) {}
+    fn fence(&mut self) {}
+
+    fn has_work(&self) -> bool {
+        true
+    }
 
     fn is_hung(&mut self, _: Instant) -> bool {
         false
