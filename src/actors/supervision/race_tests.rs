@@ -166,3 +166,39 @@ fn a_stage_that_waits_for_its_receiver_can_be_restarted() {
         running.await.unwrap();
     });
 }
+
+#[test]
+fn a_stop_lasts_as_long_as_the_work_gets_on() {
+    paused(async {
+        let sink: PoisonSink = Arc::new(|_| ());
+        let heartbeat = Duration::from_millis(20);
+        let threads = Threads::new(None);
+        let mut supervisor =
+            Supervisor::new("test", policy(10), heartbeat, threads.clone(), 8, sink);
+        let options = NodeOptions { placement: Placement::Here, hang_after: heartbeat };
+        let inbox = Inbox::new("talker", 16, Policy::Block);
+        let slow = Inbox::new("slow", 1, Policy::Block);
+        let (edge, to_slow) = (inbox.edge("test"), slow.edge("talker"));
+        supervisor.add(Node::new(Slot::<Talker>::new(inbox), options, move || {
+            Ok(Talker(to_slow.clone(), Vec::new()))
+        }));
+        for _ in 0..10 {
+            edge.send(batch(&[Work::Add(0)])).await.unwrap();
+        }
+        let handle = supervisor.handle();
+        let mut root =
+            Supervisor::new("root", policy(10), heartbeat, threads.clone(), 8, Arc::new(|_| ()));
+        root.add(Subtree::new(supervisor));
+        let stop = root.handle();
+        let running = tokio::task::spawn_local(async move { root.run().await });
+        until("it runs", || handle.status()[0].up).await;
+        stop.stop();
+        // Ten messages, two seconds each: far longer than any grace.
+        for _ in 0..10 {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            assert_eq!(slow.recv().await, Some(0));
+        }
+        assert_eq!(running.await.unwrap(), ExitReason::Asked);
+        assert_eq!(threads.unfinished(), 0);
+    });
+}

@@ -9,6 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -34,19 +35,26 @@ pub struct Threads {
     runtime: Option<Arc<tokio::runtime::Runtime>>,
     arbiters: Rc<RefCell<HashMap<&'static str, actix_rt::Arbiter>>>,
     leaked: Rc<Cell<usize>>,
+    unfinished: Rc<Cell<usize>>,
 }
 
 impl Threads {
     /// Arbiters on `runtime`; without one, every node must be placed [`Placement::Here`].
     #[must_use]
     pub fn new(runtime: Option<Arc<tokio::runtime::Runtime>>) -> Self {
-        Self { runtime, arbiters: Rc::default(), leaked: Rc::default() }
+        Self { runtime, arbiters: Rc::default(), leaked: Rc::default(), unfinished: Rc::default() }
     }
 
     /// Threads that were abandoned because what ran on them hung.
     #[must_use]
     pub fn leaked(&self) -> usize {
         self.leaked.get()
+    }
+
+    /// Children that were given up in an orderly stop before they had handled what they were sent.
+    #[must_use]
+    pub fn unfinished(&self) -> usize {
+        self.unfinished.get()
     }
 
     fn spawn(
@@ -136,7 +144,11 @@ pub trait Child {
     fn reset(&mut self);
     /// Its inbox.
     fn inbox(&self) -> InboxStats;
-    /// How long it may take to stop when asked.
+    /// A number that changes when it gets on with its work.
+    fn progress(&self) -> u64 {
+        0
+    }
+    /// How long it may take to stop when asked, or go without progress meanwhile.
     fn grace(&self) -> Duration {
         STOP_GRACE
     }
@@ -189,6 +201,10 @@ impl<S: Stage> Child for Node<S> {
 
     fn has_work(&self) -> bool {
         true
+    }
+
+    fn progress(&self) -> u64 {
+        self.slot.cursor().mark().wrapping_add(self.slot.generation() << 48)
     }
 
     fn is_hung(&mut self, now: Instant) -> bool {
@@ -256,6 +272,8 @@ pub struct Supervisor {
     status: TreeStatus,
     commands: mpsc::Receiver<()>,
     handle: SupervisorHandle,
+    /// Counts what got on while the tree stops, for the parent.
+    progress: Arc<AtomicU64>,
 }
 
 /// Asks a running supervisor to stop its tree.
@@ -306,6 +324,7 @@ impl Supervisor {
             status: Arc::clone(&status),
             commands,
             handle: SupervisorHandle { stop, status },
+            progress: Arc::default(),
         }
     }
 
@@ -591,14 +610,16 @@ impl Supervisor {
         }
     }
 
-    /// Lets child `index` handle what it was sent, and end.
+    /// Lets child `index` handle what it was sent, and end. It may take as long as it gets on: what
+    /// is left is bounded, for nothing more is coming.
     async fn drain(
         &mut self,
         index: usize,
         sender: &ExitSender,
         exits: &mut mpsc::Receiver<Exit>,
     ) -> Result<(), String> {
-        let deadline = Instant::now() + self.places[index].child.grace();
+        let mut deadline = Instant::now() + self.places[index].child.grace();
+        let mut seen = self.places[index].child.progress();
         let mut asked = None;
         loop {
             let place = &mut self.places[index];
@@ -617,12 +638,22 @@ impl Supervisor {
             let next = self.next_due().map_or(deadline, |due| due.min(deadline));
             match tokio::time::timeout_at(next, exits.recv()).await {
                 Ok(Some(exit)) => {
+                    self.progress.fetch_add(1, Ordering::Relaxed);
                     if let Some(why) = self.on_exit(exit) {
                         return Err(why);
                     }
                 }
                 Ok(None) | Err(_) if Instant::now() >= deadline => {
-                    let name = self.places[index].child.name();
+                    let child = &self.places[index].child;
+                    let now = child.progress();
+                    if now != seen {
+                        seen = now;
+                        deadline = Instant::now() + child.grace();
+                        self.progress.fetch_add(1, Ordering::Relaxed);
+                        continue;
+                    }
+                    let name = child.name();
+                    self.threads.unfinished.set(self.threads.unfinished.get() + 1);
                     tracing::error!(actor = name, "did not stop when asked, it is fenced");
                     self.fence(index);
                     self.places[index].phase = Phase::Ended;
@@ -682,6 +713,7 @@ pub struct Subtree {
     name: &'static str,
     supervisor: Rc<RefCell<Option<Supervisor>>>,
     handle: SupervisorHandle,
+    progress: Arc<AtomicU64>,
     generation: u64,
 }
 
@@ -692,6 +724,7 @@ impl Subtree {
         Self {
             name: supervisor.name,
             handle: supervisor.handle(),
+            progress: Arc::clone(&supervisor.progress),
             supervisor: Rc::new(RefCell::new(Some(supervisor))),
             generation: 0,
         }
@@ -728,6 +761,10 @@ impl Child for Subtree {
 
     fn has_work(&self) -> bool {
         true
+    }
+
+    fn progress(&self) -> u64 {
+        self.progress.load(Ordering::Relaxed)
     }
 
     fn is_hung(&mut self, _: Instant) -> bool {
