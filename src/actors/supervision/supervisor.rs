@@ -602,6 +602,7 @@ impl Supervisor {
         for index in 0..self.places.len() {
             if let Err(why) = self.drain(index, sender, exits).await {
                 tracing::error!(supervisor = self.name, why, "supervisor gives up while stopping");
+                self.threads.unfinished.set(self.threads.unfinished.get() + 1);
                 for rest in index..self.places.len() {
                     self.end(rest, exits).await;
                 }
