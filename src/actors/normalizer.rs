@@ -21,8 +21,8 @@ use crate::kis::frame::{
 };
 use crate::market::continuity::{Continuity, Verdict};
 use crate::market::{
-    Directory, EventTime, Mark, RecordRef, Reference, SessionDay, Symbol, SymbolId, TickBatch,
-    TimeOfDay, Trade, TradeFlags,
+    Directory, EventTime, IndexTick, Mark, Quote, RecordRef, Reference, SessionDay, Symbol,
+    SymbolId, TickBatch, TimeOfDay, Trade, TradeFlags,
 };
 use crate::messages::{Frame, FrameKind, JournaledBatch, Reject, StoreBatch};
 use crate::telemetry::hot;
@@ -59,6 +59,8 @@ pub struct NormalizerState {
     was_connected: bool,
     /// Frames without a date that wait for a trade to tell the day.
     held: Vec<(Vec<u8>, RecordRef)>,
+    /// More came than are held; that was told.
+    held_overflow: bool,
 }
 
 /// Frames held at most: an opening minute of index prints and books of forty issues.
@@ -96,6 +98,7 @@ impl Normalizer {
         if self.out.received_us == 0 {
             self.out.received_us = frame.received_us;
         }
+        self.out.upto = at;
         let problem = match frame.kind {
             FrameKind::Data => self.data(frame, at),
             FrameKind::Reference => self.reference(frame, at),
@@ -103,7 +106,6 @@ impl Normalizer {
             FrameKind::Connection => self.connection(frame, at),
         };
         if let Err((reason, detail)) = problem {
-            hot().reject(reason);
             self.rejects.push(of_frame("normalizer", reason, &detail, frame, Some(at)));
         }
     }
@@ -123,8 +125,10 @@ impl Normalizer {
                 }
                 each(&records, |index| {
                     let symbol: Symbol = records.symbol(index)?;
-                    let id = *ids.entry(symbol.word()).or_insert_with(|| directory.intern(symbol));
-                    let trade = decode_trade(&records, index, id)?;
+                    // Decoded first: a code from a row that is no trade is not remembered for ever.
+                    let mut trade = decode_trade(&records, index, SymbolId(0))?;
+                    trade.symbol =
+                        *ids.entry(symbol.word()).or_insert_with(|| directory.intern(symbol));
                     state.take_in(trade, RecordRef { record: index as u16, ..at }, out, counters);
                     Ok(())
                 })
@@ -135,11 +139,17 @@ impl Normalizer {
                     state.held.push((frame.payload.to_vec(), at));
                     Ok(())
                 }
+                // Told once: before the opening, books come by the thousand.
+                None if std::mem::replace(&mut state.held_overflow, true) => {
+                    counters.unheld += 1;
+                    Ok(())
+                }
                 None => Err((
                     "no_session_day",
                     format!(
                         "{MAX_HELD} frames wait for the first trade of the session to tell the \
-                         day, no more are held"
+                         day, no more are held; this one and all that follow until then are left \
+                         out and stay in the journal"
                     ),
                 )),
             },
@@ -192,6 +202,8 @@ struct FeedCounters {
     quotes: usize,
     indices: usize,
     duplicates: usize,
+    /// Undated frames left out because too many wait already.
+    unheld: usize,
 }
 
 impl FeedCounters {
@@ -212,6 +224,7 @@ impl FeedCounters {
                 metrics.ticks(kind, count);
             }
         }
+        (0..self.unheld).for_each(|_| metrics.reject("no_session_day"));
         *self = Self::default();
     }
 }
@@ -256,13 +269,15 @@ fn undated(
     counters: &mut FeedCounters,
 ) -> Result<(), Problem> {
     each(records, |index| {
-        let id = directory.intern(records.symbol(index)?);
+        let symbol: Symbol = records.symbol(index)?;
         let at = RecordRef { record: index as u16, ..at };
         if records.tr() == Tr::Quote {
-            out.push_quote(decode_quote(records, index, id, day)?, at);
+            let quote = decode_quote(records, index, SymbolId(0), day)?;
+            out.push_quote(Quote { symbol: directory.intern(symbol), ..quote }, at);
             counters.quotes += 1;
         } else {
-            let tick = decode_index(records, index, id, day)?;
+            let tick = decode_index(records, index, SymbolId(0), day)?;
+            let tick = IndexTick { symbol: directory.intern(symbol), ..tick };
             state.latest = state.latest.max(tick.time);
             out.push_index(tick, at);
             counters.indices += 1;
@@ -280,6 +295,7 @@ fn release(
     counters: &mut FeedCounters,
 ) {
     state.day = Some(day);
+    state.held_overflow = false;
     let mut parser = FrameParser::new();
     for (payload, at) in std::mem::take(&mut state.held) {
         let Ok(records) = parser.split(&payload) else { continue };
@@ -340,6 +356,10 @@ impl Stage for Normalizer {
     }
 
     async fn flush(&mut self, _idle: bool) -> Result<(), StageError> {
+        // Counted here and not where they are found: a rebuild finds them again.
+        for reject in &self.rejects {
+            hot().reject(reject.reason);
+        }
         if let Some(recorder) = &self.parts.recorder
             && !self.rejects.is_empty()
         {
@@ -365,6 +385,7 @@ impl Stage for Normalizer {
     fn discard(&mut self) {
         self.out.clear();
         self.rejects.clear();
+        self.counters = FeedCounters::default();
     }
 
     fn snapshot(&self) -> NormalizerState {

@@ -6,7 +6,8 @@
 //!
 //! **Gets** [`TickBatch`] from the Normalizer. **Slow:** the Normalizer waits. **Dies:** the entry
 //! in work is skipped and kept; the engine comes back from its last snapshot and the batches
-//! since. An entry at or before the last journal position seen is a repetition and is left out.
+//! since. A batch that ends at or before the last journal position seen is a repetition and is left
+//! out.
 
 use std::sync::Arc;
 
@@ -102,9 +103,10 @@ impl RiskScorer {
     }
 }
 
-/// Two entries can share a position: a gap stands where the trade after it does.
-fn is_repetition(last: RecordRef, at: RecordRef) -> bool {
-    at < last
+/// Whether a batch was handled before: frames come in the journal's order and are not split
+/// between batches, so the last frame of a new batch is behind that of every earlier one.
+fn is_repetition(last: RecordRef, upto: RecordRef) -> bool {
+    upto != RecordRef::default() && upto <= last
 }
 
 impl Stage for RiskScorer {
@@ -113,7 +115,7 @@ impl Stage for RiskScorer {
     const NAME: &'static str = "risk_scorer";
 
     fn handle(&mut self, batch: &Arc<TickBatch>, cursor: &Cursor) -> Result<(), StageError> {
-        if batch.sequence.last().is_none_or(|(_, at)| is_repetition(self.state.last, *at)) {
+        if is_repetition(self.state.last, batch.upto) {
             return Ok(());
         }
         if self.out.received_us == 0 {
@@ -123,16 +125,16 @@ impl Stage for RiskScorer {
             if !cursor.enter(index) {
                 continue;
             }
-            let (entry, at) = batch.sequence[index];
+            let (entry, _) = batch.sequence[index];
             self.state.engine.apply(batch, index, &self.parts.board.directory, &mut self.out);
             self.note_time(batch, entry);
-            self.state.last = at;
             if let BatchSequence::Mark(row) = entry
                 && matches!(batch.marks[row as usize], Mark::Reference(..))
             {
                 cursor.beat();
             }
         }
+        self.state.last = self.state.last.max(batch.upto);
         Ok(())
     }
 
@@ -181,5 +183,75 @@ impl Stage for RiskScorer {
     fn stopping(&mut self) -> Result<(), StageError> {
         self.state.engine.finish(&mut self.out);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::supervision::{Inbox, Policy};
+    use super::*;
+    use crate::market::{Directory, Quote, SessionDay, SymbolId, TimeOfDay, Trade};
+
+    fn at(offset: u32) -> RecordRef {
+        RecordRef { segment: 1, offset, record: 0 }
+    }
+
+    fn time(second: u32) -> EventTime {
+        let day = SessionDay::from_yyyymmdd(20_240_805).unwrap();
+        EventTime::from_kst(day, TimeOfDay::from_seconds(32_400 + second).unwrap())
+    }
+
+    fn trade(second: u32, upto: u32) -> TickBatch {
+        let mut batch = TickBatch { upto: at(upto), ..TickBatch::default() };
+        let trade = Trade {
+            symbol: SymbolId(0),
+            time: time(second),
+            price: 70_000,
+            quantity: 1,
+            cum_volume: i64::from(second) + 1,
+            ..Trade::default()
+        };
+        batch.push_trade(trade, at(upto));
+        batch
+    }
+
+    fn scorer() -> RiskScorer {
+        let directory = Directory::new();
+        directory.intern("005930".parse().unwrap());
+        RiskScorer::new(RiskScorerParts {
+            params: RiskParams::default(),
+            board: RiskBoard::new(directory),
+            alert: Inbox::new("alert", 8, Policy::Block).edge("test"),
+            recorder: None,
+            advice: None,
+            batch_latency: None,
+        })
+    }
+
+    #[test]
+    fn the_same_batch_twice_is_handled_once() {
+        let mut scorer = scorer();
+        let cursor = Cursor::default();
+        scorer.handle(&Arc::new(trade(0, 100)), &cursor).unwrap();
+        let once = format!("{:?}", scorer.state);
+        scorer.handle(&Arc::new(trade(0, 100)), &cursor).unwrap();
+        assert_eq!(format!("{:?}", scorer.state), once);
+        scorer.handle(&Arc::new(trade(5, 200)), &cursor).unwrap();
+        assert_eq!(scorer.out.points.len(), 2);
+    }
+
+    #[test]
+    fn quotes_that_waited_for_their_day_are_no_repetition() {
+        let mut scorer = scorer();
+        let cursor = Cursor::default();
+        scorer.handle(&Arc::new(trade(0, 300)), &cursor).unwrap();
+        let before = format!("{:?}", scorer.state.engine);
+        // Held since before the batch above, released by a later frame that gave no entry itself.
+        let mut held = TickBatch { upto: at(400), ..TickBatch::default() };
+        let quote =
+            Quote { time: time(1), ask: 70_100, bid: 70_000, phase: b'0', ..Quote::default() };
+        held.push_quote(quote, at(200));
+        scorer.handle(&Arc::new(held), &cursor).unwrap();
+        assert_ne!(format!("{:?}", scorer.state.engine), before, "the quote was left out");
     }
 }

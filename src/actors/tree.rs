@@ -314,7 +314,7 @@ impl Tree {
     /// Runs it until it is asked to stop or gives up. Must run inside a `LocalSet`.
     ///
     /// # Errors
-    /// Why the root gave up.
+    /// Why the root gave up, or that not everything was handled before the end.
     pub async fn run(self) -> Result<(), String> {
         let Self { mut root, feed, pipeline, advice, service, threads, .. } = self;
         for supervisor in [feed, pipeline, advice, service] {
@@ -322,7 +322,14 @@ impl Tree {
         }
         let reason = root.run().await;
         threads.stop_all();
-        if reason.is_failure() { Err(reason.to_string()) } else { Ok(()) }
+        match (reason.is_failure(), threads.unfinished()) {
+            (true, _) => Err(reason.to_string()),
+            (false, 0) => Ok(()),
+            (false, parts) => Err(format!(
+                "{parts} of its parts made no progress while stopping and were given up before \
+                 they had handled what they were sent"
+            )),
+        }
     }
 }
 

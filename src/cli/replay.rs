@@ -46,10 +46,11 @@ struct Summary {
 /// [`CliError`] when the input or the sandbox cannot be used, or the tree gives up.
 pub fn execute(args: ReplayArgs, settings: Settings) -> Result<(), CliError> {
     assembly::start_telemetry(&settings)?;
+    // The input first: the sandbox is emptied only when there is something to replay.
+    let input = Input::open(&args, &settings)?;
     prepare_sandbox(&args.sandbox)?;
     let runtime = assembly::runtime()?;
     let database = runtime.block_on(open_database(&args.sandbox))?;
-    let input = Input::open(&args, &settings)?;
     let began = Instant::now();
     let digest = Arc::new(SyncMutex::new(DigestBuilder::new()));
     let played = run(&runtime, &args, &settings, &database, input, &digest)?;
@@ -84,8 +85,10 @@ impl Input {
                     folder.display()
                 )));
             }
+            refuse_inside(&folder, "--journal", &args.sandbox)?;
             return Ok(Self::Journal(folder));
         };
+        refuse_inside(path, "--data", &args.sandbox)?;
         let source = SimSource::Data {
             path: path.clone(),
             day: settings.sim.day,
@@ -205,6 +208,22 @@ async fn open_database(sandbox: &Path) -> Result<Database, CliError> {
         Ok::<_, crate::store::StoreError>(database)
     };
     open.await.map_err(|error| CliError::Runtime(error.into()))
+}
+
+/// Refuses an input that lies in the sandbox: it would be emptied before it is read.
+fn refuse_inside(input: &Path, flag: &str, sandbox: &Path) -> Result<(), CliError> {
+    // A path that does not exist lies nowhere; what opens it says so.
+    let (Ok(inner), Ok(outer)) = (input.canonicalize(), sandbox.canonicalize()) else {
+        return Ok(());
+    };
+    if inner.starts_with(&outer) {
+        return Err(CliError::runtime(format!(
+            "{flag} {}: lies in the sandbox {}, which is emptied first; choose another --sandbox",
+            input.display(),
+            sandbox.display()
+        )));
+    }
+    Ok(())
 }
 
 /// Makes the sandbox an empty folder.

@@ -293,6 +293,10 @@ pub struct TickBatch {
     pub marks: Vec<Mark>,
     /// How the above were interleaved, with the journal position of each entry.
     pub sequence: Vec<(BatchSequence, RecordRef)>,
+    /// Journal position of the last frame that was taken in; positions of `sequence` may be before
+    /// those of an earlier batch, because a frame can wait for its session day. The default where
+    /// there is no journal.
+    pub upto: RecordRef,
     /// When the oldest frame of the batch was received, microseconds since the Unix epoch by the
     /// wall clock. For latency metrics only; no decision rests on it.
     pub received_us: i64,
@@ -348,6 +352,7 @@ impl TickBatch {
         self.indices.clear();
         self.marks.clear();
         self.sequence.clear();
+        self.upto = RecordRef::default();
         self.received_us = 0;
     }
 

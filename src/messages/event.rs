@@ -146,8 +146,11 @@ struct RiskData<'a> {
     journal: JournalData,
 }
 
+/// `value` with so many digits after the point, and no more than fifteen in all: what is written
+/// is then read back as the same number.
 fn round(value: f64, digits: i32) -> f64 {
-    let scale = 10f64.powi(digits);
+    let before_point = if value.abs() < 1.0 { 1 } else { value.abs().log10() as i32 + 1 };
+    let scale = 10f64.powi(digits.min(15 - before_point).max(0));
     let rounded = (value * scale).round() / scale;
     // No negative zero in JSON, and nothing that JSON cannot hold.
     if rounded == 0.0 || !rounded.is_finite() { 0.0 } else { rounded }
@@ -315,6 +318,17 @@ mod tests {
         assert_eq!(first.id, OutwardEvent::from_detection(&moved, 2).id);
         let other = Detection { cause: Cause::Trade { cum_volume: 12_346 }, ..detection() };
         assert_ne!(first.id, OutwardEvent::from_detection(&other, 1).id);
+    }
+
+    #[test]
+    fn numbers_are_read_as_they_were_written() {
+        for value in [95_238_002_553.849_43, -7.25, 0.000_000_4, 1e18, -123_456.654_321_9] {
+            let found = Detection { evidence: vec![("x", value)], ..detection() };
+            let event = OutwardEvent::from_detection(&found, 0);
+            assert_eq!(event.data()["evidence"]["x"], round(value, 6), "{}", event.json);
+        }
+        assert_eq!(round(-0.000_000_1, 6).to_bits(), 0);
+        assert_eq!(round(f64::NAN, 6), 0.0);
     }
 
     #[test]

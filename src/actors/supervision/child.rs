@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::node::{Exit, ExitGuard, Halt, run_generation};
 use super::slot::Activity;
-use super::{ExitReason, InboxStats, Node, Poison, Stage, Threads};
+use super::{ExitReason, InboxStats, Node, Placement, Poison, Stage, Threads};
 
 /// How long a child may take to stop when asked, before it is fenced.
 const STOP_GRACE: Duration = Duration::from_secs(4);
@@ -26,7 +26,15 @@ pub trait Child {
     /// Asks the running generation to end.
     fn ask_stop(&self, drain: bool);
     /// Gives the running generation up: whatever it still does has no effect.
-    fn fence(&mut self, threads: &Threads);
+    fn fence(&mut self);
+    /// Where it runs, if it shares threads with other children.
+    fn placement(&self) -> Option<Placement> {
+        None
+    }
+    /// Whether messages may wait for it while no generation is running.
+    fn has_work(&self) -> bool {
+        false
+    }
     /// Whether it has made no progress for too long.
     fn is_hung(&mut self, now: Instant) -> bool;
     /// After a failure: records to skip from now on.
@@ -35,7 +43,11 @@ pub trait Child {
     fn reset(&mut self);
     /// Its inbox.
     fn inbox(&self) -> InboxStats;
-    /// How long it may take to stop when asked.
+    /// A number that changes when it gets on with its work.
+    fn progress(&self) -> u64 {
+        0
+    }
+    /// How long it may take to stop when asked, or go without progress meanwhile.
     fn grace(&self) -> Duration {
         STOP_GRACE
     }
@@ -68,6 +80,7 @@ impl<S: Stage> Child for Node<S> {
     }
 
     fn ask_stop(&self, drain: bool) {
+        self.slot.ask_halt(drain);
         if let Some(address) = self.handle.address() {
             // One control address for each generation, far below the mailbox bound; a failure
             // means that the actor has just ended by itself.
@@ -77,9 +90,20 @@ impl<S: Stage> Child for Node<S> {
         }
     }
 
-    fn fence(&mut self, threads: &Threads) {
+    fn fence(&mut self) {
         self.slot.fence();
-        threads.abandon(self.options.placement);
+    }
+
+    fn placement(&self) -> Option<Placement> {
+        Some(self.options.placement)
+    }
+
+    fn has_work(&self) -> bool {
+        true
+    }
+
+    fn progress(&self) -> u64 {
+        self.slot.cursor().mark().wrapping_add(self.slot.generation() << 48)
     }
 
     fn is_hung(&mut self, now: Instant) -> bool {

@@ -143,9 +143,28 @@ impl<M> Inbox<M> {
         Some(message)
     }
 
-    /// Puts a message back to the front: it was taken by a generation that may not have it.
-    pub(super) fn give_back(&self, message: M) {
-        self.shared.queue.lock().messages.push_front(message);
+    /// Waits until a message is waiting (true), or the inbox is closed and empty (false).
+    /// Cancel-safe.
+    pub(super) async fn ready(&self) -> bool {
+        loop {
+            let notified = self.shared.not_empty.notified();
+            {
+                let queue = self.shared.queue.lock();
+                if !queue.messages.is_empty() {
+                    return true;
+                }
+                if queue.closed {
+                    return false;
+                }
+            }
+            notified.await;
+        }
+    }
+
+    /// Wakes whoever waits for a message. A generation that was fenced while it waited would
+    /// otherwise get the call for the next message, and its successor would sleep on.
+    pub(super) fn rouse(&self) {
+        self.shared.not_empty.notify_waiters();
         self.shared.not_empty.notify_one();
     }
 

@@ -40,6 +40,8 @@ mod task;
 mod threads;
 
 #[cfg(test)]
+mod race_tests;
+#[cfg(test)]
 mod tests;
 
 pub use child::{Child, ExitSender};

@@ -9,6 +9,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture,
@@ -19,7 +20,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::exit::panic_text;
-use super::slot::{Activity, Slot};
+use super::slot::{Activity, Entry, Slot};
 use super::{ExitReason, ExitSender, InboxStats, Stage, StageError};
 
 /// Where a node runs.
@@ -290,6 +291,10 @@ async fn generation_body<S: Stage>(
     };
     let context = Context::new();
     *handle.address.lock() = Some(context.address());
+    // Asked before there was an address to send a message to.
+    if let Some(drain) = shell.slot.halt() {
+        shell.control.wish.set(if drain { Wish::Drain } else { Wish::Stop });
+    }
     context.into_future(shell).await;
     outcome.take().unwrap_or(ExitReason::Asked)
 }
@@ -309,7 +314,8 @@ async fn pump<S: Stage>(
     generation: u64,
 ) -> ExitReason {
     match pump_to_the_end(&mut stage, &slot, &control, generation).await {
-        Ok(reason) => {
+        Ok(End::Interrupted) => ExitReason::Asked,
+        Ok(End::InOrder(reason)) => {
             if slot.generation() == generation {
                 slot.keep(&stage);
             }
@@ -319,12 +325,20 @@ async fn pump<S: Stage>(
     }
 }
 
+/// How a generation ended that did not fail.
+enum End {
+    /// Between two messages: its state can be gone on from.
+    InOrder(ExitReason),
+    /// With a message half done, which its successor handles again from the state before it.
+    Interrupted,
+}
+
 async fn pump_to_the_end<S: Stage>(
     stage: &mut S,
     slot: &Slot<S>,
     control: &Control,
     generation: u64,
-) -> Result<ExitReason, StageError> {
+) -> Result<End, StageError> {
     slot.set_activity(generation, Activity::Protected);
     stage.started().await?;
     let cursor = slot.cursor();
@@ -339,11 +353,8 @@ async fn pump_to_the_end<S: Stage>(
         let entry = match slot.resume() {
             Some(entry) => entry,
             None => match next(slot, control, generation, wake.as_mut()).await {
-                Next::Message(message) if slot.generation() != generation => {
-                    slot.inbox().give_back(message);
-                    return Ok(ExitReason::Fenced);
-                }
-                Next::Message(message) => slot.begin(message),
+                Next::Message(entry) => entry,
+                Next::Fenced => return Ok(End::InOrder(ExitReason::Fenced)),
                 Next::Wake => {
                     stage.wake()?;
                     flush(stage, slot, generation, true).await?;
@@ -352,12 +363,12 @@ async fn pump_to_the_end<S: Stage>(
                 Next::End => {
                     stage.stopping()?;
                     flush(stage, slot, generation, true).await?;
-                    return Ok(ExitReason::Asked);
+                    return Ok(End::InOrder(ExitReason::Asked));
                 }
                 Next::Closed => {
                     stage.stopping()?;
                     flush(stage, slot, generation, true).await?;
-                    return Ok(ExitReason::Finished);
+                    return Ok(End::InOrder(ExitReason::Finished));
                 }
             },
         };
@@ -365,14 +376,17 @@ async fn pump_to_the_end<S: Stage>(
         slot.set_activity(generation, Activity::Busy);
         stage.handle(&entry.message, &cursor.skipping(&entry.skip))?;
         if slot.generation() != generation {
-            return Ok(ExitReason::Fenced);
+            return Ok(End::InOrder(ExitReason::Fenced));
         }
         cursor.leave();
         busy.record(began.elapsed().as_secs_f64());
-        flush(stage, slot, generation, slot.inbox().stats().depth == 0).await?;
+        let idle = slot.inbox().stats().depth == 0;
+        if let Some(end) = flush_or_stop(stage, slot, control, generation, idle).await? {
+            return Ok(end);
+        }
         slot.complete(stage, generation);
         if slot.generation() != generation {
-            return Ok(ExitReason::Fenced);
+            return Ok(End::InOrder(ExitReason::Fenced));
         }
         control.handled.set(control.handled.get() + 1);
         tokio::task::yield_now().await;
@@ -411,8 +425,41 @@ async fn flush<S: Stage>(
     stage.flush(idle).await
 }
 
+/// Flushes, unless the generation is to end without draining, or is fenced: whoever it sends to
+/// may have been stopped before it, and its inbox be full.
+async fn flush_or_stop<S: Stage>(
+    stage: &mut S,
+    slot: &Slot<S>,
+    control: &Control,
+    generation: u64,
+    idle: bool,
+) -> Result<Option<End>, StageError> {
+    let mut flushing = std::pin::pin!(flush(stage, slot, generation, idle));
+    // Looked at before every step: one that is fenced while it waits must not go on sending.
+    let current = std::future::poll_fn(|context| match slot.generation() == generation {
+        true => flushing.as_mut().poll(context).map(Some),
+        false => Poll::Ready(None),
+    });
+    tokio::select! {
+        biased;
+        outcome = current => match outcome {
+            Some(outcome) => outcome.map(|()| None),
+            None => Ok(Some(End::InOrder(ExitReason::Fenced))),
+        },
+        () = wished_to_stop(control) => Ok(Some(End::Interrupted)),
+    }
+}
+
+/// Waits for the wish to end without draining.
+async fn wished_to_stop(control: &Control) {
+    while control.wish.get() != Wish::Stop {
+        control.changed.notified().await;
+    }
+}
+
 enum Next<M> {
-    Message(Arc<M>),
+    Message(Entry<M>),
+    Fenced,
     Wake,
     End,
     Closed,
@@ -427,6 +474,9 @@ async fn next<S: Stage>(
     slot.set_activity(generation, Activity::Idle);
     let mut wake = wake;
     loop {
+        if slot.generation() != generation {
+            return Next::Fenced;
+        }
         match control.wish.get() {
             Wish::Stop => return Next::End,
             Wish::Drain if slot.inbox().stats().depth == 0 => return Next::End,
@@ -440,9 +490,11 @@ async fn next<S: Stage>(
                 Some(timer) => { timer.tick().await; }
                 None => std::future::pending().await,
             } }, if wake.is_some() && !paused => return Next::Wake,
-            message = slot.inbox().recv(), if !paused => {
-                return message.map_or(Next::Closed, Next::Message);
-            }
+            some = slot.inbox().ready(), if !paused => match slot.take(generation) {
+                Some(entry) => return Next::Message(entry),
+                None if !some => return Next::Closed,
+                None => {}
+            },
         }
     }
 }

@@ -71,6 +71,10 @@ struct Inner<S: Stage> {
     memory: Mutex<Memory<S>>,
     generation: AtomicU64,
     activity: AtomicU8,
+    /// What the running generation was asked: 0 nothing, 1 to drain and end, 2 to end. Here and
+    /// not only in a control message, because a generation that is still being made has no
+    /// address for one.
+    halt: AtomicU8,
     /// Of the running generation; one that was fenced keeps its own.
     cursor: Mutex<Cursor>,
 }
@@ -105,6 +109,7 @@ impl<S: Stage> Slot<S> {
                 memory: Mutex::new(memory),
                 generation: AtomicU64::new(0),
                 activity: AtomicU8::new(Activity::Absent as u8),
+                halt: AtomicU8::new(0),
                 cursor: Mutex::new(Cursor::default()),
             }),
         }
@@ -122,8 +127,29 @@ impl<S: Stage> Slot<S> {
 
     /// Makes every earlier generation an outsider: its effects are refused from now on.
     pub(super) fn advance_generation(&self) -> u64 {
-        *self.inner.cursor.lock() = Cursor::default();
-        self.inner.generation.fetch_add(1, Ordering::AcqRel) + 1
+        let generation = {
+            // Under the same lock as `take`: an earlier generation has taken its message before
+            // this, or it gets none.
+            let _memory = self.inner.memory.lock();
+            *self.inner.cursor.lock() = Cursor::default();
+            self.inner.halt.store(0, Ordering::SeqCst);
+            self.inner.generation.fetch_add(1, Ordering::AcqRel) + 1
+        };
+        self.inner.inbox.rouse();
+        generation
+    }
+
+    /// Notes that the running generation is to end.
+    pub(super) fn ask_halt(&self, drain: bool) {
+        self.inner.halt.store(if drain { 1 } else { 2 }, Ordering::SeqCst);
+    }
+
+    /// Whether the running generation was asked to end, and to drain its inbox before.
+    pub(super) fn halt(&self) -> Option<bool> {
+        match self.inner.halt.load(Ordering::SeqCst) {
+            0 => None,
+            wish => Some(wish == 1),
+        }
     }
 
     /// Advances the generation because the running one is stuck, and remembers in which record.
@@ -152,17 +178,23 @@ impl<S: Stage> Slot<S> {
         }
     }
 
-    /// The message an earlier generation left in work, or the next one of the inbox.
+    /// The message an earlier generation left in work.
     pub(super) fn resume(&self) -> Option<Entry<S::In>> {
         self.inner.memory.lock().in_flight.clone()
     }
 
-    pub(super) fn begin(&self, message: Arc<S::In>) -> Entry<S::In> {
-        let entry = Entry { message, skip: Vec::new() };
+    /// Takes the next message of the inbox into work, for the running generation only.
+    pub(super) fn take(&self, generation: u64) -> Option<Entry<S::In>> {
         let mut memory = self.inner.memory.lock();
+        if self.generation() != generation {
+            return None;
+        }
+        let entry = Entry { message: self.inner.inbox.try_recv()?, skip: Vec::new() };
         memory.in_flight = Some(entry.clone());
         memory.failures_outside = 0;
-        entry
+        // Of an earlier message, whose fate is decided.
+        memory.stuck = None;
+        Some(entry)
     }
 
     /// The message in flight was handled and its effects were had.

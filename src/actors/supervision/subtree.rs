@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,7 +13,7 @@ use super::{
     Child, ExitReason, ExitSender, InboxStats, Poison, Supervisor, SupervisorHandle, Threads,
 };
 
-/// How long a sub-tree may take to stop: its children stop one after the other, as a rule at once.
+/// How long a sub-tree may take to stop without getting on: its children stop one after the other.
 const SUBTREE_GRACE: Duration = Duration::from_secs(8);
 
 /// A sub-tree as a child of another supervisor.
@@ -19,6 +21,7 @@ pub struct Subtree {
     name: &'static str,
     supervisor: Rc<RefCell<Option<Supervisor>>>,
     handle: SupervisorHandle,
+    progress: Arc<AtomicU64>,
     generation: u64,
 }
 
@@ -29,6 +32,7 @@ impl Subtree {
         Self {
             name: supervisor.name(),
             handle: supervisor.handle(),
+            progress: supervisor.progress(),
             supervisor: Rc::new(RefCell::new(Some(supervisor))),
             generation: 0,
         }
@@ -61,7 +65,15 @@ impl Child for Subtree {
         self.handle.stop();
     }
 
-    fn fence(&mut self, _: &Threads) {}
+    fn fence(&mut self) {}
+
+    fn has_work(&self) -> bool {
+        true
+    }
+
+    fn progress(&self) -> u64 {
+        self.progress.load(Ordering::Relaxed)
+    }
 
     fn is_hung(&mut self, _: Instant) -> bool {
         false

@@ -6,6 +6,7 @@
 //! starts it again.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -15,8 +16,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::decide::Judge;
 use super::node::Exit;
 use super::{
-    Child, Decision, ExitReason, ExitSender, InboxStats, PoisonSink, RestartPolicy, Strategy,
-    Threads,
+    Child, Decision, ExitReason, ExitSender, InboxStats, Placement, PoisonSink, RestartPolicy,
+    Strategy, Threads,
 };
 
 /// What a child looks like from outside.
@@ -74,6 +75,8 @@ pub struct Supervisor {
     status: TreeStatus,
     commands: mpsc::Receiver<()>,
     handle: SupervisorHandle,
+    /// Counts what got on while the tree stops, for the parent.
+    progress: Arc<AtomicU64>,
 }
 
 /// Asks a running supervisor to stop its tree.
@@ -124,6 +127,7 @@ impl Supervisor {
             status: Arc::clone(&status),
             commands,
             handle: SupervisorHandle { stop, status },
+            progress: Arc::default(),
         }
     }
 
@@ -146,6 +150,11 @@ impl Supervisor {
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// Counts what gets on while the tree stops.
+    pub(super) fn progress(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.progress)
     }
 
     /// Forgets the state of all children, before it starts over.
@@ -183,7 +192,7 @@ impl Supervisor {
             tokio::select! {
                 biased;
                 _ = self.commands.recv() => {
-                    self.shut_down(&mut exits).await;
+                    self.shut_down(&sender, &mut exits).await;
                     return ExitReason::Asked;
                 }
                 Some(exit) = exits.recv() => {
@@ -288,6 +297,8 @@ impl Supervisor {
         }
         if reason.is_failure() {
             tracing::error!(actor = name, supervisor = self.name, %reason, "actor ended");
+        } else if reason == ExitReason::Asked {
+            tracing::debug!(actor = name, supervisor = self.name, "actor ended as asked");
         } else {
             tracing::info!(actor = name, supervisor = self.name, %reason, "actor ended");
         }
@@ -357,30 +368,128 @@ impl Supervisor {
         None
     }
 
+    /// Gives up the running generation of child `index`, and the thread it is on. Whoever shares
+    /// that thread cannot go on there either, looks idle to the watchdog, and is moved.
     fn fence(&mut self, index: usize) {
-        let threads = self.threads.clone();
-        self.places[index].child.fence(&threads);
+        self.fence_one(index);
+        let Some(placement @ Placement::Thread(thread)) = self.places[index].child.placement()
+        else {
+            return;
+        };
+        self.threads.abandon(placement);
+        let now = Instant::now();
+        for other in (0..self.places.len()).filter(|other| *other != index) {
+            let place = &mut self.places[other];
+            if place.child.placement() != Some(placement) {
+                continue;
+            }
+            let phase = match place.phase {
+                Phase::Running => Phase::Waiting { at: now },
+                Phase::Stopping { .. } => {
+                    place.restart_at.take().map_or(Phase::Ended, |at| Phase::Waiting { at })
+                }
+                Phase::Waiting { .. } | Phase::Ended => continue,
+            };
+            place.phase = phase;
+            tracing::warn!(actor = place.child.name(), thread, "moved off an abandoned thread");
+            self.fence_one(other);
+            self.note(other, |status| status.up = false);
+        }
+    }
+
+    fn fence_one(&mut self, index: usize) {
+        let place = &mut self.places[index];
+        place.child.fence();
+        // No generation has this number. The fenced one may yet end and say so, even before its
+        // successor is started; it is not to be taken for the running one.
+        place.generation = 0;
     }
 
     async fn give_up(&mut self, why: String, exits: &mut mpsc::Receiver<Exit>) -> ExitReason {
         tracing::error!(supervisor = self.name, why, "supervisor gives up");
         for index in (0..self.places.len()).rev() {
-            self.end(index, false, exits).await;
+            self.end(index, exits).await;
         }
         self.reset();
         ExitReason::Failed(why)
     }
 
-    /// Upstream first: each child handles what it was sent before the next one is asked.
-    async fn shut_down(&mut self, exits: &mut mpsc::Receiver<Exit>) {
+    /// Upstream first: each child handles what it was sent before the next one is asked. One that
+    /// fails meanwhile, or was about to be restarted, is still restarted: what waits for it was
+    /// received.
+    async fn shut_down(&mut self, sender: &ExitSender, exits: &mut mpsc::Receiver<Exit>) {
         for index in 0..self.places.len() {
-            self.end(index, true, exits).await;
+            if let Err(why) = self.drain(index, sender, exits).await {
+                tracing::error!(supervisor = self.name, why, "supervisor gives up while stopping");
+                self.threads.note_unfinished();
+                for rest in index..self.places.len() {
+                    self.end(rest, exits).await;
+                }
+                return;
+            }
         }
     }
 
-    async fn end(&mut self, index: usize, drain: bool, exits: &mut mpsc::Receiver<Exit>) {
+    /// Lets child `index` handle what it was sent, and end. It may take as long as it gets on: what
+    /// is left is bounded, for nothing more is coming.
+    async fn drain(
+        &mut self,
+        index: usize,
+        sender: &ExitSender,
+        exits: &mut mpsc::Receiver<Exit>,
+    ) -> Result<(), String> {
+        let mut deadline = Instant::now() + self.places[index].child.grace();
+        let mut seen = self.places[index].child.progress();
+        let mut asked = None;
+        loop {
+            let place = &mut self.places[index];
+            match place.phase {
+                Phase::Ended => return Ok(()),
+                Phase::Waiting { .. } if !place.child.has_work() => {
+                    place.phase = Phase::Ended;
+                    return Ok(());
+                }
+                Phase::Running if asked != Some(place.generation) => {
+                    asked = Some(place.generation);
+                    place.child.ask_stop(true);
+                }
+                Phase::Waiting { .. } | Phase::Running | Phase::Stopping { .. } => {}
+            }
+            let next = self.next_due().map_or(deadline, |due| due.min(deadline));
+            match tokio::time::timeout_at(next, exits.recv()).await {
+                Ok(Some(exit)) => {
+                    self.progress.fetch_add(1, Ordering::Relaxed);
+                    if let Some(why) = self.on_exit(exit) {
+                        return Err(why);
+                    }
+                }
+                Ok(None) | Err(_) if Instant::now() >= deadline => {
+                    let child = &self.places[index].child;
+                    let now = child.progress();
+                    if now != seen {
+                        seen = now;
+                        deadline = Instant::now() + child.grace();
+                        self.progress.fetch_add(1, Ordering::Relaxed);
+                        continue;
+                    }
+                    let name = child.name();
+                    self.threads.note_unfinished();
+                    tracing::error!(actor = name, "did not stop when asked, it is fenced");
+                    self.fence(index);
+                    self.places[index].phase = Phase::Ended;
+                    return Ok(());
+                }
+                Ok(None) | Err(_) => {}
+            }
+            if let Some(why) = self.start_due(sender) {
+                return Err(why);
+            }
+        }
+    }
+
+    async fn end(&mut self, index: usize, exits: &mut mpsc::Receiver<Exit>) {
         if matches!(self.places[index].phase, Phase::Running | Phase::Stopping { .. }) {
-            self.places[index].child.ask_stop(drain);
+            self.places[index].child.ask_stop(false);
             let deadline = Instant::now() + self.places[index].child.grace();
             loop {
                 match tokio::time::timeout_at(deadline, exits.recv()).await {

@@ -77,7 +77,7 @@ impl Child for TaskChild {
         }
     }
 
-    fn fence(&mut self, _: &Threads) {
+    fn fence(&mut self) {
         if let Some((_, task)) = self.running.take() {
             task.abort();
         }

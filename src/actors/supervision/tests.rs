@@ -13,13 +13,13 @@ use crate::messages::Reject;
 
 /// What the test stage has to do with a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Work {
+pub(super) enum Work {
     Add(u64),
     Panic,
     Hang,
 }
 
-struct Batch(Vec<Work>);
+pub(super) struct Batch(Vec<Work>);
 
 impl Envelope for Batch {
     fn records(&self) -> usize {
@@ -39,11 +39,17 @@ impl Envelope for Batch {
 }
 
 /// Adds numbers; what it has summed up goes out with every flush.
-struct Adder {
+pub(super) struct Adder {
     sum: u64,
     fresh: Vec<u64>,
     out: Arc<Mutex<Vec<u64>>>,
     unhang: Arc<AtomicBool>,
+}
+
+impl Adder {
+    pub(super) fn new(out: Arc<Mutex<Vec<u64>>>, unhang: Arc<AtomicBool>) -> Self {
+        Self { sum: 0, fresh: Vec::new(), out, unhang }
+    }
 }
 
 impl Stage for Adder {
@@ -90,19 +96,19 @@ impl Stage for Adder {
     }
 }
 
-struct Bench {
-    edge: Edge<Arc<Batch>>,
-    out: Arc<Mutex<Vec<u64>>>,
-    poisons: Arc<Mutex<Vec<Poison>>>,
+pub(super) struct Bench {
+    pub(super) edge: Edge<Arc<Batch>>,
+    pub(super) out: Arc<Mutex<Vec<u64>>>,
+    pub(super) poisons: Arc<Mutex<Vec<Poison>>>,
     control: NodeHandle<Adder>,
-    handle: SupervisorHandle,
+    pub(super) handle: SupervisorHandle,
     starts: Arc<AtomicU32>,
     refuse_starts: Arc<AtomicU32>,
-    unhang: Arc<AtomicBool>,
-    supervisor: Supervisor,
+    pub(super) unhang: Arc<AtomicBool>,
+    pub(super) supervisor: Supervisor,
 }
 
-fn policy(max_failures: usize) -> RestartPolicy {
+pub(super) fn policy(max_failures: usize) -> RestartPolicy {
     RestartPolicy {
         strategy: Strategy::OneForOne,
         max_failures,
@@ -113,6 +119,10 @@ fn policy(max_failures: usize) -> RestartPolicy {
 }
 
 fn bench(placement: Placement, threads: Threads, max_failures: usize) -> Bench {
+    bench_with(placement, threads, policy(max_failures))
+}
+
+pub(super) fn bench_with(placement: Placement, threads: Threads, policy: RestartPolicy) -> Bench {
     let inbox = Inbox::new("adder", 64, Policy::Block);
     let edge = inbox.edge("test");
     let out: Arc<Mutex<Vec<u64>>> = Arc::default();
@@ -139,29 +149,29 @@ fn bench(placement: Placement, threads: Threads, max_failures: usize) -> Bench {
         move |poison| poisons.lock().push(poison)
     });
     let heartbeat = Duration::from_millis(20);
-    let mut supervisor = Supervisor::new("test", policy(max_failures), heartbeat, threads, 8, sink);
+    let mut supervisor = Supervisor::new("test", policy, heartbeat, threads, 8, sink);
     supervisor.add(node);
     let handle = supervisor.handle();
     Bench { edge, out, poisons, control, handle, starts, refuse_starts, unhang, supervisor }
 }
 
-fn here(max_failures: usize) -> Bench {
+pub(super) fn here(max_failures: usize) -> Bench {
     bench(Placement::Here, Threads::new(None), max_failures)
 }
 
-fn batch(works: &[Work]) -> Arc<Batch> {
+pub(super) fn batch(works: &[Work]) -> Arc<Batch> {
     Arc::new(Batch(works.to_vec()))
 }
 
 /// Runs `test` with a paused clock on one thread.
-fn paused<F: Future<Output = ()>>(test: F) {
+pub(super) fn paused<F: Future<Output = ()>>(test: F) {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
     LocalSet::new().block_on(&runtime.unwrap(), test);
 }
 
 /// Runs `test` inside an actix system on a shared runtime, as the daemon does.
-fn threaded<F: Future<Output = ()>>(test: impl FnOnce(Threads) -> F) {
+pub(super) fn threaded<F: Future<Output = ()>>(test: impl FnOnce(Threads) -> F) {
     let runtime = Arc::new(
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap(),
     );
@@ -175,7 +185,7 @@ fn threaded<F: Future<Output = ()>>(test: impl FnOnce(Threads) -> F) {
 }
 
 /// Waits for a condition, in the clock's own time, up to ten seconds.
-async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(super) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     for _ in 0..10_000 {
         if condition() {
             return;

@@ -13,19 +13,31 @@ pub struct Threads {
     runtime: Option<Arc<tokio::runtime::Runtime>>,
     arbiters: Rc<RefCell<HashMap<&'static str, actix_rt::Arbiter>>>,
     leaked: Rc<Cell<usize>>,
+    unfinished: Rc<Cell<usize>>,
 }
 
 impl Threads {
     /// Arbiters on `runtime`; without one, every node must be placed [`Placement::Here`].
     #[must_use]
     pub fn new(runtime: Option<Arc<tokio::runtime::Runtime>>) -> Self {
-        Self { runtime, arbiters: Rc::default(), leaked: Rc::default() }
+        Self { runtime, arbiters: Rc::default(), leaked: Rc::default(), unfinished: Rc::default() }
     }
 
     /// Threads that were abandoned because what ran on them hung.
     #[must_use]
     pub fn leaked(&self) -> usize {
         self.leaked.get()
+    }
+
+    /// Another child was given up in an orderly stop.
+    pub(super) fn note_unfinished(&self) {
+        self.unfinished.set(self.unfinished.get() + 1);
+    }
+
+    /// Children that were given up in an orderly stop before they had handled what they were sent.
+    #[must_use]
+    pub fn unfinished(&self) -> usize {
+        self.unfinished.get()
     }
 
     pub(super) fn spawn(
