@@ -124,7 +124,7 @@ impl Stage for Alert {
     type Snapshot = Said;
     const NAME: &'static str = "alert";
 
-    fn handle(&mut self, batch: &ScoreBatch, cursor: &Cursor) -> Result<(), StageError> {
+    fn handle(&mut self, batch: &Arc<ScoreBatch>, cursor: &Cursor) -> Result<(), StageError> {
         for (index, detection) in batch.detections.iter().enumerate() {
             if cursor.enter(index) {
                 self.detection(detection, batch.received_us);

@@ -72,10 +72,10 @@ impl Stage for Ingest {
     type Snapshot = ();
     const NAME: &'static str = "ingest";
 
-    fn handle(&mut self, message: &FrameBatch, cursor: &Cursor) -> Result<(), StageError> {
+    fn handle(&mut self, message: &Arc<FrameBatch>, cursor: &Cursor) -> Result<(), StageError> {
         let skipped = (0..message.len()).filter(|index| !cursor.enter(*index)).count();
         let batch = if skipped == 0 {
-            message.clone()
+            Arc::clone(message)
         } else {
             let mut kept = FrameBatch::new();
             for (index, frame) in message.iter().enumerate() {
@@ -83,9 +83,9 @@ impl Stage for Ingest {
                     kept.push(frame.kind, frame.received_us, frame.payload);
                 }
             }
-            kept
+            Arc::new(kept)
         };
-        self.pending.push(Arc::new(batch));
+        self.pending.push(batch);
         self.last_frame = Instant::now();
         self.silences_told = 0;
         Ok(())

@@ -103,9 +103,9 @@ impl Stage for LlmSummarizer {
     type Snapshot = ();
     const NAME: &'static str = "llm_summarizer";
 
-    fn handle(&mut self, request: &ReportRequest, cursor: &Cursor) -> Result<(), StageError> {
+    fn handle(&mut self, request: &Arc<ReportRequest>, cursor: &Cursor) -> Result<(), StageError> {
         if cursor.enter(0) {
-            self.requests.push(request.clone());
+            self.requests.push(ReportRequest::clone(request));
         }
         Ok(())
     }

@@ -107,10 +107,10 @@ impl Stage for Mitigator {
     type Snapshot = ();
     const NAME: &'static str = "mitigator";
 
-    fn handle(&mut self, notice: &CrashNotice, cursor: &Cursor) -> Result<(), StageError> {
+    fn handle(&mut self, notice: &Arc<CrashNotice>, cursor: &Cursor) -> Result<(), StageError> {
         if cursor.enter(0) {
             let plan = Arc::new(self.plan(notice));
-            self.ready.push((Arc::new(notice.clone()), plan));
+            self.ready.push((Arc::clone(notice), plan));
         }
         Ok(())
     }

@@ -110,67 +110,46 @@ impl Normalizer {
 
     fn data(&mut self, frame: Frame<'_>, at: RecordRef) -> Result<(), Problem> {
         super::faults::trip(frame.payload);
-        let records = self.parser.split(frame.payload).map_err(problem)?;
-        self.counters.frames[records.tr() as usize] += 1;
+        let Self { parts, state, parser, ids, out, counters, .. } = self;
+        let directory = &parts.directory;
+        let records = parser.split(frame.payload).map_err(problem)?;
+        counters.frames[records.tr() as usize] += 1;
         match records.tr() {
             Tr::Trade => {
-                let day =
-                    decode_trade(&records, 0, SymbolId(0)).map(|trade| trade.time.session_day());
-                if let Ok(day) = day
-                    && !self.state.held.is_empty()
+                if !state.held.is_empty()
+                    && let Ok(first) = decode_trade(&records, 0, SymbolId(0))
                 {
-                    release(
-                        &mut self.state,
-                        day,
-                        &self.parts.directory,
-                        &mut self.out,
-                        &mut self.counters,
-                    );
+                    release(state, first.time.session_day(), directory, out, counters);
                 }
-                self.trades(frame.payload, at)
+                each(&records, |index| {
+                    let symbol: Symbol = records.symbol(index)?;
+                    let id = *ids.entry(symbol.word()).or_insert_with(|| directory.intern(symbol));
+                    let trade = decode_trade(&records, index, id)?;
+                    state.take_in(trade, RecordRef { record: index as u16, ..at }, out, counters);
+                    Ok(())
+                })
             }
-            Tr::Quote | Tr::Index => match day_of(&self.state, &records) {
-                Some(day) => undated(
-                    &records,
-                    at,
-                    day,
-                    &mut self.state,
-                    &self.parts.directory,
-                    &mut self.out,
-                    &mut self.counters,
-                ),
-                None if self.state.held.len() < MAX_HELD => {
-                    self.state.held.push((frame.payload.to_vec(), at));
+            Tr::Quote | Tr::Index => match day_of(state, &records) {
+                Some(day) => undated(&records, at, day, state, directory, out, counters),
+                None if state.held.len() < MAX_HELD => {
+                    state.held.push((frame.payload.to_vec(), at));
                     Ok(())
                 }
                 None => Err((
                     "no_session_day",
                     format!(
-                        "{} frames wait for the first trade of the session to tell the day, no more are held",
-                        MAX_HELD
+                        "{MAX_HELD} frames wait for the first trade of the session to tell the \
+                         day, no more are held"
                     ),
                 )),
             },
             Tr::Operation => each(&records, |index| {
-                let id = self.parts.directory.intern(records.symbol(index)?);
-                let mark = decode_operation(&records, index, id, self.state.latest)?;
-                self.out.push_mark(mark, RecordRef { record: index as u16, ..at });
+                let id = directory.intern(records.symbol(index)?);
+                let mark = decode_operation(&records, index, id, state.latest)?;
+                out.push_mark(mark, RecordRef { record: index as u16, ..at });
                 Ok(())
             }),
         }
-    }
-
-    fn trades(&mut self, payload: &[u8], at: RecordRef) -> Result<(), Problem> {
-        let records = self.parser.split(payload).map_err(problem)?;
-        each(&records, |index| {
-            let symbol: Symbol = records.symbol(index)?;
-            let directory = &self.parts.directory;
-            let id = *self.ids.entry(symbol.word()).or_insert_with(|| directory.intern(symbol));
-            let trade = decode_trade(&records, index, id)?;
-            let at = RecordRef { record: index as u16, ..at };
-            self.state.take_in(trade, at, &mut self.out, &mut self.counters);
-            Ok(())
-        })
     }
 
     fn reference(&mut self, frame: Frame<'_>, at: RecordRef) -> Result<(), Problem> {
@@ -351,7 +330,7 @@ impl Stage for Normalizer {
     type Snapshot = NormalizerState;
     const NAME: &'static str = "normalizer";
 
-    fn handle(&mut self, message: &JournaledBatch, cursor: &Cursor) -> Result<(), StageError> {
+    fn handle(&mut self, message: &Arc<JournaledBatch>, cursor: &Cursor) -> Result<(), StageError> {
         for (index, at) in message.positions.iter().enumerate() {
             if cursor.enter(index) {
                 self.take_in(message.frames.frame(index), *at);

@@ -107,13 +107,13 @@ impl Stage for Recommender {
     type Snapshot = ();
     const NAME: &'static str = "recommender";
 
-    fn handle(&mut self, tick: &AdviceTick, cursor: &Cursor) -> Result<(), StageError> {
+    fn handle(&mut self, tick: &Arc<AdviceTick>, cursor: &Cursor) -> Result<(), StageError> {
         if !cursor.enter(0) || tick.rows.is_empty() {
             return Ok(());
         }
         let candidates: Vec<Candidate> = tick.rows.iter().map(|row| self.candidate(row)).collect();
         let set = recommend(&candidates, &self.parts.limits, tick.as_of);
-        self.ready.push((Arc::new(set), Arc::new(tick.clone())));
+        self.ready.push((Arc::new(set), Arc::clone(tick)));
         Ok(())
     }
 

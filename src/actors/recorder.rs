@@ -140,9 +140,9 @@ impl Stage for Recorder {
     type Snapshot = ();
     const NAME: &'static str = "recorder";
 
-    fn handle(&mut self, batch: &StoreBatch, cursor: &Cursor) -> Result<(), StageError> {
+    fn handle(&mut self, batch: &Arc<StoreBatch>, cursor: &Cursor) -> Result<(), StageError> {
         if cursor.enter(0) {
-            self.taken.push(batch.clone());
+            self.taken.push(StoreBatch::clone(batch));
         }
         Ok(())
     }

@@ -112,7 +112,7 @@ impl Stage for RiskScorer {
     type Snapshot = ScorerState;
     const NAME: &'static str = "risk_scorer";
 
-    fn handle(&mut self, batch: &TickBatch, cursor: &Cursor) -> Result<(), StageError> {
+    fn handle(&mut self, batch: &Arc<TickBatch>, cursor: &Cursor) -> Result<(), StageError> {
         if batch.sequence.last().is_none_or(|(_, at)| is_repetition(self.state.last, *at)) {
             return Ok(());
         }
@@ -174,6 +174,7 @@ impl Stage for RiskScorer {
 
     fn restore(&mut self, snapshot: &ScorerState) {
         self.state = snapshot.clone();
+        self.parts.board.update(self.state.engine.rows());
     }
 
     /// The unfinished minutes are stored as they stand; a later run replaces them.

@@ -15,7 +15,7 @@ use crate::messages::{
 fn event(kind: EventKind, id: &str, padding: usize) -> Arc<OutwardEvent> {
     let data = serde_json::json!({ "symbol": "005930", "padding": "x".repeat(padding) });
     let time = EventTime::from_micros(1_722_816_021_000_000);
-    Arc::new(OutwardEvent::new(kind, id.into(), "005930", "005930", time, data))
+    Arc::new(OutwardEvent::new(kind, id.into(), "005930", "005930", time, &data))
 }
 
 fn board() -> RiskBoard {

@@ -174,7 +174,7 @@ mod tests {
     fn event(kind: EventKind, id: usize, subject: &str) -> Arc<OutwardEvent> {
         let data = serde_json::Value::Null;
         let time = EventTime::from_micros(1);
-        Arc::new(OutwardEvent::new(kind, id.to_string(), subject, subject, time, data))
+        Arc::new(OutwardEvent::new(kind, id.to_string(), subject, subject, time, &data))
     }
 
     fn drain(backlog: &mut Backlog) -> Vec<usize> {

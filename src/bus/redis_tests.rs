@@ -16,7 +16,7 @@ use crate::messages::{EventKind, OutwardEvent};
 fn event(kind: EventKind, id: &str, subject: &str) -> Arc<OutwardEvent> {
     let data = serde_json::json!({ "name": "삼성전자" });
     let time = EventTime::from_micros(1_722_816_021_000_000);
-    Arc::new(OutwardEvent::new(kind, id.into(), subject, subject, time, data))
+    Arc::new(OutwardEvent::new(kind, id.into(), subject, subject, time, &data))
 }
 
 /// A redis-server of this test alone; killed when dropped.

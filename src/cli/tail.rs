@@ -418,7 +418,7 @@ mod tests {
             loop {
                 let time = crate::market::EventTime::from_micros(1);
                 let id = format!("c{number}");
-                let event = OutwardEvent::new(EventKind::Crash, id, "A", "A", time, Json::Null);
+                let event = OutwardEvent::new(EventKind::Crash, id, "A", "A", time, &Json::Null);
                 bus.publish(&[event.into()]);
                 number += 1;
                 tokio::time::sleep(Duration::from_millis(5)).await;

@@ -112,7 +112,10 @@ impl FrameParser {
         if payload.len() > MAX_FRAME_BYTES {
             return Err(FrameError::TooLong { length: payload.len() });
         }
-        if let Err(error) = std::str::from_utf8(payload) {
+        // Real frames are ASCII, and that is seen much faster.
+        if !payload.is_ascii()
+            && let Err(error) = std::str::from_utf8(payload)
+        {
             return Err(FrameError::NotUtf8 { at: error.valid_up_to() });
         }
         let head = Head::parse(payload)?;

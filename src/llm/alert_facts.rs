@@ -87,7 +87,7 @@ pub(super) fn of_alert(
     event: &OutwardEvent,
     plan: Option<&MitigationPlan>,
 ) -> Facts {
-    let data = EventData(&event.data);
+    let data = EventData(event.data());
     let subject = data.subject(event);
     let rule = plain(rule_name(data.text("rule")));
     let level = plain(level_name(data.text("level")));
@@ -111,7 +111,7 @@ pub(super) fn of_alert(
             .map(|score| fact("위험 점수", format!("{score:.1}점 (100점 만점)"))),
     );
     let mut evidence = Vec::new();
-    if let Some(Value::Object(numbers)) = event.data.get("evidence") {
+    if let Some(Value::Object(numbers)) = event.data().get("evidence") {
         for (name, value) in numbers.iter().take(12) {
             evidence.extend(value.as_f64().map(|value| fact(plain(name), format!("{value:.2}"))));
         }
@@ -178,7 +178,7 @@ pub(super) fn of_market(summary: &MarketSummary) -> Facts {
         .events
         .iter()
         .map(|event| {
-            let data = EventData(&event.data);
+            let data = EventData(event.data());
             let mut value = format!(
                 "{} {} {} 단계",
                 data.subject(event),

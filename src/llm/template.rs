@@ -138,9 +138,10 @@ mod tests {
     #[test]
     fn a_name_cannot_write_markup() {
         let crate::llm::ReportRequest::Alert { event, .. } = alert() else { unreachable!() };
-        let mut data = event.data.clone();
+        let mut data = event.data().clone();
         data["name"] = "<b>[나쁜](http)\n# 이름|".into();
-        let event = OutwardEvent { data, ..(*event).clone() };
+        let (id, subject) = (event.id.clone(), event.subject.as_str());
+        let event = OutwardEvent::new(event.kind, id, subject, subject, event.time, &data);
         let request = crate::llm::ReportRequest::Alert { event: event.into(), plan: None };
         let body = body(&request);
         assert!(body.contains("b 나쁜 (http) 이름"), "{body}");

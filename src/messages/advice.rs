@@ -40,7 +40,7 @@ fn advice_event(
     data: Value,
 ) -> OutwardEvent {
     let id = deterministic_id(&[kind.as_str(), id]);
-    OutwardEvent::new(kind, id, subject, subject, as_of, data)
+    OutwardEvent::new(kind, id, subject, subject, as_of, &data)
 }
 
 impl RecommendationSet {

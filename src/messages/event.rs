@@ -1,11 +1,11 @@
 //! Outward events: CloudEvents 1.0 with a deterministic id.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Cause, Detection, Level, RiskPoint, Rule};
+use super::{Cause, Detection, Level, RiskPoint, Rule, ScoreParts};
 pub use crate::market::identity::deterministic_id;
 use crate::market::{EventTime, RecordRef, SessionDay};
 
@@ -82,19 +82,19 @@ pub struct OutwardEvent {
     pub level: Option<Level>,
     /// CloudEvents `time`: event time of the cause.
     pub time: EventTime,
-    /// CloudEvents `data`.
-    pub data: Value,
     /// When the oldest frame behind it was received, wall clock, microseconds; 0 when it has none.
     pub received_us: i64,
     /// The whole CloudEvent as JSON text.
     pub json: Arc<str>,
+    /// `data` of the text, parsed when somebody first asks.
+    data: OnceLock<Value>,
 }
 
 /// CloudEvents `source` of everything Bongsu says.
 pub const SOURCE: &str = "/bongsu";
 
 #[derive(Serialize)]
-struct CloudEvent<'a> {
+struct CloudEvent<'a, D> {
     specversion: &'static str,
     id: &'a str,
     source: &'static str,
@@ -102,11 +102,48 @@ struct CloudEvent<'a> {
     subject: &'a str,
     time: String,
     datacontenttype: &'static str,
-    data: &'a Value,
+    data: &'a D,
 }
 
-fn journal_json(at: RecordRef) -> Value {
-    serde_json::json!({ "segment": at.segment, "offset": at.offset })
+#[derive(Serialize)]
+struct JournalData {
+    segment: u32,
+    offset: u32,
+}
+
+impl From<RecordRef> for JournalData {
+    fn from(at: RecordRef) -> Self {
+        Self { segment: at.segment, offset: at.offset }
+    }
+}
+
+#[derive(Serialize)]
+struct DetectionData<'a> {
+    rule: &'static str,
+    level: &'static str,
+    symbol: Option<&'a str>,
+    name: &'a str,
+    price: i64,
+    reference_price: i64,
+    change_pct: f64,
+    window_s: u32,
+    score: f64,
+    event_time: String,
+    journal: JournalData,
+    evidence: serde_json::Map<String, Value>,
+}
+
+#[derive(Serialize)]
+struct RiskData<'a> {
+    symbol: &'a str,
+    name: &'a str,
+    score: f64,
+    price: i64,
+    change_pct: f64,
+    event_time: String,
+    over_gap: bool,
+    parts: ScoreParts,
+    journal: JournalData,
 }
 
 fn round(value: f64, digits: i32) -> f64 {
@@ -128,7 +165,8 @@ fn identity(rule: &str, subject: &str, day: SessionDay, cause: Cause) -> String 
 }
 
 impl OutwardEvent {
-    /// An event of any kind. `id` must come from [`deterministic_id`] over what caused it.
+    /// An event of any kind. `id` must come from [`deterministic_id`] over what caused it; `data`
+    /// must be an object with text keys.
     #[must_use]
     pub fn new(
         kind: EventKind,
@@ -136,7 +174,7 @@ impl OutwardEvent {
         topic: &str,
         subject: &str,
         time: EventTime,
-        data: Value,
+        data: &impl Serialize,
     ) -> Self {
         let json = serde_json::to_string(&CloudEvent {
             specversion: "1.0",
@@ -146,9 +184,9 @@ impl OutwardEvent {
             subject,
             time: time.rfc3339(),
             datacontenttype: "application/json",
-            data: &data,
+            data,
         })
-        // A `Value` with text keys always serialises.
+        // An object with text keys always serialises.
         .unwrap_or_default();
         Self {
             id,
@@ -157,10 +195,18 @@ impl OutwardEvent {
             subject: subject.to_owned(),
             level: None,
             time,
-            data,
             received_us: 0,
             json: json.into(),
+            data: OnceLock::new(),
         }
+    }
+
+    /// CloudEvents `data`. Most events are never looked into, so it is parsed on demand.
+    pub fn data(&self) -> &Value {
+        self.data.get_or_init(|| {
+            let whole: Value = serde_json::from_str(&self.json).unwrap_or_default();
+            whole.get("data").cloned().unwrap_or_default()
+        })
     }
 
     /// The crash or threat event of a detection.
@@ -178,25 +224,25 @@ impl OutwardEvent {
         };
         let rule = detection.rule.as_str();
         let topic = if kind == EventKind::Crash { subject } else { rule };
-        let evidence: serde_json::Map<String, Value> = detection
+        let evidence = detection
             .evidence
             .iter()
             .map(|(name, value)| ((*name).to_owned(), round(*value, 6).into()))
             .collect();
-        let data = serde_json::json!({
-            "rule": rule,
-            "level": detection.level.as_str(),
-            "symbol": code,
-            "name": detection.name,
-            "price": detection.price,
-            "reference_price": detection.reference_price,
-            "change_pct": round(detection.change_pct, 4),
-            "window_s": detection.window_s,
-            "score": round(detection.score, 2),
-            "event_time": detection.time.rfc3339(),
-            "journal": journal_json(detection.at),
-            "evidence": evidence,
-        });
+        let data = DetectionData {
+            rule,
+            level: detection.level.as_str(),
+            symbol: code.as_deref(),
+            name: &detection.name,
+            price: detection.price,
+            reference_price: detection.reference_price,
+            change_pct: round(detection.change_pct, 4),
+            window_s: detection.window_s,
+            score: round(detection.score, 2),
+            event_time: detection.time.rfc3339(),
+            journal: detection.at.into(),
+            evidence,
+        };
         // The level is part of the identity: a rise from warning to critical on the same trade
         // would be another event.
         let id = identity(
@@ -205,7 +251,7 @@ impl OutwardEvent {
             detection.time.session_day(),
             detection.cause,
         );
-        let mut event = Self::new(kind, id, topic, subject, detection.time, data);
+        let mut event = Self::new(kind, id, topic, subject, detection.time, &data);
         event.level = Some(detection.level);
         event.received_us = received_us;
         event
@@ -215,25 +261,26 @@ impl OutwardEvent {
     #[must_use]
     pub fn from_risk(point: &RiskPoint, name: &str, received_us: i64) -> Self {
         let code = point.code.as_str();
-        let data = serde_json::json!({
-            "symbol": code,
-            "name": name,
-            "score": round(point.score, 2),
-            "price": point.price,
-            "change_pct": round(point.change_pct, 4),
-            "event_time": point.time.rfc3339(),
-            "over_gap": point.over_gap,
-            "parts": {
-                "volatility": round(point.parts.volatility, 4),
-                "drawdown": round(point.parts.drawdown, 4),
-                "liquidity": round(point.parts.liquidity, 4),
-                "volume": round(point.parts.volume, 4),
-            },
-            "journal": journal_json(point.at),
-        });
+        let parts = ScoreParts {
+            volatility: round(point.parts.volatility, 4),
+            drawdown: round(point.parts.drawdown, 4),
+            liquidity: round(point.parts.liquidity, 4),
+            volume: round(point.parts.volume, 4),
+        };
+        let data = RiskData {
+            symbol: code,
+            name,
+            score: round(point.score, 2),
+            price: point.price,
+            change_pct: round(point.change_pct, 4),
+            event_time: point.time.rfc3339(),
+            over_gap: point.over_gap,
+            parts,
+            journal: point.at.into(),
+        };
         let cause = Cause::Trade { cum_volume: point.cum_volume };
         let id = identity("risk", code, point.time.session_day(), cause);
-        let mut event = Self::new(EventKind::Risk, id, code, code, point.time, data);
+        let mut event = Self::new(EventKind::Risk, id, code, code, point.time, &data);
         event.received_us = received_us;
         event
     }

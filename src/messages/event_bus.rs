@@ -179,7 +179,7 @@ impl EventFilter {
         let kind = self.kinds.is_empty() || self.kinds.contains(&event.kind);
         let symbol = self.symbol.as_deref().is_none_or(|symbol| {
             event.subject == symbol
-                || event.data.get("symbol").and_then(|v| v.as_str()) == Some(symbol)
+                || event.data().get("symbol").and_then(|v| v.as_str()) == Some(symbol)
         });
         kind && symbol && self.pattern.as_ref().is_none_or(|p| p.matches(&event.channel))
     }
@@ -435,7 +435,7 @@ mod tests {
     pub(crate) fn event(kind: EventKind, id: &str, subject: &str) -> Arc<OutwardEvent> {
         let data = serde_json::json!({ "symbol": subject });
         let time = EventTime::from_micros(1_722_816_021_000_000);
-        Arc::new(OutwardEvent::new(kind, id.into(), subject, subject, time, data))
+        Arc::new(OutwardEvent::new(kind, id.into(), subject, subject, time, &data))
     }
 
     fn crash(number: usize) -> Arc<OutwardEvent> {

@@ -147,7 +147,7 @@ impl ComponentHealth {
             "required": self.required,
             "event_time": self.since.rfc3339(),
         });
-        OutwardEvent::new(EventKind::Health, id, name, name, self.since, data)
+        OutwardEvent::new(EventKind::Health, id, name, name, self.since, &data)
     }
 }
 

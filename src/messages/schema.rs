@@ -304,7 +304,7 @@ mod tests {
         assert_fits("recommendation-body", &outward_json(&picks(), TIME));
         assert_fits("mitigation-body", &outward_json(&plan(), TIME));
         assert_fits("report-body", &outward_json(&report(), TIME));
-        assert_eq!(report().event().data["href"], "/v1/reports/p1");
+        assert_eq!(report().event().data()["href"], "/v1/reports/p1");
     }
 
     #[test]

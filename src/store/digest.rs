@@ -224,7 +224,7 @@ impl DigestBuilder {
             EventKind::Risk => &mut self.risks,
             _ => return,
         };
-        let data = canonical(&event.data, true);
+        let data = canonical(event.data(), true);
         let line = serde_json::to_vec(&CanonicalEvent {
             id: &event.id,
             kind: event.kind.as_str(),
@@ -285,7 +285,7 @@ mod tests {
             "005930",
             "005930",
             EventTime::from_micros(1_722_816_021_000_000),
-            serde_json::json!({ "change_pct": change, "journal": { "offset": journal } }),
+            &serde_json::json!({ "change_pct": change, "journal": { "offset": journal } }),
         )
     }
 

@@ -50,6 +50,22 @@ pub const STAGES: &[&str] = &["ingest", "journal", "normalizer", "risk_scorer", 
 pub const FEEDS: &[&str] = &["H0STCNT0", "H0STASP0", "H0UPCNT0", "H0STMKO0"];
 /// What ticks are, as in `bongsu_ticks_total{kind}`.
 pub const TICKS: &[&str] = &["trade", "quote", "index", "duplicate"];
+/// Edges between actors, as in `bongsu_edge_blocked_seconds{edge}`.
+pub const EDGES: &[&str] = &[
+    "feed>ingest",
+    "ingest>normalizer",
+    "normalizer>risk_scorer",
+    "normalizer>recorder",
+    "risk_scorer>alert",
+    "risk_scorer>recorder",
+    "risk_scorer>recommender",
+    "alert>recorder",
+    "alert>mitigator",
+    "advice>recorder",
+    "recommender>llm_summarizer",
+    "mitigator>llm_summarizer",
+    "supervisor>recorder",
+];
 /// Why a feed session ends, as in `bongsu_feed_losses_total{cause}`.
 pub const LOSSES: &[&str] =
     &["connect", "closed", "broken", "protocol", "idle", "in_use", "approval", "stopped"];
@@ -177,8 +193,8 @@ pub const FAMILIES: &[Family] = &[
     gauge("bongsu_mailbox_depth", &[("actor", ACTORS)], "Messages that wait for the actor."),
     histogram(
         "bongsu_edge_blocked_seconds",
-        &[],
-        "Time a sender waited for room in an inbox, by the actors at both ends of the edge.",
+        &[("edge", EDGES)],
+        "Time a sender waited for room in an inbox, by sender and receiver.",
     ),
     counter(
         "bongsu_feed_losses_total",

@@ -111,9 +111,8 @@ impl<M> Inbox<M> {
     /// An edge from the actor named `from` to this inbox.
     #[must_use]
     pub fn edge(&self, from: &'static str) -> Edge<M> {
-        let blocked = metrics::histogram!(
-            "bongsu_edge_blocked_seconds", "from" => from, "to" => self.shared.owner
-        );
+        let edge = format!("{from}>{}", self.shared.owner);
+        let blocked = metrics::histogram!("bongsu_edge_blocked_seconds", "edge" => edge);
         Edge { inbox: self.clone(), blocked, blocked_us: Arc::new(AtomicU64::new(0)) }
     }
 

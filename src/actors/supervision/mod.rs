@@ -27,18 +27,22 @@
 //! the process. Effects are at least once across a crash inside `flush`; receivers recognise a
 //! repeated message by its journal position.
 
+mod child;
 mod decide;
 mod edge;
 mod exit;
 mod node;
 mod slot;
 mod stage;
+mod subtree;
 mod supervisor;
 mod task;
+mod threads;
 
 #[cfg(test)]
 mod tests;
 
+pub use child::{Child, ExitSender};
 pub use decide::{Decision, RestartPolicy, Strategy};
 pub use edge::{Closed, Edge, Inbox, InboxStats, Policy};
 pub use exit::ExitReason;
@@ -48,7 +52,7 @@ pub use node::{
 };
 pub use slot::{Poison, PoisonSink, Slot};
 pub use stage::{Cursor, Envelope, Stage, StageError};
-pub use supervisor::{
-    Child, ChildStatus, ExitSender, Subtree, Supervisor, SupervisorHandle, Threads, TreeStatus,
-};
+pub use subtree::Subtree;
+pub use supervisor::{ChildStatus, Supervisor, SupervisorHandle, TreeStatus};
 pub use task::TaskChild;
+pub use threads::Threads;

@@ -58,7 +58,7 @@ pub trait Stage: Sized + 'static {
     ///
     /// # Errors
     /// When it cannot go on; the record the cursor stands on is treated as poison.
-    fn handle(&mut self, message: &Self::In, cursor: &Cursor) -> Result<(), StageError>;
+    fn handle(&mut self, message: &Arc<Self::In>, cursor: &Cursor) -> Result<(), StageError>;
 
     /// Sends what is buffered. `idle` tells that nothing is waiting in the inbox, so that a stage
     /// which gathers may send now.

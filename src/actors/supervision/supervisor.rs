@@ -5,9 +5,6 @@
 //! its parent. When the root gives up, the process ends with a non-zero code and its container
 //! starts it again.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,75 +13,11 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::decide::Judge;
-use super::node::{Exit, ExitGuard, Halt, run_generation};
-use super::slot::Activity;
+use super::node::Exit;
 use super::{
-    Decision, ExitReason, InboxStats, Node, Placement, Poison, PoisonSink, RestartPolicy, Stage,
-    Strategy,
+    Child, Decision, ExitReason, ExitSender, InboxStats, PoisonSink, RestartPolicy, Strategy,
+    Threads,
 };
-
-/// How long a child may take to stop when asked, before it is fenced.
-const STOP_GRACE: Duration = Duration::from_secs(4);
-/// The same for a sub-tree: its children stop one after the other, as a rule at once.
-const SUBTREE_GRACE: Duration = Duration::from_secs(8);
-
-/// The arbiters of a tree by name, made on one shared runtime when first needed.
-#[derive(Clone)]
-pub struct Threads {
-    runtime: Option<Arc<tokio::runtime::Runtime>>,
-    arbiters: Rc<RefCell<HashMap<&'static str, actix_rt::Arbiter>>>,
-    leaked: Rc<Cell<usize>>,
-}
-
-impl Threads {
-    /// Arbiters on `runtime`; without one, every node must be placed [`Placement::Here`].
-    #[must_use]
-    pub fn new(runtime: Option<Arc<tokio::runtime::Runtime>>) -> Self {
-        Self { runtime, arbiters: Rc::default(), leaked: Rc::default() }
-    }
-
-    /// Threads that were abandoned because what ran on them hung.
-    #[must_use]
-    pub fn leaked(&self) -> usize {
-        self.leaked.get()
-    }
-
-    fn spawn(
-        &self,
-        placement: Placement,
-        make: impl FnOnce() + Send + 'static,
-    ) -> Result<(), String> {
-        let Placement::Thread(name) = placement else {
-            make();
-            return Ok(());
-        };
-        let mut arbiters = self.arbiters.borrow_mut();
-        if !arbiters.get(name).is_some_and(actix_rt::Arbiter::alive) {
-            let runtime = self.runtime.clone().ok_or_else(|| {
-                format!("thread {name} was asked for in a tree that has no shared runtime")
-            })?;
-            let arbiter = actix_rt::Arbiter::try_with_tokio_rt(move || Ok(runtime))
-                .map_err(|error| format!("thread {name} could not be started: {error}"))?;
-            arbiters.insert(name, arbiter);
-        }
-        if arbiters[name].spawn_fn(make) { Ok(()) } else { Err(format!("thread {name} has ended")) }
-    }
-
-    fn abandon(&self, placement: Placement) {
-        if let Placement::Thread(name) = placement
-            && self.arbiters.borrow_mut().remove(name).is_some()
-        {
-            self.leaked.set(self.leaked.get() + 1);
-        }
-    }
-
-    /// Ends all threads that are not abandoned.
-    pub fn stop_all(&self) {
-        for (_, arbiter) in self.arbiters.borrow_mut().drain() {
-            arbiter.stop();
-        }
-    }
-}
 
 /// What a child looks like from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,105 +38,6 @@ pub struct ChildStatus {
 
 /// Status of a supervisor's children by name, shared and updated as things happen.
 pub type TreeStatus = Arc<Mutex<Vec<ChildStatus>>>;
-
-/// Something a supervisor can start and watch.
-pub trait Child {
-    /// Name, unique in the tree.
-    fn name(&self) -> &'static str;
-    /// Starts a new generation as child `index`, which reports its end to `exits`.
-    ///
-    /// # Errors
-    /// When not even the attempt was possible.
-    fn start(&mut self, index: usize, threads: &Threads, exits: &ExitSender)
-    -> Result<u64, String>;
-    /// Asks the running generation to end.
-    fn ask_stop(&self, drain: bool);
-    /// Gives the running generation up: whatever it still does has no effect.
-    fn fence(&mut self, threads: &Threads);
-    /// Whether it has made no progress for too long.
-    fn is_hung(&mut self, now: Instant) -> bool;
-    /// After a failure: records to skip from now on.
-    fn condemn(&mut self, reason: &ExitReason) -> Vec<Poison>;
-    /// Forgets state, before its supervisor starts over.
-    fn reset(&mut self);
-    /// Its inbox.
-    fn inbox(&self) -> InboxStats;
-    /// How long it may take to stop when asked.
-    fn grace(&self) -> Duration {
-        STOP_GRACE
-    }
-}
-
-/// Where a generation reports its end.
-pub struct ExitSender(pub(super) mpsc::Sender<Exit>);
-
-impl<S: Stage> Child for Node<S> {
-    fn name(&self) -> &'static str {
-        S::NAME
-    }
-
-    fn start(
-        &mut self,
-        index: usize,
-        threads: &Threads,
-        exits: &ExitSender,
-    ) -> Result<u64, String> {
-        let generation = self.slot.advance_generation();
-        self.watched = None;
-        let guard = ExitGuard::new(index, generation, exits);
-        let (slot, factory, handle) =
-            (self.slot.clone(), Arc::clone(&self.factory), self.handle.clone());
-        threads.spawn(self.options.placement, move || {
-            // The task reports its own end through the guard, panics included.
-            drop(actix_rt::spawn(run_generation(slot, factory, handle, generation, guard)));
-        })?;
-        Ok(generation)
-    }
-
-    fn ask_stop(&self, drain: bool) {
-        if let Some(address) = self.handle.address() {
-            // One control address for each generation, far below the mailbox bound; a failure
-            // means that the actor has just ended by itself.
-            if let Err(error) = address.try_send(Halt { drain }) {
-                tracing::debug!(actor = S::NAME, %error, "a stop found nobody to stop");
-            }
-        }
-    }
-
-    fn fence(&mut self, threads: &Threads) {
-        self.slot.fence();
-        threads.abandon(self.options.placement);
-    }
-
-    fn is_hung(&mut self, now: Instant) -> bool {
-        if self.slot.activity() != Activity::Busy {
-            self.watched = None;
-            return false;
-        }
-        let mark = self.slot.cursor().mark();
-        match self.watched {
-            Some((seen, since)) if seen == mark => {
-                now.saturating_duration_since(since) >= self.options.hang_after
-            }
-            _ => {
-                self.watched = Some((mark, now));
-                false
-            }
-        }
-    }
-
-    fn condemn(&mut self, reason: &ExitReason) -> Vec<Poison> {
-        self.slot.condemn(reason)
-    }
-
-    fn reset(&mut self) {
-        self.slot.reset();
-    }
-
-    fn inbox(&self) -> InboxStats {
-        self.slot.inbox().stats()
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -306,6 +140,19 @@ impl Supervisor {
         let phase = Phase::Ended;
         let child = Box::new(child);
         self.places.push(Place { child, phase, generation: 0, restart_at: None });
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Forgets the state of all children, before it starts over.
+    pub(super) fn reset(&mut self) {
+        for place in &mut self.places {
+            place.child.reset();
+        }
     }
 
     /// The way to stop it and to look at it.
@@ -520,9 +367,7 @@ impl Supervisor {
         for index in (0..self.places.len()).rev() {
             self.end(index, false, exits).await;
         }
-        for place in &mut self.places {
-            place.child.reset();
-        }
+        self.reset();
         ExitReason::Failed(why)
     }
 
@@ -571,79 +416,5 @@ impl Supervisor {
         change(entry);
         metrics::gauge!("bongsu_actor_up", "actor" => entry.name)
             .set(f64::from(u8::from(entry.up)));
-    }
-}
-
-/// A sub-tree as a child of another supervisor.
-pub struct Subtree {
-    name: &'static str,
-    supervisor: Rc<RefCell<Option<Supervisor>>>,
-    handle: SupervisorHandle,
-    generation: u64,
-}
-
-impl Subtree {
-    /// `supervisor` as a child.
-    #[must_use]
-    pub fn new(supervisor: Supervisor) -> Self {
-        Self {
-            name: supervisor.name,
-            handle: supervisor.handle(),
-            supervisor: Rc::new(RefCell::new(Some(supervisor))),
-            generation: 0,
-        }
-    }
-}
-
-impl Child for Subtree {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn start(&mut self, index: usize, _: &Threads, exits: &ExitSender) -> Result<u64, String> {
-        let supervisor = self.supervisor.borrow_mut().take();
-        let mut supervisor =
-            supervisor.ok_or_else(|| format!("sub-tree {} is still running", self.name))?;
-        self.generation += 1;
-        let generation = self.generation;
-        let mut guard = ExitGuard::new(index, generation, exits);
-        let home = Rc::clone(&self.supervisor);
-        // On the supervisor's own thread: supervisors never block.
-        drop(tokio::task::spawn_local(async move {
-            let reason = supervisor.run().await;
-            *home.borrow_mut() = Some(supervisor);
-            guard.report(reason);
-        }));
-        Ok(generation)
-    }
-
-    fn ask_stop(&self, _drain: bool) {
-        self.handle.stop();
-    }
-
-    fn fence(&mut self, _: &Threads) {}
-
-    fn is_hung(&mut self, _: Instant) -> bool {
-        false
-    }
-
-    fn condemn(&mut self, _: &ExitReason) -> Vec<Poison> {
-        Vec::new()
-    }
-
-    fn reset(&mut self) {
-        if let Some(supervisor) = self.supervisor.borrow_mut().as_mut() {
-            for place in &mut supervisor.places {
-                place.child.reset();
-            }
-        }
-    }
-
-    fn inbox(&self) -> InboxStats {
-        InboxStats::default()
-    }
-
-    fn grace(&self) -> Duration {
-        SUBTREE_GRACE
     }
 }

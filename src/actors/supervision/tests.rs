@@ -51,7 +51,7 @@ impl Stage for Adder {
     type Snapshot = u64;
     const NAME: &'static str = "adder";
 
-    fn handle(&mut self, batch: &Batch, cursor: &Cursor) -> Result<(), StageError> {
+    fn handle(&mut self, batch: &Arc<Batch>, cursor: &Cursor) -> Result<(), StageError> {
         for (index, work) in batch.0.iter().enumerate() {
             if !cursor.enter(index) {
                 continue;

@@ -131,10 +131,10 @@ pub(super) fn score(minute: &RiskMinute, model: &str) -> risk_score::ActiveModel
 }
 
 pub(super) fn threat(event: &OutwardEvent) -> threat_event::ActiveModel {
-    let text = |key: &str| event.data[key].as_str().unwrap_or_default();
-    let integer = |key: &str| event.data[key].as_i64().unwrap_or_default();
-    let real = |key: &str| finite(event.data[key].as_f64().unwrap_or_default());
-    let evidence = match &event.data["evidence"] {
+    let text = |key: &str| event.data()[key].as_str().unwrap_or_default();
+    let integer = |key: &str| event.data()[key].as_i64().unwrap_or_default();
+    let real = |key: &str| finite(event.data()[key].as_f64().unwrap_or_default());
+    let evidence = match &event.data()["evidence"] {
         Value::Null => "{}".to_owned(),
         evidence => evidence.to_string(),
     };
@@ -143,7 +143,7 @@ pub(super) fn threat(event: &OutwardEvent) -> threat_event::ActiveModel {
         kind: Set(event.kind.as_str().to_owned()),
         rule: Set(ascii(text("rule"), 32)),
         level: Set(ascii(text("level"), 16)),
-        symbol: Set(event.data["symbol"].as_str().map(|symbol| ascii(symbol, 16))),
+        symbol: Set(event.data()["symbol"].as_str().map(|symbol| ascii(symbol, 16))),
         name: Set(name(text("name"), 128)),
         price: Set(integer("price")),
         reference_price: Set(integer("reference_price")),
@@ -151,8 +151,8 @@ pub(super) fn threat(event: &OutwardEvent) -> threat_event::ActiveModel {
         window_s: Set(integer("window_s")),
         score: Set(real("score")),
         event_time: Set(event.time),
-        journal_segment: Set(event.data["journal"]["segment"].as_i64().unwrap_or_default()),
-        journal_offset: Set(event.data["journal"]["offset"].as_i64().unwrap_or_default()),
+        journal_segment: Set(event.data()["journal"]["segment"].as_i64().unwrap_or_default()),
+        journal_offset: Set(event.data()["journal"]["offset"].as_i64().unwrap_or_default()),
         evidence: Set(if evidence.len() <= MAX_TEXT { evidence } else { "{}".to_owned() }),
         published_at: Set(None),
     }
