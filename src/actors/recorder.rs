@@ -23,6 +23,9 @@ use crate::store::{Database, StoreWriter};
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 /// Longest delay.
 const RETRY_MAX: Duration = Duration::from_secs(5);
+/// How long a database that failed may take to show that it is back. Waiting for a connection
+/// takes much longer, and while the Recorder waits, its inbox fills and the pipeline waits with it.
+const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 
 impl Envelope for StoreBatch {
     fn records(&self) -> usize {
@@ -83,7 +86,12 @@ impl Recorder {
             writer.discard();
             return true;
         };
-        match writer.flush(database).await {
+        let outcome = if self.retry_at.is_some() && !answers(database).await {
+            Err("it still does not answer".to_owned())
+        } else {
+            writer.flush(database).await.map_err(|error| error.to_string())
+        };
+        match outcome {
             Ok(rows) => {
                 for (table, count) in rows.iter().filter(|(_, count)| *count > 0) {
                     metrics::counter!("bongsu_store_rows_total", "table" => table.as_str())
@@ -98,7 +106,7 @@ impl Recorder {
             }
             Err(error) => {
                 tracing::error!(%error, retry_in = ?self.retry, "rows could not be written, they are kept");
-                self.parts.health.set(Component::Database, HealthState::down(error.to_string()));
+                self.parts.health.set(Component::Database, HealthState::down(error));
                 self.retry_at = Some(Instant::now() + self.retry);
                 self.retry = (self.retry * 2).min(RETRY_MAX);
                 false
@@ -122,6 +130,11 @@ impl Recorder {
     }
 }
 
+/// Whether a database that failed works again.
+async fn answers(database: &Database) -> bool {
+    matches!(tokio::time::timeout(ANSWER_WITHIN, database.ping()).await, Ok(Ok(())))
+}
+
 impl Stage for Recorder {
     type In = StoreBatch;
     type Snapshot = ();
@@ -142,8 +155,13 @@ impl Stage for Recorder {
         let waited = self.last_write.elapsed() >= self.parts.flush_every;
         let due = pending >= self.parts.batch_rows || (pending > 0 && idle && waited);
         let may = self.retry_at.is_none_or(|at| at <= Instant::now());
-        if (due && may) || self.stopping {
-            self.write().await;
+        let written = if (due && may) || self.stopping { self.write().await } else { true };
+        if self.stopping && !written {
+            let rows = self.parts.writer.lock().await.pending();
+            tracing::error!(
+                rows,
+                "the database is away at the stop: these rows are not written, their frames are in the journal"
+            );
         }
         Ok(())
     }

@@ -123,7 +123,12 @@ pub struct Tree {
     pub threads: Threads,
     /// Handles for looking at the sub-trees.
     pub handles: TreeHandles,
+    /// Messages that wait in the inboxes of the pipeline and of the Recorder.
+    pub waiting: Waiting,
 }
+
+/// Counts the messages that wait on the way from the feed to the database.
+pub type Waiting = Arc<dyn Fn() -> usize + Send + Sync>;
 
 /// The ways into a running tree.
 #[derive(Debug, Clone)]
@@ -186,6 +191,14 @@ impl Tree {
             Policy::Conflate(super::llm_summarizer::key),
         );
 
+        let waiting: Waiting = {
+            let (a, b, c, d, e) =
+                (frames.clone(), journaled.clone(), ticks.clone(), scores.clone(), rows.clone());
+            Arc::new(move || {
+                let depths = [a.stats(), b.stats(), c.stats(), d.stats(), e.stats()];
+                depths.iter().map(|inbox| inbox.depth).sum()
+            })
+        };
         let stored = parts.recorder.is_some();
         let to_recorder = |from| stored.then(|| rows.edge(from));
         let supervisor = |name, strategy, max_failures| {
@@ -290,7 +303,7 @@ impl Tree {
         };
         let runtime = parts.runtime.handle().clone();
         let frames = frames.edge("feed");
-        Self { root, feed, pipeline, advice, service, runtime, frames, threads, handles }
+        Self { root, feed, pipeline, advice, service, runtime, frames, threads, handles, waiting }
     }
 
     /// Adds what brings the frames.

@@ -7,7 +7,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use parking_lot::Mutex as SyncMutex;
@@ -18,7 +18,7 @@ use super::{CliError, assembly};
 use crate::actors::recorded::{Pace, Played, Span, play_day, play_journal};
 use crate::actors::recorder::RecorderParts;
 use crate::actors::supervision::StageError;
-use crate::actors::tree::{Tree, TreeParts};
+use crate::actors::tree::{Tree, TreeHandles, TreeParts, Waiting};
 use crate::bus::Publisher;
 use crate::config::{Settings, Speed};
 use crate::kis::sim::{FrameShape, Playback, SimSource};
@@ -161,14 +161,18 @@ fn run(
     let input = Arc::new(SyncMutex::new(Some(input)));
     let played = Arc::new(SyncMutex::new(None));
     let outcome = Arc::clone(&played);
+    let seen = Arc::new(SyncMutex::new(None));
     assembly::run_tree(
         runtime,
         || {
             let mut tree = Tree::new(parts);
             let edge = tree.frames.clone();
             let root = tree.handles.root.clone();
+            *seen.lock() = Some(tree.handles.clone());
+            let waiting = Arc::clone(&tree.waiting);
             tree.set_feed(move |stop| {
                 let (edge, root, pace) = (edge.clone(), root.clone(), Arc::clone(&pace));
+                let waiting = Arc::clone(&waiting);
                 let (input, outcome) = (input.lock().take(), Arc::clone(&outcome));
                 async move {
                     let played = match input {
@@ -180,6 +184,11 @@ fn run(
                         }
                         None => return Err(StageError::Failed("the input was used up".to_owned())),
                     };
+                    tokio::select! {
+                        biased;
+                        () = stop.cancelled() => return Ok(()),
+                        () = drained(&waiting) => {}
+                    }
                     *outcome.lock() = Some(played);
                     root.stop();
                     Ok(())
@@ -197,7 +206,37 @@ fn run(
         },
     )?;
     let played = played.lock().take();
-    played.ok_or_else(|| CliError::runtime("the replay was stopped before its end"))
+    let played =
+        played.ok_or_else(|| CliError::runtime("the replay was stopped before its end"))?;
+    match seen.lock().take().as_ref().and_then(abandoned) {
+        None => Ok(played),
+        Some(actor) => Err(CliError::Runtime(anyhow!(
+            "the replay is not whole: {actor} did not finish in time, what it had left is in neither \
+             the database nor a digest; the lines above say why, then replay again"
+        ))),
+    }
+}
+
+/// How often a replay looks whether everything was handled.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Waits until nothing waits between the feed and the database any more. A stop gives each part a
+/// few seconds: plenty for what a live feed leaves in the inboxes, but not for a recording that
+/// was read faster than it can be handled.
+async fn drained(waiting: &Waiting) {
+    // What one stage has in work is in no inbox: look until it has passed them all.
+    let mut empty = 0;
+    while empty < 5 {
+        tokio::time::sleep(LOOK_EVERY).await;
+        empty = if waiting() == 0 { empty + 1 } else { 0 };
+    }
+}
+
+/// A part between feed and database that did not end when it was asked to, if there is one.
+fn abandoned(handles: &TreeHandles) -> Option<&'static str> {
+    let mut children = handles.pipeline.status();
+    children.extend(handles.service.status());
+    children.iter().find(|child| child.up).map(|child| child.name)
 }
 
 async fn open_database(sandbox: &Path) -> Result<Database, CliError> {
@@ -251,4 +290,24 @@ fn prepare_sandbox(sandbox: &Path) -> Result<(), CliError> {
     std::fs::write(&marker, "made by bongsu replay; the next replay into this folder empties it\n")
         .with_context(|| failed("write into the folder"))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_empty_look_is_not_the_end() {
+        // A message between two inboxes: nothing waits for a moment, then something does again.
+        let depths = [3, 0, 1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0];
+        let looks = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&looks);
+        let waiting: Waiting = Arc::new(move || {
+            depths.get(counted.fetch_add(1, Ordering::Relaxed)).copied().unwrap_or_default()
+        });
+        drained(&waiting).await;
+        assert_eq!(looks.load(Ordering::Relaxed), depths.len());
+    }
 }

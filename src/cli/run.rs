@@ -326,6 +326,7 @@ fn feed_parts(
         config.max_registrations = usize::try_from(settings.feed.max_registrations).ok();
     }
     config.idle_timeout = Duration::from_secs(settings.feed.silence_seconds.into());
+    config.batch_frames = settings.pipeline.batch_frames;
     let day = sim.map_or_else(today, RunningSim::session_day);
     Ok(FeedParts { client, config, symbols, day, health: health.clone() })
 }
