@@ -103,8 +103,7 @@ impl Normalizer {
             FrameKind::Connection => self.connection(frame, at),
         };
         if let Err((reason, detail)) = problem {
-            hot().reject(reason);
-            self.rejects.push(of_frame("normalizer", reason, &detail, frame, Some(at)));
+            self.rejects.push(of_frame(Self::NAME, reason, &detail, frame, Some(at)));
         }
     }
 
@@ -119,13 +118,7 @@ impl Normalizer {
                 if let Ok(day) = day
                     && !self.state.held.is_empty()
                 {
-                    release(
-                        &mut self.state,
-                        day,
-                        &self.parts.directory,
-                        &mut self.out,
-                        &mut self.counters,
-                    );
+                    self.release(day);
                 }
                 self.trades(frame.payload, at)
             }
@@ -157,6 +150,29 @@ impl Normalizer {
                 self.out.push_mark(mark, RecordRef { record: index as u16, ..at });
                 Ok(())
             }),
+        }
+    }
+
+    /// The day is known: what waited for it goes on, before the trade that told it.
+    fn release(&mut self, day: SessionDay) {
+        self.state.day = Some(day);
+        let mut parser = FrameParser::new();
+        for (payload, at) in std::mem::take(&mut self.state.held) {
+            // Only frames that could be split are held.
+            let Ok(records) = parser.split(&payload) else { continue };
+            let outcome = undated(
+                &records,
+                at,
+                day,
+                &mut self.state,
+                &self.parts.directory,
+                &mut self.out,
+                &mut self.counters,
+            );
+            if let Err((reason, detail)) = outcome {
+                let frame = Frame { kind: FrameKind::Data, received_us: 0, payload: &payload };
+                self.rejects.push(of_frame(Self::NAME, reason, &detail, frame, Some(at)));
+            }
         }
     }
 
@@ -292,25 +308,6 @@ fn undated(
     })
 }
 
-/// The day is known: what waited for it goes on, before the trade that told it.
-fn release(
-    state: &mut NormalizerState,
-    day: SessionDay,
-    directory: &Directory,
-    out: &mut TickBatch,
-    counters: &mut FeedCounters,
-) {
-    state.day = Some(day);
-    let mut parser = FrameParser::new();
-    for (payload, at) in std::mem::take(&mut state.held) {
-        let Ok(records) = parser.split(&payload) else { continue };
-        if let Err((reason, detail)) = undated(&records, at, day, state, directory, out, counters) {
-            hot().reject(reason);
-            tracing::warn!(reason, detail, ?at, "a frame that waited for the session day is bad");
-        }
-    }
-}
-
 impl NormalizerState {
     fn take_in(
         &mut self,
@@ -361,13 +358,14 @@ impl Stage for Normalizer {
     }
 
     async fn flush(&mut self, _idle: bool) -> Result<(), StageError> {
+        let rejects = std::mem::take(&mut self.rejects);
+        // Counting is an effect too: done in `handle`, it would be had again at every rebuild.
+        rejects.iter().for_each(|reject| hot().reject(reject.reason));
         if let Some(recorder) = &self.parts.recorder
-            && !self.rejects.is_empty()
+            && !rejects.is_empty()
         {
-            let rejects = std::mem::take(&mut self.rejects);
             recorder.send(Arc::new(StoreBatch::Rejects(rejects))).await?;
         }
-        self.rejects.clear();
         self.counters.publish();
         if self.out.is_empty() {
             self.out.clear();
@@ -386,6 +384,7 @@ impl Stage for Normalizer {
     fn discard(&mut self) {
         self.out.clear();
         self.rejects.clear();
+        self.counters = FeedCounters::default();
     }
 
     fn snapshot(&self) -> NormalizerState {
