@@ -26,11 +26,15 @@ fn bad(payload: impl Into<Vec<u8>>, reason: &'static str, detail: &'static str) 
     Bad { payload: payload.into(), binary: false, reason, source: "H0STCNT0", detail }
 }
 
-/// What a row keeps of a payload.
+/// What a row keeps of a payload: at most 4 KiB, and how long it was.
 fn excerpt(payload: &[u8]) -> String {
     const KEPT: usize = 4_096;
-    let text = String::from_utf8_lossy(&payload[..payload.len().min(KEPT)]).into_owned();
-    if payload.len() <= KEPT { text } else { format!("{text}… ({} bytes in all)", payload.len()) }
+    let text = String::from_utf8_lossy(payload).into_owned();
+    if text.len() <= KEPT {
+        return text;
+    }
+    let mark = format!("…[cut: {} bytes in all]", payload.len());
+    format!("{}{mark}", &text[..KEPT - mark.len()])
 }
 
 fn bad_frames() -> Vec<Bad> {

@@ -72,9 +72,11 @@ fn all_is_there(daemon: &Daemon) -> bool {
         && daemon.get("/v1/reports/latest").0 == 200
 }
 
-/// A daemon over the built-in market, faster than it would run by itself.
+/// A daemon over a few issues of the built-in market, faster than it would run by itself.
 fn hurried() -> crate::support::daemon::Setup {
-    Daemon::setup().args(["run", "--speed", "300"])
+    Daemon::setup()
+        .args(["run", "--speed", "300"])
+        .args(["--symbols", "005930,000660,373220,247540,086520,277810"])
 }
 
 /// Nothing but `bongsu run`, at its own pace.
