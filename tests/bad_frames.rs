@@ -72,6 +72,8 @@ fn bad_frames() -> Vec<Bad> {
         bad(good().with(12, "-5").frame(), "bad_quantity", "CNTG_VOL"),
         bad(good().with(13, "3").frame(), "bad_cum_volume", "ACML_VOL"),
         bad(good().with(0, "00 5930").frame(), "bad_symbol", "MKSC_SHRN_ISCD"),
+        bad(good().with(35, "Z").frame(), "bad_code", "TRHT_YN"),
+        bad(good().with(4, "70000").frame(), "inconsistent", "PRDY_VRSS"),
     ]
 }
 
@@ -86,9 +88,8 @@ fn nth(symbol: &str, number: i64) -> Record {
     trade(symbol, &time, 70_000 + number % 7 * 100, 10, number * 10)
 }
 
-fn wait_trades(daemon: &Daemon, count: usize) {
-    let counted = || daemon.metric(r#"bongsu_ticks_total{kind="trade"}"#);
-    wait_until(SOON, || counted() >= count as f64, &format!("{count} trades"));
+fn wait_trades(daemon: &Daemon, count: i64) {
+    daemon.wait_metric(r#"bongsu_ticks_total{kind="trade"}"#, count as f64, SOON);
 }
 
 /// The `feed_gap` events: symbol, missing volume, cause.
@@ -114,7 +115,11 @@ fn bad_frames_are_kept_by_name_and_good_trades_are_stored_once() {
     peer.wait_subscribed(1, 2);
     daemon.wait_ready(READY);
 
-    // Before, between and after the bad ones: good trades of two issues, each sent twice.
+    // An index print has no date: it waits for the first trade, and is judged then.
+    let index = format!("0|H0UPCNT0|001|0001^090000^high{}", "^".repeat(27));
+    peer.send(&index);
+    let waited = Bad { source: "H0UPCNT0", ..bad(index, "bad_price", "prpr_nmix is \"high\"") };
+    // Between the others, good trades of two issues, those of one sent twice.
     let mut bad_frames = bad_frames();
     let mut number = 0;
     for bad in &bad_frames {
@@ -137,15 +142,16 @@ fn bad_frames_are_kept_by_name_and_good_trades_are_stored_once() {
     // A message without a byte.
     peer.send("");
     bad_frames.push(Bad { source: "feed", ..bad("", "empty", "no payload") });
+    bad_frames.insert(0, waited);
     // The last word: when it is counted, everything before it is.
     peer.send(&nth(SAMSUNG, number + 3).frame());
     let (samsung, hynix) = (number + 3, number);
-    wait_trades(&daemon, (samsung + hynix) as usize);
+    wait_trades(&daemon, samsung + hynix);
 
     assert_eq!(daemon.get("/readyz").0, 200);
     assert_eq!(gaps(&daemon), [], "nothing is missing");
     let metrics = daemon.metrics();
-    assert_eq!(metrics[r#"bongsu_ticks_total{kind="duplicate"}"#], number as f64);
+    assert_eq!(metrics[r#"bongsu_ticks_total{kind="duplicate"}"#], hynix as f64);
     assert_eq!(metrics[r#"bongsu_ticks_total{kind="trade"}"#], (samsung + hynix) as f64);
     daemon.stop();
 

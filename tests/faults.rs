@@ -25,9 +25,8 @@ fn nth(symbol: &str, number: i64, price: i64) -> String {
     trade(symbol, &time, price, 10, number * 10).frame()
 }
 
-fn wait_trades(daemon: &Daemon, count: usize) {
-    let counted = || daemon.metric(r#"bongsu_ticks_total{kind="trade"}"#);
-    wait_until(SOON, || counted() >= count as f64, &format!("{count} trades"));
+fn wait_trades(daemon: &Daemon, count: i64) {
+    daemon.wait_metric(r#"bongsu_ticks_total{kind="trade"}"#, count as f64, SOON);
 }
 
 #[test]
@@ -90,6 +89,38 @@ fn a_poison_frame_costs_itself_and_nothing_else() {
     assert_eq!(poison.payload, sent);
     let (segment, offset) = (poison.journal_segment.unwrap(), poison.journal_offset.unwrap());
     assert_eq!(journaled(dir.path(), segment, offset).as_deref(), Some(sent.as_bytes()));
+}
+
+#[test]
+fn several_poison_frames_cost_themselves() {
+    let (dir, peer) = (temp_dir(), KisPeer::start());
+    let mut daemon = fragile(&peer, "^77700^").dir(dir.path()).start();
+    peer.wait_subscribed(1, 2);
+    daemon.wait_ready(READY);
+    let is_poison = |number: i64| [20, 22, 24, 60].contains(&number);
+    for number in 1..=80 {
+        peer.send(&nth(SAMSUNG, number, 70_000));
+        peer.send(&nth(HYNIX, number, if is_poison(number) { 77_700 } else { 70_100 }));
+    }
+    wait_trades(&daemon, 156);
+    let gaps = || daemon.json("/v1/events?pattern=bongsu.threat.feed_gap");
+    wait_until(SOON, || gaps()["count"] == 4, "a gap for each lost trade");
+    let metrics = daemon.metrics();
+    assert_eq!(metrics[r#"bongsu_ticks_total{kind="trade"}"#], 156.0);
+    assert_eq!(metrics[r#"bongsu_ticks_total{kind="duplicate"}"#], 0.0);
+    assert_eq!(metrics[r#"bongsu_rejects_total{reason="poison"}"#], 4.0);
+    assert_eq!(metrics[r#"bongsu_actor_restarts_total{actor="normalizer"}"#], 4.0);
+    assert_eq!(daemon.get("/readyz").0, 200);
+    daemon.stop();
+    let stored = stored(dir.path());
+    let mut found: Vec<_> =
+        stored.trades.iter().map(|row| (row.symbol.as_str(), row.cum_volume)).collect();
+    found.sort_unstable();
+    let hynix = (1..=80).filter(|number| !is_poison(*number)).map(|number| (HYNIX, number * 10));
+    let expected: Vec<_> = hynix.chain((1..=80).map(|number| (SAMSUNG, number * 10))).collect();
+    assert_eq!(found, expected);
+    assert!(stored.failures.iter().all(|row| row.reason == "poison"), "{:#?}", stored.failures);
+    assert_eq!(stored.failures.len(), 4);
 }
 
 #[test]

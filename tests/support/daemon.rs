@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use super::{Process, TempDir, free_port, http, temp_dir};
+use super::{Process, TempDir, free_port, http, temp_dir, wait_until};
 
 /// How a [`Daemon`] is started.
 #[derive(Debug, Clone, Default)]
@@ -159,6 +159,15 @@ impl Daemon {
     #[track_caller]
     pub fn metric(&self, series: &str) -> f64 {
         self.metrics().get(series).copied().unwrap_or_default()
+    }
+
+    /// Waits until a sample is at least `value`.
+    ///
+    /// # Panics
+    /// When it is not within `deadline`, or nobody answers.
+    #[track_caller]
+    pub fn wait_metric(&self, series: &str, value: f64, deadline: Duration) {
+        wait_until(deadline, || self.metric(series) >= value, &format!("{series} {value}"));
     }
 
     /// Asks it to drain and end, SIGTERM, and waits until it has, with exit code 0.
