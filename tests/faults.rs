@@ -112,6 +112,8 @@ fn several_poison_frames_cost_themselves() {
     assert_eq!(metrics[r#"bongsu_actor_restarts_total{actor="normalizer"}"#], 4.0);
     assert_eq!(daemon.get("/readyz").0, 200);
     daemon.stop();
+    let log = daemon.process().log();
+    assert!(!log.contains("did not stop when asked"), "{log}");
     let stored = stored(dir.path());
     let mut found: Vec<_> =
         stored.trades.iter().map(|row| (row.symbol.as_str(), row.cum_volume)).collect();
@@ -141,6 +143,7 @@ fn too_many_poison_frames_end_the_process_and_it_says_what_gave_up() {
     assert!(last.starts_with("bongsu: the supervisor tree gave up: "), "{log}");
     assert!(last.contains("3 failures within 60 s, the limit is 3"), "{last}");
     assert!(last.contains("a test asked for a panic on frames that contain"), "{last}");
+    assert!(!log.contains("did not stop when asked"), "{log}");
     for what in [r#"actor="normalizer""#, r#"supervisor="pipeline""#, r#"supervisor="root""#] {
         assert!(log.contains(what), "{what} is not named:\n{log}");
     }

@@ -76,6 +76,12 @@ pub struct Halt {
     pub drain: bool,
 }
 
+impl Halt {
+    const fn wish(&self) -> Wish {
+        if self.drain { Wish::Drain } else { Wish::Stop }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wish {
     Run,
@@ -149,19 +155,25 @@ impl<S: Stage> Handler<Halt> for Shell<S> {
     type Result = ();
 
     fn handle(&mut self, halt: Halt, _: &mut Self::Context) {
-        self.control.wish.set(if halt.drain { Wish::Drain } else { Wish::Stop });
+        self.control.wish.set(halt.wish());
         self.control.changed.notify_one();
     }
 }
 
 /// The way to the control lane of whichever generation is running.
 pub struct NodeHandle<S: Stage> {
-    address: Arc<Mutex<Option<Addr<Shell<S>>>>>,
+    lane: Arc<Mutex<Lane<S>>>,
+}
+
+struct Lane<S: Stage> {
+    address: Option<Addr<Shell<S>>>,
+    /// Asked of a generation that has been started but is not there yet: its thread may be busy.
+    early: Option<Halt>,
 }
 
 impl<S: Stage> Clone for NodeHandle<S> {
     fn clone(&self) -> Self {
-        Self { address: Arc::clone(&self.address) }
+        Self { lane: Arc::clone(&self.lane) }
     }
 }
 
@@ -169,7 +181,27 @@ impl<S: Stage> NodeHandle<S> {
     /// The control address of the running generation, if one is running.
     #[must_use]
     pub fn address(&self) -> Option<Addr<Shell<S>>> {
-        self.address.lock().clone().filter(Addr::connected)
+        self.lane.lock().address.clone().filter(Addr::connected)
+    }
+
+    /// A new generation is about to be started: nothing has been asked of it.
+    pub(super) fn renew(&self) {
+        *self.lane.lock() = Lane { address: None, early: None };
+    }
+
+    /// Asks the running generation to end, now or as soon as it is there.
+    pub(super) fn halt(&self, halt: Halt) {
+        let mut lane = self.lane.lock();
+        match &lane.address {
+            // One stop for each generation, far below the mailbox bound; a failure means that the
+            // actor has just ended by itself.
+            Some(address) => {
+                if let Err(error) = address.try_send(halt) {
+                    tracing::debug!(actor = S::NAME, %error, "a stop found nobody to stop");
+                }
+            }
+            None => lane.early = Some(halt),
+        }
     }
 }
 
@@ -232,7 +264,7 @@ impl<S: Stage> Node<S> {
         options: NodeOptions,
         factory: impl Fn() -> Result<S, StageError> + Send + Sync + 'static,
     ) -> Self {
-        let handle = NodeHandle { address: Arc::default() };
+        let handle = NodeHandle { lane: Arc::new(Mutex::new(Lane { address: None, early: None })) };
         Self { slot, factory: Arc::new(factory), options, handle, watched: None }
     }
 
@@ -258,7 +290,7 @@ pub(super) async fn run_generation<S: Stage>(
     };
     if slot.generation() == generation {
         slot.set_activity(generation, Activity::Absent);
-        *handle.address.lock() = None;
+        handle.lane.lock().address = None;
     }
     guard.report(reason);
 }
@@ -289,7 +321,17 @@ async fn generation_body<S: Stage>(
         outcome: Rc::clone(&outcome),
     };
     let context = Context::new();
-    *handle.address.lock() = Some(context.address());
+    {
+        let mut lane = handle.lane.lock();
+        if shell.slot.generation() != generation {
+            // Fenced before it came to work: the lane is another's.
+            return ExitReason::Fenced;
+        }
+        lane.address = Some(context.address());
+        if let Some(halt) = lane.early.take() {
+            shell.control.wish.set(halt.wish());
+        }
+    }
     context.into_future(shell).await;
     outcome.take().unwrap_or(ExitReason::Asked)
 }

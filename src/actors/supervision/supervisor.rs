@@ -150,6 +150,7 @@ impl<S: Stage> Child for Node<S> {
     ) -> Result<u64, String> {
         let generation = self.slot.advance_generation();
         self.watched = None;
+        self.handle.renew();
         let guard = ExitGuard::new(index, generation, exits);
         let (slot, factory, handle) =
             (self.slot.clone(), Arc::clone(&self.factory), self.handle.clone());
@@ -161,13 +162,7 @@ impl<S: Stage> Child for Node<S> {
     }
 
     fn ask_stop(&self, drain: bool) {
-        if let Some(address) = self.handle.address() {
-            // One control address for each generation, far below the mailbox bound; a failure
-            // means that the actor has just ended by itself.
-            if let Err(error) = address.try_send(Halt { drain }) {
-                tracing::debug!(actor = S::NAME, %error, "a stop found nobody to stop");
-            }
-        }
+        self.handle.halt(Halt { drain });
     }
 
     fn fence(&mut self, threads: &Threads) {
