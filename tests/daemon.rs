@@ -173,16 +173,14 @@ fn one_daemon_a_folder_and_a_second_start_goes_on() {
     assert_eq!(log.matches(&said).count(), 1, "{log}");
     assert_eq!(daemon.get("/readyz").0, 200, "the first is not disturbed");
 
-    let has_crash =
-        |daemon: &Daemon| daemon.json("/v1/events?type=crash")["count"].as_u64() > Some(0);
-    wait_until(A_MINUTE, || has_crash(&daemon), "a crash");
+    wait_until(A_MINUTE, || all_is_there(&daemon), "crash, plan, picks and report");
     let first_crash = daemon.json("/v1/events?type=crash&limit=1000")["events"][0]["event"].clone();
     daemon.stop_by("INT");
     let before = stored(dir.path()).counts;
 
     daemon.restart();
     daemon.wait_ready(SOON);
-    wait_until(A_MINUTE, || has_crash(&daemon), "a crash after the second start");
+    wait_until(A_MINUTE, || all_is_there(&daemon), "all of it after the second start");
     let again = daemon.json("/v1/events?type=crash&limit=1000")["events"][0]["event"].clone();
     assert_eq!(again["id"], first_crash["id"], "the same cause has the same id");
     daemon.stop();
