@@ -6,8 +6,12 @@
 
 mod support;
 
+mod bad_frames;
+mod daemon;
+mod faults;
 mod harness;
 mod licences;
 mod settings_cli;
 mod store;
 mod tidy;
+mod wrong_settings;

@@ -26,5 +26,5 @@ pub const ADVICE_INBOX: usize = 64;
 /// day raises some thousands of crash and threat events, and risk events are not remembered.
 pub const REMEMBERED_EVENTS: usize = 65_536;
 
-/// Bytes of a payload that is kept with a reject.
+/// Bytes of a payload that is kept with a reject; the store's own limit.
 pub const REJECT_PAYLOAD: usize = 4_096;

@@ -106,13 +106,13 @@ impl Normalizer {
             FrameKind::Connection => self.connection(frame, at),
         };
         if let Err((reason, detail)) = problem {
-            self.rejects.push(of_frame("normalizer", reason, &detail, frame, Some(at)));
+            self.rejects.push(of_frame(Self::NAME, reason, &detail, frame, Some(at)));
         }
     }
 
     fn data(&mut self, frame: Frame<'_>, at: RecordRef) -> Result<(), Problem> {
         super::faults::trip(frame.payload);
-        let Self { parts, state, parser, ids, out, counters, .. } = self;
+        let Self { parts, state, parser, ids, out, rejects, counters } = self;
         let directory = &parts.directory;
         let records = parser.split(frame.payload).map_err(problem)?;
         counters.frames[records.tr() as usize] += 1;
@@ -121,7 +121,7 @@ impl Normalizer {
                 if !state.held.is_empty()
                     && let Ok(first) = decode_trade(&records, 0, SymbolId(0))
                 {
-                    release(state, first.time.session_day(), directory, out, counters);
+                    release(state, first.time.session_day(), directory, out, counters, rejects);
                 }
                 each(&records, |index| {
                     let symbol: Symbol = records.symbol(index)?;
@@ -293,15 +293,17 @@ fn release(
     directory: &Directory,
     out: &mut TickBatch,
     counters: &mut FeedCounters,
+    rejects: &mut Vec<Reject>,
 ) {
     state.day = Some(day);
     state.held_overflow = false;
     let mut parser = FrameParser::new();
     for (payload, at) in std::mem::take(&mut state.held) {
+        // Only frames that could be split are held.
         let Ok(records) = parser.split(&payload) else { continue };
         if let Err((reason, detail)) = undated(&records, at, day, state, directory, out, counters) {
-            hot().reject(reason);
-            tracing::warn!(reason, detail, ?at, "a frame that waited for the session day is bad");
+            let frame = Frame { kind: FrameKind::Data, received_us: 0, payload: &payload };
+            rejects.push(of_frame(Normalizer::NAME, reason, &detail, frame, Some(at)));
         }
     }
 }
@@ -356,17 +358,14 @@ impl Stage for Normalizer {
     }
 
     async fn flush(&mut self, _idle: bool) -> Result<(), StageError> {
-        // Counted here and not where they are found: a rebuild finds them again.
-        for reject in &self.rejects {
-            hot().reject(reject.reason);
-        }
+        let rejects = std::mem::take(&mut self.rejects);
+        // Counting is an effect too: done in `handle`, it would be had again at every rebuild.
+        rejects.iter().for_each(|reject| hot().reject(reject.reason));
         if let Some(recorder) = &self.parts.recorder
-            && !self.rejects.is_empty()
+            && !rejects.is_empty()
         {
-            let rejects = std::mem::take(&mut self.rejects);
             recorder.send(Arc::new(StoreBatch::Rejects(rejects))).await?;
         }
-        self.rejects.clear();
         self.counters.publish();
         if self.out.is_empty() {
             self.out.clear();

@@ -22,12 +22,16 @@ pub(super) fn of_frame(
     }
 }
 
-/// The payload as text, cut to what is kept.
+/// The payload as text of at most [`REJECT_PAYLOAD`] bytes; one that is cut says how long it was.
+/// The mark counts into the limit, which is the store's as well: cut again there, the row would
+/// tell the length of the excerpt.
 pub(super) fn excerpt(payload: &[u8]) -> String {
     let kept = &payload[..payload.len().min(REJECT_PAYLOAD)];
     let mut text = String::from_utf8_lossy(kept).into_owned();
-    if kept.len() < payload.len() {
-        text.push_str(&format!("… ({} bytes in all)", payload.len()));
+    if kept.len() < payload.len() || text.len() > REJECT_PAYLOAD {
+        let mark = format!("…[cut: {} bytes in all]", payload.len());
+        text.truncate(text.floor_char_boundary(REJECT_PAYLOAD - mark.len()));
+        text.push_str(&mark);
     }
     text
 }
@@ -53,8 +57,13 @@ mod tests {
     }
 
     #[test]
-    fn a_long_payload_is_cut_with_a_mark() {
-        let text = excerpt(&vec![b'x'; REJECT_PAYLOAD + 1]);
-        assert!(text.ends_with("(4097 bytes in all)"));
+    fn a_long_payload_is_cut_with_a_mark_within_the_limit() {
+        assert_eq!(excerpt(&vec![b'x'; REJECT_PAYLOAD]).len(), REJECT_PAYLOAD);
+        // A byte that is no text becomes three.
+        for payload in [vec![b'x'; REJECT_PAYLOAD + 1], vec![0xff; REJECT_PAYLOAD]] {
+            let text = excerpt(&payload);
+            assert!(text.ends_with(&format!("…[cut: {} bytes in all]", payload.len())));
+            assert!((REJECT_PAYLOAD - 2..=REJECT_PAYLOAD).contains(&text.len()), "{}", text.len());
+        }
     }
 }

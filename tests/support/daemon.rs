@@ -1,12 +1,13 @@
 //! The `bongsu` program as a child process.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use super::{Process, TempDir, free_port, http, temp_dir};
+use super::{Process, TempDir, free_port, http, temp_dir, wait_until};
 
 /// How a [`Daemon`] is started.
 #[derive(Debug, Clone, Default)]
@@ -104,10 +105,7 @@ impl Daemon {
     pub fn wait_exit(&mut self, deadline: Duration) -> ExitStatus {
         self.process.wait_exit(deadline)
     }
-}
 
-#[expect(dead_code, reason = "used by the tests of the running daemon, once there are any")]
-impl Daemon {
     /// Waits for `GET /readyz` to answer 200.
     ///
     /// # Panics
@@ -129,9 +127,64 @@ impl Daemon {
         http::http_get(self.address, path).unwrap_or_else(|error| panic!("GET {path}: {error}"))
     }
 
-    /// Asks it to drain and end, SIGTERM.
-    pub fn terminate(&mut self) {
-        self.process.terminate();
+    /// `GET path`, which must answer 200 with JSON.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[track_caller]
+    pub fn json(&self, path: &str) -> serde_json::Value {
+        let (status, body) = self.get(path);
+        assert_eq!(status, 200, "GET {path}: {body}");
+        serde_json::from_str(&body).unwrap_or_else(|error| panic!("GET {path}: {error}: {body}"))
+    }
+
+    /// The metrics' samples by series, `bongsu_ticks_total{kind="trade"}`.
+    ///
+    /// # Panics
+    /// When they cannot be had or read.
+    #[track_caller]
+    pub fn metrics(&self) -> BTreeMap<String, f64> {
+        let (status, text) = self.get("/metrics");
+        assert_eq!(status, 200, "{text}");
+        let samples = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        samples
+            .map(|line| {
+                let (series, value) = line.rsplit_once(' ').expect("a series and its value");
+                (series.to_owned(), value.parse().unwrap_or_else(|_| panic!("a number: {line}")))
+            })
+            .collect()
+    }
+
+    /// One sample; 0 when there is none.
+    #[track_caller]
+    pub fn metric(&self, series: &str) -> f64 {
+        self.metrics().get(series).copied().unwrap_or_default()
+    }
+
+    /// Waits until a sample is at least `value`.
+    ///
+    /// # Panics
+    /// When it is not within `deadline`, or nobody answers.
+    #[track_caller]
+    pub fn wait_metric(&self, series: &str, value: f64, deadline: Duration) {
+        wait_until(deadline, || self.metric(series) >= value, &format!("{series} {value}"));
+    }
+
+    /// Asks it to drain and end, SIGTERM, and waits until it has, with exit code 0.
+    ///
+    /// # Panics
+    /// When it does not within the ten seconds it has.
+    #[track_caller]
+    pub fn stop(&mut self) {
+        self.stop_by("TERM");
+    }
+
+    /// As [`Daemon::stop`], by another signal.
+    #[track_caller]
+    pub fn stop_by(&mut self, signal: &str) {
+        self.process.signal(signal);
+        let status = self.process.wait_exit(Duration::from_secs(10));
+        assert_eq!(status.code(), Some(0), "{}", self.process.tail());
     }
 }
 

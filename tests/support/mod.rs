@@ -3,6 +3,8 @@
 //! - [`RedisServer`], [`MariaDb`]: a real server of the test's own, in its own folder on a free
 //!   loopback port, started until it answers, killed by its pid when the value is dropped.
 //! - [`Daemon`]: the `bongsu` program as a child process with captured output.
+//! - [`kis_peer`]: a KIS that sends what the test says; [`stored`]: what a daemon left on disk;
+//!   [`sse`]: a reader of its event stream.
 //! - [`wait`]: the only place of the tests that sleeps, and only between looks at a condition.
 //! - [`skip!`](skip): ends a test whose server or data is absent, in a way that is reported.
 //! - [`http`]: one HTTP request over a bare socket, so that no client hides what was sent.
@@ -13,17 +15,21 @@
 
 pub mod daemon;
 pub mod http;
+pub mod kis_peer;
 pub mod mariadb;
 pub mod ports;
 pub mod process;
 pub mod redis;
 pub mod skip;
+pub mod sse;
+pub mod stored;
 pub mod wait;
 
 use std::path::{Path, PathBuf};
 
 pub use daemon::Daemon;
 pub use http::http_get;
+pub use kis_peer::KisPeer;
 pub use mariadb::MariaDb;
 pub use ports::free_port;
 pub use process::Process;

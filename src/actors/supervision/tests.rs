@@ -287,6 +287,19 @@ fn an_orderly_stop_handles_what_was_sent() {
 }
 
 #[test]
+fn a_stop_that_comes_before_the_actor_is_there_is_not_lost() {
+    paused(async {
+        let mut bench = here(10);
+        // Read as soon as the child is started, before its task has run.
+        bench.handle.stop();
+        let began = tokio::time::Instant::now();
+        assert_eq!(bench.supervisor.run().await, ExitReason::Asked);
+        assert_eq!(began.elapsed(), Duration::ZERO, "it was fenced after its time of grace");
+        assert_eq!(bench.handle.status()[0].last_exit, Some(ExitReason::Asked));
+    });
+}
+
+#[test]
 fn a_hung_actor_is_fenced_and_replaced() {
     threaded(|threads| async move {
         let mut bench = bench(Placement::Thread("hang"), threads.clone(), 10);
