@@ -59,8 +59,9 @@ pub async fn run_feed(
         Ok(()) => Ok(()),
         Err(FeedError::SinkClosed(_)) => Err(StageError::Failed("ingest is gone".to_owned())),
         Err(error) => {
+            // Wrong keys: asking again and again would only get the address blocked.
             parts.health.set(Component::Feed, HealthState::down(error.to_string()));
-            Err(StageError::Failed(error.to_string()))
+            Err(StageError::Fatal(error.to_string()))
         }
     }
 }
@@ -86,7 +87,7 @@ async fn load_references(
                 loaded += 1;
             }
             Err(error) if error.is_terminal() => {
-                return Err(StageError::Failed(format!("references: {error}")));
+                return Err(StageError::Fatal(format!("feed: {error}")));
             }
             Err(error) => tracing::warn!(%symbol, %error, "no reference data for this issue"),
         }

@@ -18,7 +18,9 @@ use tokio::time::Instant;
 
 use super::supervision::{Cursor, Edge, Envelope, Stage, StageError};
 use crate::journal::{Journal, JournalOptions};
+use crate::messages::health::{Component, HealthRegistry, HealthState};
 use crate::messages::{FrameBatch, FrameKind, JournaledBatch, Reject};
+use crate::telemetry::hot;
 
 /// How often silence is looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -42,6 +44,8 @@ pub struct IngestParts {
     pub silence_after: Option<Duration>,
     /// To the Normalizer.
     pub normalizer: Edge<Arc<JournaledBatch>>,
+    /// Where it says how the journal is.
+    pub health: HealthRegistry,
 }
 
 /// The actor's state.
@@ -60,8 +64,11 @@ impl Ingest {
     /// # Errors
     /// When the journal cannot be opened.
     pub fn new(parts: IngestParts) -> Result<Self, StageError> {
-        let journal = Journal::open(parts.journal.clone())
-            .map_err(|error| StageError::Failed(error.to_string()))?;
+        let journal = Journal::open(parts.journal.clone()).map_err(|error| {
+            parts.health.set(Component::Journal, HealthState::down(error.to_string()));
+            StageError::Failed(error.to_string())
+        })?;
+        parts.health.set(Component::Journal, HealthState::Up);
         let last_frame = Instant::now();
         Ok(Self { parts, journal, pending: Vec::new(), last_frame, silences_told: 0 })
     }
@@ -85,6 +92,7 @@ impl Stage for Ingest {
             }
             Arc::new(kept)
         };
+        hot().journal_lag.increment(batch.len() as f64);
         self.pending.push(batch);
         self.last_frame = Instant::now();
         self.silences_told = 0;
@@ -93,16 +101,19 @@ impl Stage for Ingest {
 
     async fn flush(&mut self, _idle: bool) -> Result<(), StageError> {
         for frames in std::mem::take(&mut self.pending) {
-            let positions = self
-                .journal
-                .append(&frames)
-                .map_err(|error| StageError::Failed(error.to_string()))?;
+            let positions = self.journal.append(&frames).map_err(|error| {
+                self.parts.health.set(Component::Journal, HealthState::down(error.to_string()));
+                StageError::Failed(error.to_string())
+            })?;
+            hot().journal_lag.decrement(frames.len() as f64);
             self.parts.normalizer.send(Arc::new(JournaledBatch { frames, positions })).await?;
         }
         Ok(())
     }
 
     fn discard(&mut self) {
+        let lag: usize = self.pending.iter().map(|batch| batch.len()).sum();
+        hot().journal_lag.decrement(lag as f64);
         self.pending.clear();
     }
 
@@ -123,6 +134,7 @@ impl Stage for Ingest {
             let micros = i64::try_from(silence.as_micros()).unwrap_or(i64::MAX);
             let mut batch = FrameBatch::new();
             batch.push(FrameKind::Silence, wall_micros(), &micros.to_le_bytes());
+            hot().journal_lag.increment(1.0);
             self.pending.push(Arc::new(batch));
         }
         Ok(())

@@ -26,5 +26,9 @@ pub const ADVICE_INBOX: usize = 64;
 /// day raises some thousands of crash and threat events, and risk events are not remembered.
 pub const REMEMBERED_EVENTS: usize = 65_536;
 
+/// Issues and index series that may be known. KRX lists some 4,300 shares, funds and notes; a feed
+/// that names twice as many sends garbage, which is not to grow state without end.
+pub const MAX_ISSUES: usize = 8_192;
+
 /// Bytes of a payload that is kept with a reject; the store's own limit.
 pub const REJECT_PAYLOAD: usize = 4_096;

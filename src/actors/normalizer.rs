@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::limits::MAX_ISSUES;
 use super::reject::of_frame;
 use super::supervision::{Cursor, Edge, Envelope, Stage, StageError};
 use crate::kis::frame::{
@@ -30,6 +31,10 @@ use crate::telemetry::hot;
 impl Envelope for JournaledBatch {
     fn records(&self) -> usize {
         self.frames.len()
+    }
+
+    fn bytes(&self) -> usize {
+        self.frames.byte_len()
     }
 
     fn poison(&self, index: usize, stage: &'static str, why: &str) -> Reject {
@@ -127,8 +132,10 @@ impl Normalizer {
                     let symbol: Symbol = records.symbol(index)?;
                     // Decoded first: a code from a row that is no trade is not remembered for ever.
                     let mut trade = decode_trade(&records, index, SymbolId(0))?;
-                    trade.symbol =
-                        *ids.entry(symbol.word()).or_insert_with(|| directory.intern(symbol));
+                    trade.symbol = match ids.get(&symbol.word()) {
+                        Some(id) => *id,
+                        None => *ids.entry(symbol.word()).or_insert(intern(directory, symbol)?),
+                    };
                     state.take_in(trade, RecordRef { record: index as u16, ..at }, out, counters);
                     Ok(())
                 })
@@ -154,7 +161,7 @@ impl Normalizer {
                 )),
             },
             Tr::Operation => each(&records, |index| {
-                let id = directory.intern(records.symbol(index)?);
+                let id = intern(directory, records.symbol(index)?)?;
                 let mark = decode_operation(&records, index, id, state.latest)?;
                 out.push_mark(mark, RecordRef { record: index as u16, ..at });
                 Ok(())
@@ -229,6 +236,29 @@ impl FeedCounters {
     }
 }
 
+impl From<FieldError> for RowError {
+    fn from(error: FieldError) -> Self {
+        Self(error.reason(), error.to_string())
+    }
+}
+
+/// Why one record of a frame is refused.
+struct RowError(&'static str, String);
+
+/// The id of an issue, which may be a new one up to the limit.
+fn intern(directory: &Directory, symbol: Symbol) -> Result<SymbolId, RowError> {
+    if let Some(id) = directory.find(symbol) {
+        return Ok(id);
+    }
+    if directory.len() >= MAX_ISSUES {
+        return Err(RowError(
+            "too_many_issues",
+            format!("{symbol} would be one more than the {MAX_ISSUES} issues that may be known"),
+        ));
+    }
+    Ok(directory.intern(symbol))
+}
+
 fn problem(error: FrameError) -> Problem {
     (error.reason(), error.to_string())
 }
@@ -237,12 +267,12 @@ fn problem(error: FrameError) -> Problem {
 /// ones are used.
 fn each(
     records: &Records<'_>,
-    mut take: impl FnMut(usize) -> Result<(), FieldError>,
+    mut take: impl FnMut(usize) -> Result<(), RowError>,
 ) -> Result<(), Problem> {
     let mut first = Ok(());
     for index in 0..records.count() {
         if let (Err(error), Ok(())) = (take(index), &first) {
-            first = Err((error.reason(), format!("record {index}: {error}")));
+            first = Err((error.0, format!("record {index}: {}", error.1)));
         }
     }
     first
@@ -273,11 +303,11 @@ fn undated(
         let at = RecordRef { record: index as u16, ..at };
         if records.tr() == Tr::Quote {
             let quote = decode_quote(records, index, SymbolId(0), day)?;
-            out.push_quote(Quote { symbol: directory.intern(symbol), ..quote }, at);
+            out.push_quote(Quote { symbol: intern(directory, symbol)?, ..quote }, at);
             counters.quotes += 1;
         } else {
             let tick = decode_index(records, index, SymbolId(0), day)?;
-            let tick = IndexTick { symbol: directory.intern(symbol), ..tick };
+            let tick = IndexTick { symbol: intern(directory, symbol)?, ..tick };
             state.latest = state.latest.max(tick.time);
             out.push_index(tick, at);
             counters.indices += 1;

@@ -46,6 +46,7 @@ use crate::bus::Publisher;
 use crate::journal::JournalOptions;
 use crate::llm::Writer;
 use crate::market::Won;
+use crate::messages::health::HealthRegistry;
 use crate::messages::{AdviceBoard, FrameBatch, RiskBoard, StoreBatch};
 use crate::risk::RiskParams;
 
@@ -86,6 +87,8 @@ pub struct TreeParts {
     pub advice_board: AdviceBoard,
     /// The way outward.
     pub publisher: Publisher,
+    /// How the components are.
+    pub health: HealthRegistry,
     /// The Recorder's parts; `None` where nothing is stored.
     pub recorder: Option<RecorderParts>,
     /// The advisers; `None` where nobody advises.
@@ -226,6 +229,7 @@ impl Tree {
             journal: parts.journal,
             silence_after: parts.silence_after,
             normalizer: journaled.edge(Ingest::NAME),
+            health: parts.health,
         };
         pipeline.add(wiring.node(frames.clone(), INGEST, move || Ingest::new(ingest.clone())));
 

@@ -28,6 +28,7 @@ use fred::interfaces::{ClientLike, PubsubInterface};
 use crate::bus::{Publisher, RedisOptions, RedisPublisher, redis_connection};
 use crate::journal::{Durability, JournalOptions};
 use crate::market::{Directory, EventTime, SessionDay, TimeOfDay};
+use crate::messages::health::HealthRegistry;
 use crate::messages::{AdviceBoard, BusLimits, EventBus, FrameBatch, FrameKind, RiskBoard};
 use crate::risk::RiskParams;
 
@@ -224,6 +225,7 @@ fn parts(
         board: RiskBoard::new(Directory::new()),
         advice_board: AdviceBoard::default(),
         publisher,
+        health: HealthRegistry::new(),
         recorder: None,
         advice: None,
         batch_latency: Some(latency),

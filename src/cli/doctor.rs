@@ -297,6 +297,9 @@ fn service(name: &'static str, url: &ServiceUrl, advice: &str) -> Check {
 fn listen_port(address: SocketAddr) -> Check {
     match TcpListener::bind(address) {
         Ok(_) => Check::ok("http port", format!("{address} is free")),
+        Err(_) if probe::is_bongsu(address) => {
+            Check::ok("http port", format!("{address}: a running bongsu answers there"))
+        }
         Err(error) => Check::fail(
             "http port",
             format!("{address}: {error}"),

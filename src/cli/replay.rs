@@ -153,6 +153,7 @@ fn run(
         board,
         advice_board: AdviceBoard::default(),
         publisher,
+        health,
         recorder: Some(recorder),
         advice: Some(assembly::advice(settings)?),
         batch_latency: None,

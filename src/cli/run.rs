@@ -15,7 +15,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use super::CliError;
-use super::args::RunArgs;
+use super::args::{Role, RunArgs};
 use super::assembly::{self, DataDir};
 use crate::actors::feed::{FeedParts, run_feed};
 use crate::actors::supervision::StageError;
@@ -28,9 +28,12 @@ use crate::kis::subscriptions::Watch;
 use crate::kis::{Environment, FeedConfig, KisClient, KisOptions};
 use crate::market::symbol::{KOSDAQ_CODE, KOSPI_CODE};
 use crate::market::{Directory, EventTime, SessionDay, Symbol};
-use crate::messages::health::{Component, HealthRegistry, HealthState};
+use crate::messages::health::{Component, HealthRegistry};
 use crate::messages::{AdviceBoard, BusLimits, EventBus, RiskBoard};
 use crate::telemetry;
+
+/// A stop is over within this time, one way or the other.
+const STOP_WITHIN: Duration = Duration::from_millis(9_500);
 
 /// Runs the daemon until it is told to stop.
 ///
@@ -38,6 +41,11 @@ use crate::telemetry;
 /// [`CliError::Runtime`] when a part cannot be started, or the tree gives up.
 pub fn execute(args: RunArgs, settings: Settings) -> Result<(), CliError> {
     assembly::start_telemetry(&settings)?;
+    if args.roles != [Role::All] {
+        return Err(CliError::Usage(
+            "--roles: only all is there yet: one process runs every part".to_owned(),
+        ));
+    }
     let runtime = assembly::runtime()?;
     let data_dir = DataDir::lock(&settings.data_dir)?;
     let outcome = Daemon::start(&runtime, &settings, &data_dir)
@@ -94,11 +102,11 @@ impl Daemon {
             board: board.clone(),
             advice_board: advice_board.clone(),
             publisher: publisher.clone(),
+            health: health.clone(),
             recorder: Some(assembly::recorder(settings, database, &board.directory, &health)),
             advice: Some(assembly::advice(settings)?),
             batch_latency: None,
         };
-        health.set(Component::Journal, HealthState::Up);
         Ok(Self { bus, publisher, health, board, advice_board, listener, feed, sim, parts })
     }
 
@@ -153,6 +161,16 @@ impl Daemon {
                     let why = wait_for_the_end(stop_after).await;
                     tracing::info!(why, "stopping");
                     root.stop();
+                    // A stop that does not come to its end is cut short: what is journaled is kept.
+                    tokio::select! {
+                        () = tokio::time::sleep(STOP_WITHIN) => tracing::error!(
+                            "the stop takes too long and is cut short; what is not in the database is in the journal"
+                        ),
+                        again = wait_for_the_end(None) => {
+                            tracing::error!(again, "told to stop again, ending at once");
+                        }
+                    }
+                    std::process::exit(1);
                 }
             },
         );

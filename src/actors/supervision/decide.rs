@@ -49,8 +49,9 @@ pub enum Decision {
         /// Wait so long first.
         delay: Duration,
     },
-    /// Too many failures: stop everything and report to the parent.
-    GiveUp(String),
+    /// Too many failures, or one that no repetition helps: stop everything and report this to the
+    /// parent.
+    GiveUp(ExitReason),
 }
 
 /// Remembers failures and decides.
@@ -67,9 +68,18 @@ impl Judge {
     }
 
     /// What to do when child `index` ended for `reason` at `now`.
-    pub(super) fn decide(&mut self, index: usize, reason: &ExitReason, now: Instant) -> Decision {
+    pub(super) fn decide(
+        &mut self,
+        index: usize,
+        name: &str,
+        reason: &ExitReason,
+        now: Instant,
+    ) -> Decision {
         if !reason.is_failure() {
             return Decision::LeaveEnded;
+        }
+        if matches!(reason, ExitReason::Fatal(_)) {
+            return Decision::GiveUp(reason.clone());
         }
         while self
             .failures
@@ -81,12 +91,12 @@ impl Judge {
         let earlier = self.failures.iter().filter(|(_, child)| *child == index).count();
         self.failures.push_back((now, index));
         if self.failures.len() >= self.policy.max_failures {
-            return Decision::GiveUp(format!(
-                "{} failures within {} s, the limit is {}; the last one: {reason}",
+            return Decision::GiveUp(ExitReason::Failed(format!(
+                "{} failures within {} s, the limit is {}; the last one: {name} {reason}",
                 self.failures.len(),
                 self.policy.within.as_secs(),
                 self.policy.max_failures,
-            ));
+            )));
         }
         let doublings = u32::try_from(earlier).unwrap_or(u32::MAX).min(20);
         let delay =
@@ -126,10 +136,18 @@ mod tests {
         let mut judge = Judge::new(policy(Strategy::OneForOne), 3);
         let now = Instant::now();
         let panicked = ExitReason::Panicked("x".into());
-        assert_eq!(judge.decide(1, &panicked, now), restart(1, 1, 10));
-        assert_eq!(judge.decide(1, &panicked, now), restart(1, 1, 20));
-        assert_eq!(judge.decide(1, &panicked, now), restart(1, 1, 25));
-        assert!(matches!(judge.decide(1, &panicked, now), Decision::GiveUp(_)));
+        assert_eq!(judge.decide(1, "child", &panicked, now), restart(1, 1, 10));
+        assert_eq!(judge.decide(1, "child", &panicked, now), restart(1, 1, 20));
+        assert_eq!(judge.decide(1, "child", &panicked, now), restart(1, 1, 25));
+        assert!(matches!(judge.decide(1, "child", &panicked, now), Decision::GiveUp(_)));
+    }
+
+    #[test]
+    fn what_no_repetition_helps_ends_it_at_once() {
+        let mut judge = Judge::new(policy(Strategy::OneForOne), 1);
+        let fatal = ExitReason::Fatal("wrong key".into());
+        let decision = judge.decide(0, "child", &fatal, Instant::now());
+        assert_eq!(decision, Decision::GiveUp(fatal));
     }
 
     #[test]
@@ -137,7 +155,7 @@ mod tests {
         let mut judge = Judge::new(policy(Strategy::OneForOne), 1);
         let mut now = Instant::now();
         for _ in 0..20 {
-            assert_eq!(judge.decide(0, &ExitReason::Hung, now), restart(0, 0, 10));
+            assert_eq!(judge.decide(0, "child", &ExitReason::Hung, now), restart(0, 0, 10));
             now += Duration::from_secs(61);
         }
     }
@@ -146,16 +164,22 @@ mod tests {
     fn one_then_rest() {
         let mut judge = Judge::new(policy(Strategy::OneThenRest), 4);
         let now = Instant::now();
-        assert_eq!(judge.decide(1, &ExitReason::Panicked("x".into()), now), restart(1, 1, 10));
-        assert_eq!(judge.decide(2, &ExitReason::Hung, now), restart(2, 3, 10));
-        assert_eq!(judge.decide(1, &ExitReason::Failed("y".into()), now), restart(1, 3, 20));
+        assert_eq!(
+            judge.decide(1, "child", &ExitReason::Panicked("x".into()), now),
+            restart(1, 1, 10)
+        );
+        assert_eq!(judge.decide(2, "child", &ExitReason::Hung, now), restart(2, 3, 10));
+        assert_eq!(
+            judge.decide(1, "child", &ExitReason::Failed("y".into()), now),
+            restart(1, 3, 20)
+        );
     }
 
     #[test]
     fn an_orderly_end_is_left_alone() {
         let mut judge = Judge::new(policy(Strategy::RestForOne), 2);
         for reason in [ExitReason::Finished, ExitReason::Asked, ExitReason::Fenced] {
-            assert_eq!(judge.decide(0, &reason, Instant::now()), Decision::LeaveEnded);
+            assert_eq!(judge.decide(0, "child", &reason, Instant::now()), Decision::LeaveEnded);
         }
     }
 }

@@ -13,6 +13,8 @@ pub enum ExitReason {
     DownstreamGone(&'static str),
     /// It returned an error, at start or at work.
     Failed(String),
+    /// It failed in a way that no repetition helps: the tree ends.
+    Fatal(String),
     /// It panicked.
     Panicked(String),
     /// It made no progress for longer than allowed and was fenced.
@@ -38,6 +40,7 @@ impl ExitReason {
             Self::Asked => "asked",
             Self::DownstreamGone(_) => "downstream_gone",
             Self::Failed(_) => "failed",
+            Self::Fatal(_) => "fatal",
             Self::Panicked(_) => "panicked",
             Self::Hung => "hung",
             Self::ThreadLost => "thread_lost",
@@ -51,6 +54,7 @@ impl fmt::Display for ExitReason {
         match self {
             Self::DownstreamGone(name) => write!(f, "downstream gone: {name}"),
             Self::Failed(why) => write!(f, "failed: {why}"),
+            Self::Fatal(why) => f.write_str(why),
             Self::Panicked(why) => write!(f, "panicked: {why}"),
             _ => f.write_str(self.as_str()),
         }

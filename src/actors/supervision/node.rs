@@ -304,6 +304,7 @@ fn reason_of(error: StageError) -> ExitReason {
         StageError::Finished => ExitReason::Finished,
         StageError::Downstream(closed) => ExitReason::DownstreamGone(closed.0),
         StageError::Failed(why) => ExitReason::Failed(why),
+        StageError::Fatal(why) => ExitReason::Fatal(why),
     }
 }
 

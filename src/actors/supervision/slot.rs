@@ -28,6 +28,8 @@ pub type PoisonSink = Arc<dyn Fn(Poison) + Send + Sync>;
 const SNAPSHOT_EVERY_RECORDS: usize = 65_536;
 /// The same, in messages, so that a quiet feed does not keep thousands of small ones.
 const SNAPSHOT_EVERY_MESSAGES: usize = 1_024;
+/// The same, in bytes of payload, so that long frames do not add up.
+const SNAPSHOT_EVERY_BYTES: usize = 32 << 20;
 
 pub(super) struct Entry<M> {
     pub(super) message: Arc<M>,
@@ -45,6 +47,7 @@ struct Memory<S: Stage> {
     /// Handled and flushed since the snapshot.
     done: Vec<Entry<S::In>>,
     done_records: usize,
+    done_bytes: usize,
     in_flight: Option<Entry<S::In>>,
     /// Times the message in flight was given up outside a record.
     failures_outside: u32,
@@ -99,6 +102,7 @@ impl<S: Stage> Slot<S> {
             snapshot: None,
             done: Vec::new(),
             done_records: 0,
+            done_bytes: 0,
             in_flight: None,
             failures_outside: 0,
             stuck: None,
@@ -208,13 +212,16 @@ impl<S: Stage> Slot<S> {
             return;
         }
         memory.done_records += entry.message.records();
+        memory.done_bytes += entry.message.bytes();
         memory.done.push(entry);
         if memory.done_records >= SNAPSHOT_EVERY_RECORDS
             || memory.done.len() >= SNAPSHOT_EVERY_MESSAGES
+            || memory.done_bytes >= SNAPSHOT_EVERY_BYTES
         {
             memory.snapshot = Some(stage.snapshot());
             memory.done.clear();
             memory.done_records = 0;
+            memory.done_bytes = 0;
         }
     }
 
@@ -226,6 +233,7 @@ impl<S: Stage> Slot<S> {
         }
         memory.done.clear();
         memory.done_records = 0;
+        memory.done_bytes = 0;
     }
 
     /// Brings a fresh stage to the state of its predecessor. Returns the messages to feed it again.
@@ -243,6 +251,7 @@ impl<S: Stage> Slot<S> {
         memory.snapshot = None;
         memory.done.clear();
         memory.done_records = 0;
+        memory.done_bytes = 0;
     }
 
     /// After a failure: marks the record in work as one to skip and says what to keep of it.

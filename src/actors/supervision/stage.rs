@@ -13,6 +13,11 @@ pub trait Envelope: Send + Sync + 'static {
     /// Number of records in it, at least one for a message that is not empty.
     fn records(&self) -> usize;
 
+    /// Bytes it holds besides its records' own size, about: bounds what is kept for a restart.
+    fn bytes(&self) -> usize {
+        0
+    }
+
     /// What to keep of record `index` when it has to be skipped.
     fn poison(&self, index: usize, stage: &'static str, why: &str) -> Reject;
 }
@@ -26,6 +31,9 @@ pub enum StageError {
     /// Anything else; the text says what, and what to do.
     #[error("{0}")]
     Failed(String),
+    /// No repetition helps: the whole tree is to end.
+    #[error("{0}")]
+    Fatal(String),
     /// There is nothing left to do.
     #[error("finished")]
     Finished,

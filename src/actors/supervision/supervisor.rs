@@ -225,7 +225,7 @@ impl Supervisor {
     }
 
     /// Starts what is due, in order, and fences what did not stop in time.
-    fn start_due(&mut self, exits: &ExitSender) -> Option<String> {
+    fn start_due(&mut self, exits: &ExitSender) -> Option<ExitReason> {
         let now = Instant::now();
         for index in 0..self.places.len() {
             match self.places[index].phase {
@@ -265,15 +265,15 @@ impl Supervisor {
             }
         }
         (self.threads.leaked() > self.max_leaked).then(|| {
-            format!(
+            ExitReason::Failed(format!(
                 "{} hung threads were abandoned, the limit is {}",
                 self.threads.leaked(),
                 self.max_leaked
-            )
+            ))
         })
     }
 
-    fn on_exit(&mut self, exit: Exit) -> Option<String> {
+    fn on_exit(&mut self, exit: Exit) -> Option<ExitReason> {
         let place = &mut self.places[exit.child];
         if exit.generation != place.generation {
             // A generation that was replaced has ended at last.
@@ -306,13 +306,14 @@ impl Supervisor {
     }
 
     /// Acts on a failure; the answer is why the supervisor gives up, if it does.
-    fn judge_failure(&mut self, index: usize, reason: ExitReason) -> Option<String> {
+    fn judge_failure(&mut self, index: usize, reason: ExitReason) -> Option<ExitReason> {
         if reason.is_failure() {
             for poison in self.places[index].child.condemn(&reason) {
                 (self.poison)(poison);
             }
         }
-        match self.judge.decide(index, &reason, Instant::now()) {
+        let name = self.places[index].child.name();
+        match self.judge.decide(index, name, &reason, Instant::now()) {
             Decision::LeaveEnded => None,
             Decision::GiveUp(why) => Some(why),
             Decision::Restart { first, last, delay } => {
@@ -345,7 +346,7 @@ impl Supervisor {
     }
 
     /// The heartbeat: hung children, inbox depths.
-    fn look_after(&mut self) -> Option<String> {
+    fn look_after(&mut self) -> Option<ExitReason> {
         let now = Instant::now();
         for index in 0..self.places.len() {
             let inbox = self.places[index].child.inbox();
@@ -405,13 +406,13 @@ impl Supervisor {
         place.generation = 0;
     }
 
-    async fn give_up(&mut self, why: String, exits: &mut mpsc::Receiver<Exit>) -> ExitReason {
-        tracing::error!(supervisor = self.name, why, "supervisor gives up");
+    async fn give_up(&mut self, why: ExitReason, exits: &mut mpsc::Receiver<Exit>) -> ExitReason {
+        tracing::error!(supervisor = self.name, %why, "supervisor gives up");
         for index in (0..self.places.len()).rev() {
             self.end(index, exits).await;
         }
         self.reset();
-        ExitReason::Failed(why)
+        why
     }
 
     /// Upstream first: each child handles what it was sent before the next one is asked. One that
@@ -420,7 +421,7 @@ impl Supervisor {
     async fn shut_down(&mut self, sender: &ExitSender, exits: &mut mpsc::Receiver<Exit>) {
         for index in 0..self.places.len() {
             if let Err(why) = self.drain(index, sender, exits).await {
-                tracing::error!(supervisor = self.name, why, "supervisor gives up while stopping");
+                tracing::error!(supervisor = self.name, %why, "supervisor gives up while stopping");
                 self.threads.note_unfinished();
                 for rest in index..self.places.len() {
                     self.end(rest, exits).await;
@@ -437,7 +438,7 @@ impl Supervisor {
         index: usize,
         sender: &ExitSender,
         exits: &mut mpsc::Receiver<Exit>,
-    ) -> Result<(), String> {
+    ) -> Result<(), ExitReason> {
         let mut deadline = Instant::now() + self.places[index].child.grace();
         let mut seen = self.places[index].child.progress();
         let mut asked = None;

@@ -63,6 +63,7 @@ impl Child for TaskChild {
                 Ok(Ok(()) | Err(StageError::Finished)) => ExitReason::Finished,
                 Ok(Err(StageError::Downstream(closed))) => ExitReason::DownstreamGone(closed.0),
                 Ok(Err(StageError::Failed(why))) => ExitReason::Failed(why),
+                Ok(Err(StageError::Fatal(why))) => ExitReason::Fatal(why),
                 Err(payload) => ExitReason::Panicked(panic_text(payload.as_ref())),
             };
             guard.report(reason);

@@ -62,7 +62,7 @@ Examples:
   bongsu run --data ticks.parquet --day 2020-06-04 --speed max --duration 60
   BONGSU_FEED__SYMBOLS=005930,000660 bongsu run --source kis
 
-SIGTERM and SIGINT drain what is in flight, write a checkpoint and exit 0 within 10 seconds.";
+SIGTERM and SIGINT drain what is in flight and exit within 10 seconds.";
 
 /// `bongsu run`.
 #[derive(Debug, Args)]

@@ -1,7 +1,7 @@
 //! How the doctor touches files and services without changing them.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -90,4 +90,17 @@ pub(super) fn connect(host: &str, port: u16) -> io::Result<SocketAddr> {
         }
     }
     Err(last)
+}
+
+/// Whether a bongsu answers at `address`.
+pub(super) fn is_bongsu(address: SocketAddr) -> bool {
+    let answer = || -> io::Result<String> {
+        let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
+        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: bongsu\r\nConnection: close\r\n\r\n")?;
+        let mut head = String::new();
+        stream.take(4_096).read_to_string(&mut head)?;
+        Ok(head)
+    };
+    answer().is_ok_and(|head| head.starts_with("HTTP/1.1 200") && head.contains("bongsu_"))
 }
