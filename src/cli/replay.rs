@@ -164,9 +164,11 @@ fn run(
             let mut tree = Tree::new(parts);
             let edge = tree.frames.clone();
             let root = tree.handles.root.clone();
+            let quiet = tree.quiet.clone();
             tree.set_feed(move |stop| {
                 let (edge, root, pace) = (edge.clone(), root.clone(), Arc::clone(&pace));
                 let (input, outcome) = (input.lock().take(), Arc::clone(&outcome));
+                let quiet = quiet.clone();
                 async move {
                     let played = match input {
                         Some(Input::Day(day)) => {
@@ -177,7 +179,15 @@ fn run(
                         }
                         None => return Err(StageError::Failed("the input was used up".to_owned())),
                     };
-                    *outcome.lock() = Some(played);
+                    // A stop gives each actor some seconds and then cuts it off, however much it
+                    // has left; a digest over that would depend on the machine. So nothing is
+                    // stopped before everything is handled. One that was asked for from outside
+                    // leaves no outcome.
+                    tokio::select! {
+                        biased;
+                        () = stop.cancelled() => {}
+                        () = quiet.wait() => *outcome.lock() = Some(played),
+                    }
                     root.stop();
                     Ok(())
                 }

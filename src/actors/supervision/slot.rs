@@ -71,6 +71,8 @@ struct Inner<S: Stage> {
     memory: Mutex<Memory<S>>,
     generation: AtomicU64,
     activity: AtomicU8,
+    /// Messages that were handled, or given up for good.
+    completed: AtomicU64,
     /// Of the running generation; one that was fenced keeps its own.
     cursor: Mutex<Cursor>,
 }
@@ -105,6 +107,7 @@ impl<S: Stage> Slot<S> {
                 memory: Mutex::new(memory),
                 generation: AtomicU64::new(0),
                 activity: AtomicU8::new(Activity::Absent as u8),
+                completed: AtomicU64::new(0),
                 cursor: Mutex::new(Cursor::default()),
             }),
         }
@@ -114,6 +117,14 @@ impl<S: Stage> Slot<S> {
     #[must_use]
     pub fn inbox(&self) -> &Inbox<Arc<S::In>> {
         &self.inner.inbox
+    }
+
+    /// Whether every message its inbox ever took in was handled, effects included. Exact for an
+    /// inbox that blocks; one that sheds may never look quiet.
+    pub(crate) fn is_quiet(&self) -> bool {
+        // This order: what is counted as completed was accepted before.
+        let completed = self.inner.completed.load(Ordering::Acquire);
+        self.inner.inbox.stats().accepted == completed
     }
 
     pub(super) fn generation(&self) -> u64 {
@@ -172,6 +183,7 @@ impl<S: Stage> Slot<S> {
             return;
         }
         let Some(entry) = memory.in_flight.take() else { return };
+        self.inner.completed.fetch_add(1, Ordering::AcqRel);
         if std::mem::size_of::<S::Snapshot>() == 0 {
             return;
         }
@@ -248,6 +260,7 @@ impl<S: Stage> Slot<S> {
                     .map(|index| poison(index, entry))
                     .collect();
                 memory.in_flight = None;
+                self.inner.completed.fetch_add(1, Ordering::AcqRel);
                 given_up
             }
         }
