@@ -6,8 +6,10 @@
 
 mod support;
 
+mod effects;
 mod harness;
 mod licences;
+mod replay;
 mod settings_cli;
 mod store;
 mod tidy;

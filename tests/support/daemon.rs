@@ -106,7 +106,6 @@ impl Daemon {
     }
 }
 
-#[expect(dead_code, reason = "used by the tests of the running daemon, once there are any")]
 impl Daemon {
     /// Waits for `GET /readyz` to answer 200.
     ///
