@@ -8,9 +8,11 @@ mod support;
 
 mod bad_frames;
 mod daemon;
+mod effects;
 mod faults;
 mod harness;
 mod licences;
+mod replay;
 mod settings_cli;
 mod store;
 mod tidy;

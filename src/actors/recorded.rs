@@ -87,6 +87,11 @@ impl<'a> Sender<'a> {
         payload: &[u8],
     ) -> Result<(), StageError> {
         self.wait_until(at).await?;
+        self.add(kind, payload).await
+    }
+
+    /// Adds a fact that is known before the recording begins: there is nothing to wait for.
+    async fn add(&mut self, kind: FrameKind, payload: &[u8]) -> Result<(), StageError> {
         self.batch.push(kind, wall_micros(), payload);
         self.played.frames += 1;
         if self.batch.len() >= self.pace.batch.max(1) || self.batch.byte_len() >= BATCH_BYTES {
@@ -138,14 +143,13 @@ pub async fn play_day(
     let mut sender = Sender::new(edge, pace);
     let wants = |symbol: &Symbol| pace.symbols.is_empty() || pace.symbols.contains(symbol);
     let indices = frames.playback().index_codes();
-    let start = frames.playback().now();
     for reference in frames.playback().references() {
         if wants(&reference.symbol) {
             let record = reference_record(&reference)?;
-            sender.push(FrameKind::Reference, start, &record).await?;
+            sender.add(FrameKind::Reference, &record).await?;
         }
     }
-    sender.push(FrameKind::Connection, start, b"1").await?;
+    sender.add(FrameKind::Connection, b"1").await?;
     while let Some((info, bytes)) = frames.next() {
         if stop.is_cancelled() {
             break;

@@ -126,12 +126,40 @@ pub struct Tree {
     pub threads: Threads,
     /// Handles for looking at the sub-trees.
     pub handles: TreeHandles,
-    /// Messages that wait in the inboxes of the pipeline and of the Recorder.
-    pub waiting: Waiting,
+    /// Whether everything sent so far was handled.
+    pub quiet: Quiet,
 }
 
-/// Counts the messages that wait on the way from the feed to the database.
-pub type Waiting = Arc<dyn Fn() -> usize + Send + Sync>;
+/// Tells whether the stages that lose nothing have handled everything they were sent, rows
+/// included. Meaningful once nothing new is sent.
+#[derive(Clone, Default)]
+pub struct Quiet {
+    /// In the order in which they feed each other: a stage looked at later has been sent all that
+    /// the stages before it had to send.
+    stages: Vec<Arc<dyn Fn() -> bool + Send + Sync>>,
+}
+
+impl std::fmt::Debug for Quiet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Quiet({})", self.stages.len())
+    }
+}
+
+impl Quiet {
+    fn watch<S: Stage>(&mut self, node: Node<S>) -> Node<S> {
+        let slot = node.slot().clone();
+        self.stages.push(Arc::new(move || slot.is_quiet()));
+        node
+    }
+
+    /// Waits until it is so: however long the slowest stage takes, because what a stop cuts off
+    /// would be missing.
+    pub async fn wait(&self) {
+        while !self.stages.iter().all(|is_quiet| is_quiet()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
 
 /// The ways into a running tree.
 #[derive(Debug, Clone)]
@@ -194,14 +222,6 @@ impl Tree {
             Policy::Conflate(super::llm_summarizer::key),
         );
 
-        let waiting: Waiting = {
-            let (a, b, c, d, e) =
-                (frames.clone(), journaled.clone(), ticks.clone(), scores.clone(), rows.clone());
-            Arc::new(move || {
-                let depths = [a.stats(), b.stats(), c.stats(), d.stats(), e.stats()];
-                depths.iter().map(|inbox| inbox.depth).sum()
-            })
-        };
         let stored = parts.recorder.is_some();
         let to_recorder = |from| stored.then(|| rows.edge(from));
         let supervisor = |name, strategy, max_failures| {
@@ -231,7 +251,9 @@ impl Tree {
             normalizer: journaled.edge(Ingest::NAME),
             health: parts.health,
         };
-        pipeline.add(wiring.node(frames.clone(), INGEST, move || Ingest::new(ingest.clone())));
+        let mut quiet = Quiet::default();
+        let node = wiring.node(frames.clone(), INGEST, move || Ingest::new(ingest.clone()));
+        pipeline.add(quiet.watch(node));
 
         let normalizer = NormalizerParts {
             directory: parts.board.directory.clone(),
@@ -239,7 +261,7 @@ impl Tree {
             recorder: to_recorder(Normalizer::NAME),
         };
         let make = move || Ok(Normalizer::new(normalizer.clone()));
-        pipeline.add(wiring.node(journaled, NORMALIZER, make));
+        pipeline.add(quiet.watch(wiring.node(journaled, NORMALIZER, make)));
 
         let every = parts
             .advice
@@ -255,7 +277,7 @@ impl Tree {
             advice: every.map(|every| (ticks_of_advice.edge(RiskScorer::NAME), every)),
         };
         let make = move || Ok(RiskScorer::new(scorer.clone()));
-        pipeline.add(wiring.node(ticks, SCORER, make));
+        pipeline.add(quiet.watch(wiring.node(ticks, SCORER, make)));
 
         let alert = AlertParts {
             directory: parts.board.directory.clone(),
@@ -263,7 +285,8 @@ impl Tree {
             recorder: to_recorder(Alert::NAME),
             mitigator: parts.advice.is_some().then(|| notices.edge(Alert::NAME)),
         };
-        pipeline.add(wiring.node(scores, ALERT, move || Ok(Alert::new(alert.clone()))));
+        let node = wiring.node(scores, ALERT, move || Ok(Alert::new(alert.clone())));
+        pipeline.add(quiet.watch(node));
 
         if let Some(adviser) = parts.advice {
             let outlet = AdviceOutlet {
@@ -295,7 +318,8 @@ impl Tree {
             advice.add(wiring.node(requests, REPORTS, make));
         }
         if let Some(recorder) = parts.recorder {
-            service.add(wiring.node(rows, RECORDER, move || Ok(Recorder::new(recorder.clone()))));
+            let node = wiring.node(rows, RECORDER, move || Ok(Recorder::new(recorder.clone())));
+            service.add(quiet.watch(node));
         }
 
         let handles = TreeHandles {
@@ -307,7 +331,7 @@ impl Tree {
         };
         let runtime = parts.runtime.handle().clone();
         let frames = frames.edge("feed");
-        Self { root, feed, pipeline, advice, service, runtime, frames, threads, handles, waiting }
+        Self { root, feed, pipeline, advice, service, runtime, frames, threads, handles, quiet }
     }
 
     /// Adds what brings the frames.

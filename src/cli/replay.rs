@@ -7,7 +7,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, anyhow};
 use parking_lot::Mutex as SyncMutex;
@@ -18,7 +18,7 @@ use super::{CliError, assembly};
 use crate::actors::recorded::{Pace, Played, Span, play_day, play_journal};
 use crate::actors::recorder::RecorderParts;
 use crate::actors::supervision::StageError;
-use crate::actors::tree::{Tree, TreeHandles, TreeParts, Waiting};
+use crate::actors::tree::{Tree, TreeHandles, TreeParts};
 use crate::bus::Publisher;
 use crate::config::{Settings, Speed};
 use crate::kis::sim::{FrameShape, Playback, SimSource};
@@ -170,11 +170,11 @@ fn run(
             let edge = tree.frames.clone();
             let root = tree.handles.root.clone();
             *seen.lock() = Some(tree.handles.clone());
-            let waiting = Arc::clone(&tree.waiting);
+            let quiet = tree.quiet.clone();
             tree.set_feed(move |stop| {
                 let (edge, root, pace) = (edge.clone(), root.clone(), Arc::clone(&pace));
-                let waiting = Arc::clone(&waiting);
                 let (input, outcome) = (input.lock().take(), Arc::clone(&outcome));
+                let quiet = quiet.clone();
                 async move {
                     let played = match input {
                         Some(Input::Day(day)) => {
@@ -185,12 +185,15 @@ fn run(
                         }
                         None => return Err(StageError::Failed("the input was used up".to_owned())),
                     };
+                    // A stop gives each actor some seconds and then cuts it off, however much it
+                    // has left; a digest over that would depend on the machine. So nothing is
+                    // stopped before everything is handled. One that was asked for from outside
+                    // leaves no outcome.
                     tokio::select! {
                         biased;
-                        () = stop.cancelled() => return Ok(()),
-                        () = drained(&waiting) => {}
+                        () = stop.cancelled() => {}
+                        () = quiet.wait() => *outcome.lock() = Some(played),
                     }
-                    *outcome.lock() = Some(played);
                     root.stop();
                     Ok(())
                 }
@@ -215,21 +218,6 @@ fn run(
             "the replay is not whole: {actor} did not finish in time, what it had left is in neither \
              the database nor a digest; the lines above say why, then replay again"
         ))),
-    }
-}
-
-/// How often a replay looks whether everything was handled.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-
-/// Waits until nothing waits between the feed and the database any more. A stop gives each part a
-/// few seconds: plenty for what a live feed leaves in the inboxes, but not for a recording that
-/// was read faster than it can be handled.
-async fn drained(waiting: &Waiting) {
-    // What one stage has in work is in no inbox: look until it has passed them all.
-    let mut empty = 0;
-    while empty < 5 {
-        tokio::time::sleep(LOOK_EVERY).await;
-        empty = if waiting() == 0 { empty + 1 } else { 0 };
     }
 }
 
@@ -291,24 +279,4 @@ fn prepare_sandbox(sandbox: &Path) -> Result<(), CliError> {
     std::fs::write(&marker, "made by bongsu replay; the next replay into this folder empties it\n")
         .with_context(|| failed("write into the folder"))?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn one_empty_look_is_not_the_end() {
-        // A message between two inboxes: nothing waits for a moment, then something does again.
-        let depths = [3, 0, 1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0];
-        let looks = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&looks);
-        let waiting: Waiting = Arc::new(move || {
-            depths.get(counted.fetch_add(1, Ordering::Relaxed)).copied().unwrap_or_default()
-        });
-        drained(&waiting).await;
-        assert_eq!(looks.load(Ordering::Relaxed), depths.len());
-    }
 }

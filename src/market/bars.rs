@@ -176,8 +176,11 @@ impl BarBook {
             }
             self.newest.insert(series, key.start);
         }
-        // Behind the newest bar, a later trade has already proven the interval over.
-        let is_over = newest.is_some_and(|newest| key.start < newest);
+        // Behind the newest bar, a later trade of the issue has already proven the interval over,
+        // and on an earlier day a trade of any issue has: after a restart, the bars that were
+        // final then are not there to tell.
+        let is_over = newest.is_some_and(|newest| key.start < newest)
+            || self.day.is_some_and(|day| key.start.session_day() < day);
         let bar = self
             .bars
             .entry(key)
@@ -320,6 +323,21 @@ mod tests {
         let bars = book.take_changed();
         assert_eq!(bars.iter().filter(|bar| bar.is_final).count(), 2);
         assert!(bars.iter().filter(|bar| bar.is_final).all(|bar| bar.key.symbol == symbol(0)));
+    }
+
+    #[test]
+    fn a_late_trade_of_an_earlier_day_is_final_for_a_book_that_forgot_the_issue() {
+        let mut book = BarBook::new();
+        book.apply(symbol(1), &trade(86_400, 100, 1, 0));
+        let open: Vec<Bar> = book.take_changed();
+        let mut book = BarBook::new();
+        for bar in open {
+            book.restore(bar);
+        }
+        book.apply(symbol(0), &trade(10, 100, 1, TradeFlags::LATE));
+        let bars = book.take_changed();
+        assert_eq!(bars.len(), 2);
+        assert!(bars.iter().all(|bar| bar.is_final && bar.key.symbol == symbol(0)), "{bars:?}");
     }
 
     #[test]

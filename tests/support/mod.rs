@@ -7,6 +7,7 @@
 //!   [`sse`]: a reader of its event stream.
 //! - [`wait`]: the only place of the tests that sleeps, and only between looks at a condition.
 //! - [`skip!`](skip): ends a test whose server or data is absent, in a way that is reported.
+//! - [`parquet`]: columns of the market data, read without the program under test.
 //! - [`http`]: one HTTP request over a bare socket, so that no client hides what was sent.
 //!
 //! The helpers panic with the reason when something fails: they have no caller but a test. They
@@ -17,6 +18,7 @@ pub mod daemon;
 pub mod http;
 pub mod kis_peer;
 pub mod mariadb;
+pub mod parquet;
 pub mod ports;
 pub mod process;
 pub mod redis;

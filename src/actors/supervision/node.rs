@@ -237,6 +237,12 @@ impl<S: Stage> Node<S> {
         Self { slot, factory: Arc::new(factory), options, handle, watched: None }
     }
 
+    /// Its place.
+    #[must_use]
+    pub fn slot(&self) -> &Slot<S> {
+        &self.slot
+    }
+
     /// The way to its control lane; valid across restarts.
     #[must_use]
     pub fn handle(&self) -> NodeHandle<S> {

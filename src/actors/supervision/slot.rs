@@ -78,6 +78,8 @@ struct Inner<S: Stage> {
     /// not only in a control message, because a generation that is still being made has no
     /// address for one.
     halt: AtomicU8,
+    /// Messages that were handled, or given up for good.
+    completed: AtomicU64,
     /// Of the running generation; one that was fenced keeps its own.
     cursor: Mutex<Cursor>,
 }
@@ -114,6 +116,7 @@ impl<S: Stage> Slot<S> {
                 generation: AtomicU64::new(0),
                 activity: AtomicU8::new(Activity::Absent as u8),
                 halt: AtomicU8::new(0),
+                completed: AtomicU64::new(0),
                 cursor: Mutex::new(Cursor::default()),
             }),
         }
@@ -123,6 +126,14 @@ impl<S: Stage> Slot<S> {
     #[must_use]
     pub fn inbox(&self) -> &Inbox<Arc<S::In>> {
         &self.inner.inbox
+    }
+
+    /// Whether every message its inbox ever took in was handled, effects included. Exact for an
+    /// inbox that blocks; one that sheds may never look quiet.
+    pub(crate) fn is_quiet(&self) -> bool {
+        // This order: what is counted as completed was accepted before.
+        let completed = self.inner.completed.load(Ordering::Acquire);
+        self.inner.inbox.stats().accepted == completed
     }
 
     pub(super) fn generation(&self) -> u64 {
@@ -208,6 +219,7 @@ impl<S: Stage> Slot<S> {
             return;
         }
         let Some(entry) = memory.in_flight.take() else { return };
+        self.inner.completed.fetch_add(1, Ordering::AcqRel);
         if std::mem::size_of::<S::Snapshot>() == 0 {
             return;
         }
@@ -289,6 +301,7 @@ impl<S: Stage> Slot<S> {
                     .map(|index| poison(index, entry))
                     .collect();
                 memory.in_flight = None;
+                self.inner.completed.fetch_add(1, Ordering::AcqRel);
                 given_up
             }
         }

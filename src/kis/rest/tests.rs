@@ -96,6 +96,12 @@ impl Stub {
     fn calls(&self, call: &str) -> usize {
         self.shared.lock().unwrap().seen.iter().filter(|(seen, _)| *seen == call).count()
     }
+
+    /// How many tokens were given out. A guard of the script in the test's own expression would
+    /// live to the end of its statement, and a call of [`Self::calls`] in there would wait for it.
+    fn tokens(&self) -> usize {
+        self.shared.lock().unwrap().tokens
+    }
 }
 
 fn refusal(code: &str) -> (u16, Value) {
@@ -153,7 +159,7 @@ async fn the_token_on_disk_serves_a_second_client() {
     let cache = folder.path().join("kis-token.json");
     stub.client(Some(cache.clone())).inquire_price(samsung()).await.unwrap();
     stub.client(Some(cache)).inquire_price(samsung()).await.unwrap();
-    assert_eq!((stub.shared.lock().unwrap().tokens, stub.calls("price")), (1, 2));
+    assert_eq!((stub.tokens(), stub.calls("price")), (1, 2));
 }
 
 #[tokio::test]
@@ -161,7 +167,7 @@ async fn an_expired_token_is_renewed_once() {
     let stub = Stub::start(&[("price", vec![refusal("EGW00123"), price()])]).await;
     let found = stub.client(None).inquire_price(samsung()).await.unwrap();
     assert_eq!((found.price, found.volume, found.market), (Some(74_500), None, Market::Kospi));
-    assert_eq!((stub.shared.lock().unwrap().tokens, stub.calls("price")), (2, 2));
+    assert_eq!((stub.tokens(), stub.calls("price")), (2, 2));
 
     let stub = Stub::start(&[("price", vec![refusal("EGW00121")])]).await;
     let error = stub.client(None).inquire_price(samsung()).await.unwrap_err();
