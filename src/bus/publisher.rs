@@ -31,9 +31,11 @@ pub struct Publisher {
     tap: Option<Tap>,
 }
 
+type Look = dyn Fn(&[Arc<OutwardEvent>]) + Send + Sync;
+
 /// Sees every event that is published, in order.
 #[derive(Clone)]
-struct Tap(Arc<dyn Fn(&[Arc<OutwardEvent>]) + Send + Sync>);
+struct Tap(Arc<Look>);
 
 impl std::fmt::Debug for Tap {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

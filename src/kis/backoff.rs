@@ -21,7 +21,7 @@ impl Backoff {
 
     /// The pause before the next attempt: between half of and the whole of
     /// `floor * 2^failures`, within floor and cap.
-    pub fn next(&mut self) -> Duration {
+    pub fn pause(&mut self) -> Duration {
         // 2^20 floors pass every cap in use; more would overflow the multiplication.
         let whole = self.floor.saturating_mul(1 << self.failures.min(20)).min(self.cap);
         self.failures = self.failures.saturating_add(1);
@@ -51,7 +51,7 @@ mod tests {
         let mut backoff = Backoff::new(floor, cap);
         let mut whole = floor;
         for _ in 0..40 {
-            let pause = backoff.next();
+            let pause = backoff.pause();
             assert!(
                 pause >= floor && pause >= whole / 2 && pause <= whole,
                 "{pause:?} of {whole:?}"
@@ -59,7 +59,7 @@ mod tests {
             whole = (whole * 2).min(cap);
         }
         backoff.reset();
-        assert_eq!(backoff.next(), floor);
+        assert_eq!(backoff.pause(), floor);
     }
 
     #[test]
@@ -68,9 +68,9 @@ mod tests {
             .map(|_| {
                 let mut backoff = Backoff::new(Duration::from_millis(1), Duration::from_secs(9));
                 (0..8).for_each(|_| {
-                    let _ = backoff.next();
+                    let _ = backoff.pause();
                 });
-                backoff.next()
+                backoff.pause()
             })
             .collect();
         assert!(pauses.len() > 10);

@@ -315,7 +315,7 @@ impl KisClient {
         for tried in 1.. {
             match attempt().await {
                 Err(error) if error.is_retryable() && tried < self.inner.options.attempts => {
-                    let pause = backoff.next();
+                    let pause = backoff.pause();
                     tracing::debug!(%error, ?pause, "kis call is repeated");
                     tokio::time::sleep(pause).await;
                 }

@@ -296,7 +296,7 @@ impl Feed {
 
     /// The pause before the next session.
     fn pause(&self, cause: &LossCause, backoff: &mut Backoff) -> Duration {
-        let pause = backoff.next();
+        let pause = backoff.pause();
         match cause {
             LossCause::InUse => pause.max(self.config.in_use_floor),
             _ => pause,
