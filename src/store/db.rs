@@ -37,6 +37,14 @@ impl Default for DatabaseOptions {
     }
 }
 
+/// Pause before a file that another process has locked is tried again.
+const LOCKED_PAUSE: Duration = Duration::from_millis(20);
+
+/// Whether SQLite says that another process has the file.
+fn is_locked(error: &sea_orm::DbErr) -> bool {
+    error.to_string().contains("database is locked")
+}
+
 /// A pool of connections to one database. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Database {
@@ -100,9 +108,16 @@ impl Database {
                 return Err(StoreError::Url { url: shown, reason });
             }
         };
-        match sea_orm::Database::connect(connect).await {
-            Ok(connection) => Ok(Self { connection, url: shown }),
-            Err(source) => Err(StoreError::Connect { url: shown, source, advice }),
+        let deadline = tokio::time::Instant::now() + options.busy_timeout;
+        loop {
+            match sea_orm::Database::connect(connect.clone()).await {
+                Ok(connection) => return Ok(Self { connection, url: shown }),
+                // SQLite does not wait when two processes switch a new file to WAL at once.
+                Err(source) if is_locked(&source) && tokio::time::Instant::now() < deadline => {
+                    tokio::time::sleep(LOCKED_PAUSE).await;
+                }
+                Err(source) => return Err(StoreError::Connect { url: shown, source, advice }),
+            }
         }
     }
 

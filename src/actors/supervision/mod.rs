@@ -32,6 +32,7 @@ mod decide;
 mod edge;
 mod exit;
 mod node;
+mod pump;
 mod slot;
 mod stage;
 mod subtree;
