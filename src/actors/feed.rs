@@ -2,7 +2,7 @@
 //!
 //! Reference data (names, base prices, daily closes) comes from REST and goes through the journal
 //! like any frame, so that a replay knows the same. Loading it is bounded in time: a slow or
-//! refusing REST side delays the live session by at most [`REFERENCES_WITHIN`]; what is missing
+//! refusing REST side delays the live session by at most twenty seconds; what is missing
 //! then is missing from names and scores, and is said.
 
 use std::sync::Arc;

@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use super::recommender::AdviceOutlet;
+use super::outlet::AdviceOutlet;
 use super::supervision::{Cursor, Envelope, Stage, StageError};
 use crate::llm::{MarketSummary, ReportRequest, Writer};
 use crate::market::Directory;

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use super::recommender::AdviceOutlet;
+use super::outlet::AdviceOutlet;
 use super::supervision::{Cursor, Edge, Envelope, Stage, StageError};
 use crate::advice::mitigate::{self, PortfolioThreat, Severity};
 use crate::advice::{PlanSettings, Position, ThreatContext};

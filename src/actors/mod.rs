@@ -11,6 +11,7 @@ pub mod limits;
 pub mod llm_summarizer;
 pub mod mitigator;
 pub mod normalizer;
+pub mod outlet;
 pub mod recommender;
 pub mod recorded;
 pub mod recorder;

@@ -1,22 +1,22 @@
 //! Recommender: scores and history into ranked picks.
 //!
 //! Asked at a fixed pace of event time; a newer request replaces one that waits. The ranking
-//! itself is [`crate::advice::recommend()`].
+//! itself is [`crate::advice::recommend::recommend`].
 //!
 //! **Gets** [`AdviceTick`] from the RiskScorer. **Sends** the picks outward, to the Recorder and
 //! to the LlmSummarizer. **Slow:** requests are conflated; nobody waits for it.
 
 use std::sync::Arc;
 
+use super::outlet::AdviceOutlet;
 use super::supervision::{Cursor, Edge, Envelope, Stage, StageError};
 use crate::advice::recommend::{DownsideParts, recommend};
 use crate::advice::{Candidate, ScenarioLimits};
-use crate::bus::Publisher;
 use crate::llm::ReportRequest;
 use crate::market::Directory;
 use crate::messages::advice::RecommendationSet;
 use crate::messages::advice_request::AdviceTick;
-use crate::messages::{AdviceBoard, OutwardEvent, Reject, RiskRow, StoreBatch};
+use crate::messages::{Reject, RiskRow, StoreBatch};
 
 impl Envelope for AdviceTick {
     fn records(&self) -> usize {
@@ -28,30 +28,6 @@ impl Envelope for AdviceTick {
             format!("recommendations as of {} over {} issues", self.as_of, self.rows.len());
         let source = "risk_scorer".to_owned();
         Reject { stage, source, reason: "poison", detail: why.to_owned(), payload, at: None }
-    }
-}
-
-/// Where advice goes: shared by all actors that advise.
-#[derive(Clone)]
-pub struct AdviceOutlet {
-    /// The way outward.
-    pub publisher: Publisher,
-    /// What the HTTP interface shows.
-    pub board: AdviceBoard,
-    /// To the Recorder; `None` where nothing is stored.
-    pub recorder: Option<Edge<Arc<StoreBatch>>>,
-}
-
-impl AdviceOutlet {
-    pub(super) async fn publish(&self, event: OutwardEvent) {
-        self.publisher.publish(vec![Arc::new(event)]).await;
-    }
-
-    pub(super) async fn store(&self, batch: StoreBatch) -> Result<(), StageError> {
-        if let Some(recorder) = &self.recorder {
-            recorder.send(Arc::new(batch)).await?;
-        }
-        Ok(())
     }
 }
 

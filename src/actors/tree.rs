@@ -34,7 +34,8 @@ use super::limits::{ADVICE_INBOX, HOT_INBOX, RECORDER_INBOX};
 use super::llm_summarizer::{LlmSummarizer, SummarizerParts};
 use super::mitigator::{Mitigator, MitigatorParts};
 use super::normalizer::{Normalizer, NormalizerParts};
-use super::recommender::{AdviceOutlet, Recommender, RecommenderParts};
+use super::outlet::AdviceOutlet;
+use super::recommender::{Recommender, RecommenderParts};
 use super::recorder::{Recorder, RecorderParts};
 use super::risk_scorer::{BatchLatency, RiskScorer, RiskScorerParts};
 use super::supervision::{
