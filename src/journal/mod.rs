@@ -152,6 +152,23 @@ mod tests {
     }
 
     #[test]
+    fn group_commit_loses_nothing_over_segments() {
+        let folder = tempfile::tempdir().unwrap();
+        let durability = Durability::Group(Duration::from_millis(1));
+        let mut journal =
+            Journal::open(JournalOptions { durability, ..options(folder.path(), 200) }).unwrap();
+        for number in 0..50u8 {
+            let mut frames = FrameBatch::new();
+            frames.push(FrameKind::Data, 1, &[number; 40]);
+            journal.append(&frames).unwrap();
+        }
+        drop(journal);
+        let (payloads, faults) = read_all(folder.path());
+        assert_eq!((payloads.len(), faults.len()), (50, 0));
+        assert!(segments(folder.path()).unwrap().len() > 5);
+    }
+
+    #[test]
     fn every_start_begins_a_segment_and_positions_name_records() {
         let folder = tempfile::tempdir().unwrap();
         for round in 1..=2u32 {

@@ -100,12 +100,17 @@ impl Journal {
         self.file.sync_data().map_err(|error| JournalError::io("sync", &path, error))
     }
 
+    /// Begins the next segment. The old one is not forced to the disk here: that can take a
+    /// quarter of a second, and nobody is promised it ([`Durability::Process`]), or its own thread
+    /// does it on the way out ([`Durability::Group`]).
     fn rotate(&mut self) -> Result<(), JournalError> {
-        self.sync()?;
         let next = self.segment + 1;
         let file = create_segment(&self.options, next)?;
         if let Durability::Group(period) = self.options.durability {
-            self.syncer = Some(Syncer::start(&file, &self.options, next, period)?);
+            let syncer = Syncer::start(&file, &self.options, next, period)?;
+            if let Some(old) = self.syncer.replace(syncer) {
+                old.finish_in_background();
+            }
         }
         self.segment = next;
         self.file = file;
@@ -156,12 +161,17 @@ impl Syncer {
             .spawn({
                 let ended = Arc::clone(&ended);
                 move || {
-                    while !ended.load(Ordering::Acquire) {
-                        std::thread::park_timeout(period);
+                    loop {
+                        // Looked at before the sync: the last one comes after the last write.
+                        let is_last = ended.load(Ordering::Acquire);
                         if let Err(error) = file.sync_data() {
                             tracing::error!(%error, "the journal could not be forced to the disk");
                             metrics::counter!("bongsu_journal_sync_errors_total").increment(1);
                         }
+                        if is_last {
+                            return;
+                        }
+                        std::thread::park_timeout(period);
                     }
                 }
             })
@@ -169,6 +179,16 @@ impl Syncer {
                 JournalError::io("start the sync thread for", &options.folder, error)
             })?;
         Ok(Self { ended, thread: Some(thread) })
+    }
+}
+
+impl Syncer {
+    /// Lets the thread force what was written and end, without waiting for it.
+    fn finish_in_background(mut self) {
+        self.ended.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+        }
     }
 }
 
