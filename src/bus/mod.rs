@@ -1,6 +1,7 @@
 //! Outward events: from the Alert actor to subscribers in this process and over Redis.
 //!
-//! Input: batches of [`OutwardEvent`]s in the order in which they are to be seen. Output: the
+//! Input: batches of [`OutwardEvent`](crate::messages::OutwardEvent)s in the order in which they
+//! are to be seen. Output: the
 //! in-process [`EventBus`] always, and, when a Redis URL is set, `PUBLISH` on the event's channel
 //! plus the capped stream `bongsu:events` for every kind but scores.
 //!
@@ -19,8 +20,6 @@ mod redis;
 pub use publisher::{PublishOutcome, Publisher};
 pub use redis::{BusError, RedisOptions, RedisPublisher, STREAM, redact_url, redis_connection};
 
-#[allow(unused_imports, reason = "named in the module's documentation")]
-use crate::messages::OutwardEvent;
 pub use crate::messages::event_bus::{
     BusLimits, EventBus, EventFilter, GapNotice, GapReason, Pattern, Published, Resume, StreamItem,
     Subscription,
