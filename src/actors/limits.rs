@@ -2,13 +2,14 @@
 //!
 //! A message between hot stages is a batch of up to [`BATCH_FRAMES`] frames; a frame carries one
 //! to twenty trades of about 260 bytes. An inbox of [`HOT_INBOX`] such batches therefore holds at
-//! most 64 × 512 frames ≈ 32,768 frames, 8 to 170 MB, and at 20,000 frames a second about 1.6 s of
-//! a storm: enough to ride out a snapshot or a restart, little enough to be felt upstream soon.
+//! most 64 × 512 frames ≈ 32,768 frames (from the live feed about 16 MiB, for a batch ends at 256 KiB;
+//! from a recording 64 MiB at most), and at 20,000 frames a second about 1.6 s of a storm: enough to
+//! ride out a snapshot or a restart, little enough to be felt upstream soon.
 
 /// Frames gathered from the socket into one message at most.
 pub const BATCH_FRAMES: usize = 512;
 
-/// Bytes gathered from the socket into one message at most: bounds a message of long frames.
+/// Bytes of a recording gathered into one message at most; the live feed has a limit of its own.
 pub const BATCH_BYTES: usize = 1 << 20;
 
 /// Batches waiting before a hot stage; the sender waits when it is full, up to the socket.

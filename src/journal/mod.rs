@@ -26,7 +26,7 @@
 //! | 4 | CRC-32 of everything after this field |
 //! | 1 | kind |
 //! | 1 | reserved, zero |
-//! | 2 | feed session, zero for the first |
+//! | 2 | reserved for the feed session, zero |
 //! | 4 | reserved, zero |
 //! | 8 | received, microseconds since the Unix epoch |
 //!
