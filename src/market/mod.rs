@@ -1,16 +1,22 @@
-//! The market's own vocabulary: time, issues, trades, quotes, index levels, KRX rules and bars.
+//! The market's own vocabulary: time, issues, trades, quotes, index levels, the KRX calendar,
+//! phases of the day, KRX rules and bars.
 //!
 //! Pure data and arithmetic: no I/O, no clock, no actor. Prices are integers of won, index levels
 //! integers of hundredths of a point, quantities shares.
 
 pub mod bars;
+pub mod calendar;
 pub mod continuity;
 pub mod identity;
+pub mod phase;
 pub mod rules;
 pub mod symbol;
 pub mod tick;
 pub mod time;
 
+pub use calendar::Calendar;
+pub use phase::{NxtPhase, Phase};
+pub use rules::Product;
 pub use symbol::{Directory, Market, Reference, Symbol, SymbolId};
 pub use tick::{
     BatchSequence, GapCause, IndexColumns, IndexTick, Mark, Quote, QuoteColumns, RecordRef, Side,
