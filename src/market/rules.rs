@@ -2,12 +2,18 @@
 //!
 //! Source: KRX business regulations as summarised in the KIS documentation (호가가격단위,
 //! 가격제한폭, 서킷브레이커). The tick table changed on 2023-01-25; recordings from before need the
-//! old one.
+//! old one. ETF and ETN have ticks of their own: [`Product`].
 
 use super::{Market, SessionDay, TimeOfDay, Won};
 
 /// First session day of the present tick table, 2023-01-25.
 const NEW_TICK_TABLE: SessionDay = match SessionDay::from_yyyymmdd(20_230_125) {
+    Some(day) => day,
+    None => unreachable!(),
+};
+
+/// First session day on which ETF and ETN below 2,000 won have a tick of 1, 2023-12-11; 5 before.
+const NEW_ETP_TICK: SessionDay = match SessionDay::from_yyyymmdd(20_231_211) {
     Some(day) => day,
     None => unreachable!(),
 };
@@ -38,6 +44,62 @@ pub const CLOSE: TimeOfDay = match TimeOfDay::from_hms(15, 30, 0) {
 /// (서킷브레이커 stages 1 to 3).
 pub const CIRCUIT_BREAKER_FALLS: [f64; 3] = [0.08, 0.15, 0.20];
 
+/// What is traded, as far as tick sizes go. [`Market`] is the board; an exchange-traded product
+/// has the same ticks on every board.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Product {
+    /// Shares and what trades like them: depositary receipts, real-estate and other listed funds
+    /// of the company kind.
+    #[default]
+    Share,
+    /// ETF and ETN (상장지수상품).
+    ExchangeTraded,
+}
+
+impl Product {
+    /// The tick size (호가가격단위) at `price` won on `day`.
+    ///
+    /// Prices at or below zero have the smallest tick.
+    #[must_use]
+    pub const fn tick_size(self, day: SessionDay, market: Market, price: Won) -> Won {
+        match self {
+            Self::Share => tick_size(day, market, price),
+            Self::ExchangeTraded if day.epoch_days() >= NEW_ETP_TICK.epoch_days() => {
+                if price < 2_000 { 1 } else { 5 }
+            }
+            Self::ExchangeTraded => 5,
+        }
+    }
+
+    /// `price` cut down to a valid tick.
+    #[must_use]
+    pub const fn floor_to_tick(self, day: SessionDay, market: Market, price: Won) -> Won {
+        let tick = self.tick_size(day, market, price);
+        price - price.rem_euclid(tick)
+    }
+
+    /// Lowest and highest price of the day for `base_price` (하한가, 상한가).
+    ///
+    /// The width is 30 % of the base price (15 % before 2015-06-15) cut down to the tick of the
+    /// base price; each limit is cut down to the tick of the price reached. A product with
+    /// leverage has wider limits, by its factor, which is not known here.
+    #[must_use]
+    pub const fn price_limits(
+        self,
+        day: SessionDay,
+        market: Market,
+        base_price: Won,
+    ) -> (Won, Won) {
+        let percent = if day.epoch_days() >= WIDE_LIMIT.epoch_days() { 30 } else { 15 };
+        let width = base_price * percent / 100;
+        let width = width - width % self.tick_size(day, market, base_price);
+        (
+            self.floor_to_tick(day, market, base_price - width),
+            self.floor_to_tick(day, market, base_price + width),
+        )
+    }
+}
+
 /// The tick size (호가가격단위) of a share at `price` won on `day`.
 ///
 /// Prices at or below zero have the smallest tick.
@@ -66,23 +128,17 @@ pub const fn tick_size(day: SessionDay, market: Market, price: Won) -> Won {
     }
 }
 
-/// `price` cut down to a valid tick.
+/// `price` of a share cut down to a valid tick.
 #[must_use]
 pub const fn floor_to_tick(day: SessionDay, market: Market, price: Won) -> Won {
-    let tick = tick_size(day, market, price);
-    price - price.rem_euclid(tick)
+    Product::Share.floor_to_tick(day, market, price)
 }
 
-/// Lowest and highest price of the day for `base_price` (하한가, 상한가).
-///
-/// The width is 30 % of the base price (15 % before 2015-06-15) cut down to the tick of the base
-/// price; each limit is cut down to the tick of the price reached.
+/// Lowest and highest price of the day of a share for `base_price` (하한가, 상한가), as
+/// [`Product::price_limits`] tells.
 #[must_use]
 pub const fn price_limits(day: SessionDay, market: Market, base_price: Won) -> (Won, Won) {
-    let percent = if day.epoch_days() >= WIDE_LIMIT.epoch_days() { 30 } else { 15 };
-    let width = base_price * percent / 100;
-    let width = width - width % tick_size(day, market, base_price);
-    (floor_to_tick(day, market, base_price - width), floor_to_tick(day, market, base_price + width))
+    Product::Share.price_limits(day, market, base_price)
 }
 
 #[cfg(test)]
@@ -112,5 +168,22 @@ mod tests {
         assert_eq!(tick_size(day(20_230_125), Market::Kospi, 15_000), 10);
         assert_eq!(tick_size(day(20_200_604), Market::Kosdaq, 300_000), 100);
         assert_eq!(tick_size(day(20_200_604), Market::Kospi, 300_000), 500);
+    }
+
+    #[test]
+    fn exchange_traded_products_have_their_own_ticks() {
+        let etp = Product::ExchangeTraded;
+        let (before, since) = (day(20_231_208), day(20_231_211));
+        for (price, old, new) in [(1_999, 5, 1), (2_000, 5, 5), (45_000, 5, 5), (900_000, 5, 5)] {
+            assert_eq!(etp.tick_size(before, Market::Other, price), old, "{price}");
+            assert_eq!(etp.tick_size(since, Market::Other, price), new, "{price}");
+        }
+        assert_eq!(Product::Share.tick_size(since, Market::Kospi, 45_000), 50);
+        // 30 % of 10,005 is 3,001, cut to 3,000; a share's ticks would make 13,000 of 13,005.
+        assert_eq!(etp.price_limits(since, Market::Other, 10_005), (7_005, 13_005));
+        assert_eq!(Product::Share.price_limits(since, Market::Kospi, 10_010).1, 13_010);
+        // 2,310 lies above the change of ticks: cut to 5.
+        assert_eq!(etp.price_limits(since, Market::Other, 1_779), (1_246, 2_310));
+        assert_eq!(etp.floor_to_tick(since, Market::Other, 12_343), 12_340);
     }
 }
