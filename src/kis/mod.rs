@@ -4,6 +4,7 @@
 //! - [`rest`] asks for prices, daily bars and index levels; [`token`] keeps the access token on
 //!   disk and in memory; [`budget`] and [`backoff`] keep calls evenly spaced and retries polite.
 //! - [`subscriptions`] decides what is registered and keeps the ledger; [`ws`] runs the session.
+//! - [`master`] reads the symbol master files, every issue with its base price.
 //! - [`sim`] is the simulator of all this.
 //!
 //! Outside: nothing is sent but quotations, token requests and subscriptions. There is no order
@@ -15,6 +16,7 @@ pub mod budget;
 pub mod control;
 pub mod error;
 pub mod frame;
+pub mod master;
 pub mod rest;
 pub mod sim;
 pub mod subscriptions;

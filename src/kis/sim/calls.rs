@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::market::{SessionDay, Won, rules};
+use crate::market::{Calendar, SessionDay, Won, rules};
 
 use super::book::{Book, LEVELS};
 use super::day::{DailyBar, hhmmss};
@@ -298,21 +298,31 @@ pub(crate) fn index_price(view: &IndexView) -> Value {
     json!({ "output": out })
 }
 
-/// `chk-holiday`: 24 days from `from` on. Only weekends are known to be closed.
+/// `chk-holiday`: 24 days from `from` on, by the KRX calendar. A weekday outside its table counts as
+/// open: KIS always answers one way or the other.
 pub(crate) fn calendar(from: SessionDay) -> Value {
     const DAYS: i32 = 24;
+    let krx = Calendar::krx();
+    let yes_no = |yes: bool| if yes { "Y" } else { "N" };
     let day_at = |offset| SessionDay::from_epoch_days(from.epoch_days() + offset);
     let rows: Vec<Value> = (0..DAYS)
         .map(|offset| {
             let day = day_at(offset);
             // 1970-01-01 was a Thursday, which KIS numbers 5; Sunday is 1.
             let weekday = (day.epoch_days() + 4).rem_euclid(7) + 1;
-            let open = if day.is_weekend() { "N" } else { "Y" };
+            let open = krx.is_session(day).unwrap_or(true);
+            // Offices work on days on which the exchange alone is closed; trades settle with it.
+            let business = open || krx.closure(day).is_some_and(|closure| closure.exchange_only);
             let mut row = Fields::new();
             put(&mut row, "bass_dt", day.yyyymmdd());
             put(&mut row, "wday_dvsn_cd", format!("{weekday:02}"));
-            for name in ["bzdy_yn", "tr_day_yn", "opnd_yn", "sttl_day_yn"] {
-                put(&mut row, name, open);
+            for (name, yes) in [
+                ("bzdy_yn", business),
+                ("tr_day_yn", business),
+                ("opnd_yn", open),
+                ("sttl_day_yn", open),
+            ] {
+                put(&mut row, name, yes_no(yes));
             }
             Value::Object(row)
         })
@@ -322,4 +332,39 @@ pub(crate) fn calendar(from: SessionDay) -> Value {
         "ctx_area_fk": format!("{:<20}", from.yyyymmdd()),
         "output": rows,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `bass_dt` and the four answers, for example `20251231 YYNN`.
+    fn rows(from: &str) -> Vec<String> {
+        let answer = calendar(from.parse().unwrap());
+        let rows = answer["output"].as_array().unwrap().iter().map(|row| {
+            let text = |name: &str| row[name].as_str().unwrap().to_owned();
+            let answers = ["bzdy_yn", "tr_day_yn", "opnd_yn", "sttl_day_yn"].map(text).concat();
+            format!("{} {answers}", text("bass_dt"))
+        });
+        rows.collect()
+    }
+
+    #[test]
+    fn the_calendar_tells_holidays_from_days_off_of_the_exchange() {
+        let rows = rows("20251224");
+        assert_eq!(rows.len(), 24);
+        assert_eq!(
+            rows[..5],
+            ["20251224 YYYY", "20251225 NNNN", "20251226 YYYY", "20251227 NNNN", "20251228 NNNN",]
+        );
+        assert_eq!(rows[7..10], ["20251231 YYNN", "20260101 NNNN", "20260102 YYYY"]);
+    }
+
+    #[test]
+    fn may_day_and_the_end_of_the_table() {
+        assert_eq!(rows("20250501")[0], "20250501 YYNN");
+        assert_eq!(rows("20260501")[0], "20260501 NNNN");
+        assert_eq!(rows("20280103")[0], "20280103 YYYY");
+        assert_eq!(rows("20280101")[0], "20280101 NNNN");
+    }
 }

@@ -14,7 +14,7 @@
 //!
 //! Limits: no orders and no account; the opening and closing auctions are single prints; a
 //! volatility interruption or a circuit breaker is not acted out (the codes 174 are sent, trading
-//! goes on as it was recorded); the calendar knows weekends only. The order books are invented.
+//! goes on as it was recorded); the order books are invented.
 //!
 //! Failure modes: a missing or wrong file, day or script is a [`SimError`] at load, a taken port
 //! one at start. A subscriber that reads slowly slows the clock and loses nothing; one that reads
