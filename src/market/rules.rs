@@ -24,17 +24,18 @@ const WIDE_LIMIT: SessionDay = match SessionDay::from_yyyymmdd(20_150_615) {
     None => unreachable!(),
 };
 
-/// Opening of continuous trading.
+/// Opening of continuous trading on an ordinary day; [`super::Calendar::session`] has the hours of
+/// a given one.
 pub const OPEN: TimeOfDay = match TimeOfDay::from_hms(9, 0, 0) {
     Some(time) => time,
     None => unreachable!(),
 };
-/// Start of the closing auction.
+/// Start of the closing auction on an ordinary day.
 pub const CLOSING_AUCTION: TimeOfDay = match TimeOfDay::from_hms(15, 20, 0) {
     Some(time) => time,
     None => unreachable!(),
 };
-/// Close of the regular session.
+/// Close of the regular session on an ordinary day.
 pub const CLOSE: TimeOfDay = match TimeOfDay::from_hms(15, 30, 0) {
     Some(time) => time,
     None => unreachable!(),

@@ -135,7 +135,8 @@ fn the_samples_are_understood() {
     assert_eq!(ecopro.base_price, Some(98_700));
     assert_eq!(ecopro.previous_volume, 612_408);
     assert_eq!(ecopro.listed_on, Some("2019-03-05".parse().unwrap()));
-    assert_eq!(ecopro.sectors[0].unwrap().as_str(), "0001");
+    let sectors = [None, Some("1009".parse().unwrap()), Some("1028".parse().unwrap())];
+    assert_eq!(ecopro.sectors, sectors);
     assert!(ecopro.kosdaq150 && ecopro.krx300 && ecopro.is_ordinary_share());
     assert_eq!(ecopro.market(), Market::Kosdaq);
 }
