@@ -5,7 +5,7 @@
 //! defence. `ARCHITECTURE.md` walks through the life of a tick and of an event; the modules stand
 //! in the order in which data flows:
 //!
-//! - the domain, pure: [`market`], [`risk`], [`advice`]
+//! - the domain, pure: [`market`], [`collect`], [`risk`], [`advice`]
 //! - what passes between the parts: [`messages`]
 //! - adapters: [`kis`], [`journal`], [`schedule`], [`store`], [`bus`], [`llm`], [`telemetry`],
 //!   [`api`]
@@ -18,6 +18,7 @@ pub mod advice;
 pub mod api;
 pub mod bus;
 pub mod cli;
+pub mod collect;
 pub mod config;
 pub mod journal;
 pub mod kis;

@@ -4,6 +4,7 @@
 //! Pure data and arithmetic: no I/O, no clock, no actor. Prices are integers of won, index levels
 //! integers of hundredths of a point, quantities shares.
 
+pub mod bar_source;
 pub mod bars;
 pub mod calendar;
 pub mod continuity;

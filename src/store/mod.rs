@@ -7,6 +7,7 @@
 //!
 //! - [`db`]: connecting; [`migration`]: the schema; [`entity`]: the tables
 //! - [`upsert`]: the one way rows are written; [`writer`]: from messages to rows
+//! - [`objects`]: the object store, for what is no row
 //! - [`read`]: queries of the HTTP interface and of checks; [`digest`]: the fingerprint of a run
 
 pub mod db;
@@ -14,6 +15,7 @@ pub mod digest;
 pub mod entity;
 pub mod error;
 pub mod migration;
+pub mod objects;
 pub mod read;
 pub mod table;
 mod time;
@@ -23,5 +25,6 @@ pub mod writer;
 pub use db::{Database, DatabaseOptions};
 pub use digest::{DigestBuilder, DigestReport};
 pub use error::StoreError;
+pub use objects::{Bucket, LocalObjects, ObjectError, Objects};
 pub use table::{RowCounts, Table};
 pub use writer::{StoreWriter, WriterOptions};

@@ -3,7 +3,7 @@
 use super::Finding;
 use super::source::Source;
 
-const DOMAIN: &[&str] = &["market", "risk", "model", "advice", "evaluate"];
+const DOMAIN: &[&str] = &["market", "collect", "risk", "model", "advice", "evaluate"];
 
 /// Where a rule about a name holds.
 #[derive(Clone, Copy)]
