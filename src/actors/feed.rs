@@ -1,4 +1,4 @@
-//! The feed: what is known about the issues first, then the live session, into Ingest.
+//! The feed: what is known about the issues first, then the live sessions, into Ingest.
 //!
 //! Reference data (names, base prices, daily closes) comes from REST and goes through the journal
 //! like any frame, so that a replay knows the same. Loading it is bounded in time: a slow or
@@ -11,7 +11,9 @@ use std::time::Duration;
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
+use super::feed_watch::Watcher;
 use super::ingest::wall_micros;
+use super::poll::PolledIssues;
 use super::recorded::reference_record;
 use super::supervision::{Edge, StageError};
 use crate::kis::{Feed, FeedConfig, FeedError, FeedEvent, FrameSink, KisClient, SinkClosed};
@@ -27,8 +29,8 @@ const REFERENCES_AT_ONCE: usize = 8;
 /// What the feed is made of.
 #[derive(Clone)]
 pub struct FeedParts {
-    /// REST.
-    pub client: KisClient,
+    /// REST, one client an app key: a session each. The first one asks for reference data.
+    pub clients: Vec<KisClient>,
     /// The live session.
     pub config: FeedConfig,
     /// Issues to watch.
@@ -37,6 +39,8 @@ pub struct FeedParts {
     pub day: SessionDay,
     /// Where it says how the feed is.
     pub health: HealthRegistry,
+    /// Where it says which issues have no registration.
+    pub polled: PolledIssues,
 }
 
 /// Runs the feed until it is told to stop.
@@ -54,8 +58,9 @@ pub async fn run_feed(
         outcome = load_references(&parts, &edge) => outcome?,
     }
     let feed = Feed::new(parts.config.clone());
-    let sink = IngestSink { edge, batch: FrameBatch::new(), health: parts.health.clone() };
-    match feed.run(parts.client.clone(), sink, stop).await {
+    let watcher = Watcher::new(parts.health.clone(), parts.polled.clone(), parts.clients.len());
+    let sink = IngestSink { edge, batch: FrameBatch::new(), watcher: Arc::new(watcher) };
+    match feed.run(parts.clients.clone(), sink, stop).await {
         Ok(()) => Ok(()),
         Err(FeedError::SinkClosed(_)) => Err(StageError::Failed("ingest is gone".to_owned())),
         Err(error) => {
@@ -72,10 +77,11 @@ async fn load_references(
     edge: &Edge<Arc<FrameBatch>>,
 ) -> Result<(), StageError> {
     let day = parts.day;
-    let requests = parts.symbols.clone().into_iter().map(|symbol| {
-        let client = parts.client.clone();
-        async move { (symbol, client.fetch_reference(symbol, day).await) }
-    });
+    let clients = parts.clients.iter().cycle().cloned();
+    let requests: Vec<(Symbol, KisClient)> = parts.symbols.iter().copied().zip(clients).collect();
+    let requests = requests
+        .into_iter()
+        .map(|(symbol, client)| async move { (symbol, client.fetch_reference(symbol, day).await) });
     let mut answers = futures::stream::iter(requests).buffered(REFERENCES_AT_ONCE);
     let deadline = tokio::time::Instant::now() + REFERENCES_WITHIN;
     let mut batch = FrameBatch::new();
@@ -105,11 +111,18 @@ async fn load_references(
     Ok(())
 }
 
-/// Frames of the live session into Ingest's inbox.
+/// Frames of the live sessions into Ingest's inbox, and the feed's events to whoever watches.
 struct IngestSink {
     edge: Edge<Arc<FrameBatch>>,
     batch: FrameBatch,
-    health: HealthRegistry,
+    watcher: Arc<Watcher>,
+}
+
+impl Clone for IngestSink {
+    fn clone(&self) -> Self {
+        let watcher = Arc::clone(&self.watcher);
+        Self { edge: self.edge.clone(), batch: FrameBatch::new(), watcher }
+    }
 }
 
 impl FrameSink for IngestSink {
@@ -132,32 +145,7 @@ impl FrameSink for IngestSink {
     }
 
     async fn report(&mut self, event: FeedEvent) -> Result<(), SinkClosed> {
-        match event {
-            FeedEvent::Connected => tracing::info!("the feed is connected"),
-            FeedEvent::Subscribed { confirmed, refused, left_out } => {
-                tracing::info!(
-                    confirmed,
-                    refused = refused.len(),
-                    left_out = left_out.len(),
-                    "the feed is subscribed"
-                );
-                for refusal in &refused {
-                    tracing::warn!(?refusal, "a registration was refused");
-                }
-                let state = if refused.is_empty() {
-                    HealthState::Up
-                } else {
-                    HealthState::degraded(format!("{} registrations were refused", refused.len()))
-                };
-                self.health.set(Component::Feed, state);
-            }
-            FeedEvent::Lost { cause, retry_in } => {
-                tracing::warn!(%cause, ?retry_in, "the feed was lost");
-                metrics::counter!("bongsu_feed_losses_total", "cause" => cause.as_str())
-                    .increment(1);
-                self.health.set(Component::Feed, HealthState::down(cause.to_string()));
-            }
-        }
+        self.watcher.take(event);
         Ok(())
     }
 }

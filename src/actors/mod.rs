@@ -6,12 +6,14 @@
 pub mod alert;
 mod faults;
 pub mod feed;
+mod feed_watch;
 pub mod ingest;
 pub mod limits;
 pub mod llm_summarizer;
 pub mod mitigator;
 pub mod normalizer;
 pub mod outlet;
+pub mod poll;
 pub mod recommender;
 pub mod recorded;
 pub mod recorder;

@@ -1,7 +1,7 @@
 //! Normalizer: journaled frames into typed ticks.
 //!
 //! Owns the continuity of every issue: a repeated trade ends here, a gap becomes a mark in the
-//! stream, told to the share. What cannot be parsed goes to the Recorder as a reject with its
+//! stream, told to the share, and its minutes are asked for by REST. What cannot be parsed goes to the Recorder as a reject with its
 //! journal position, and the stream goes on.
 //!
 //! **Gets** [`JournaledBatch`] from Ingest. **Sends** a [`TickBatch`] to the RiskScorer and, when
@@ -10,6 +10,7 @@
 //! the last snapshot and the batches since.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
@@ -22,10 +23,14 @@ use crate::kis::frame::{
 };
 use crate::market::continuity::{Continuity, Verdict};
 use crate::market::{
-    Directory, EventTime, IndexTick, Mark, Quote, RecordRef, Reference, SessionDay, Symbol,
-    SymbolId, TickBatch, TimeOfDay, Trade, TradeFlags,
+    Directory, EventTime, GapCause, IndexTick, Mark, Quote, RecordRef, Reference, SessionDay,
+    Symbol, SymbolId, TickBatch, TimeOfDay, Trade, TradeFlags, rules,
 };
-use crate::messages::{Frame, FrameKind, JournaledBatch, Reject, StoreBatch};
+use crate::messages::feed::Change;
+use crate::messages::{
+    Coverage, FetchedBars, Frame, FrameKind, JournaledBatch, Reject, Repair, Repairs, Sample,
+    StoreBatch,
+};
 use crate::telemetry::hot;
 
 impl Envelope for JournaledBatch {
@@ -52,6 +57,8 @@ pub struct NormalizerParts {
     pub scorer: Edge<Arc<TickBatch>>,
     /// To the Recorder; `None` where nothing is stored.
     pub recorder: Option<Edge<Arc<StoreBatch>>>,
+    /// Where minutes with missing trades are asked for; `None` where nobody can be asked.
+    pub repairs: Option<Repairs>,
 }
 
 /// State that outlives the actor.
@@ -61,7 +68,6 @@ pub struct NormalizerState {
     /// Session day of the trades.
     day: Option<SessionDay>,
     latest: EventTime,
-    was_connected: bool,
     /// Frames without a date that wait for a trade to tell the day.
     held: Vec<(Vec<u8>, RecordRef)>,
     /// More came than are held; that was told.
@@ -80,6 +86,8 @@ pub struct Normalizer {
     parser: FrameParser,
     ids: FxHashMap<u64, SymbolId>,
     out: TickBatch,
+    bars: Vec<FetchedBars>,
+    repairs: Vec<Repair>,
     rejects: Vec<Reject>,
     counters: FeedCounters,
 }
@@ -94,6 +102,8 @@ impl Normalizer {
             parser: FrameParser::new(),
             ids: FxHashMap::default(),
             out: TickBatch::default(),
+            bars: Vec::new(),
+            repairs: Vec::new(),
             rejects: Vec::new(),
             counters: FeedCounters::default(),
         }
@@ -108,7 +118,9 @@ impl Normalizer {
             FrameKind::Data => self.data(frame, at),
             FrameKind::Reference => self.reference(frame, at),
             FrameKind::Silence => self.silence(frame, at),
-            FrameKind::Connection => self.connection(frame, at),
+            FrameKind::Connection => self.coverage(frame, at),
+            FrameKind::Bars => self.bars(frame),
+            FrameKind::Sample => self.sample(frame, at),
         };
         if let Err((reason, detail)) = problem {
             self.rejects.push(of_frame(Self::NAME, reason, &detail, frame, Some(at)));
@@ -117,7 +129,7 @@ impl Normalizer {
 
     fn data(&mut self, frame: Frame<'_>, at: RecordRef) -> Result<(), Problem> {
         super::faults::trip(frame.payload);
-        let Self { parts, state, parser, ids, out, rejects, counters } = self;
+        let Self { parts, state, parser, ids, out, rejects, counters, repairs, .. } = self;
         let directory = &parts.directory;
         let records = parser.split(frame.payload).map_err(problem)?;
         counters.frames[records.tr() as usize] += 1;
@@ -136,7 +148,14 @@ impl Normalizer {
                         Some(id) => *id,
                         None => *ids.entry(symbol.word()).or_insert(intern(directory, symbol)?),
                     };
-                    state.take_in(trade, RecordRef { record: index as u16, ..at }, out, counters);
+                    let at = RecordRef { record: index as u16, ..at };
+                    let missed = state.take_in(trade, at, out, counters);
+                    repairs.extend(missed.map(|from| Repair {
+                        symbol,
+                        from,
+                        to: trade.time,
+                        tries: 0,
+                    }));
                     Ok(())
                 })
             }
@@ -166,6 +185,11 @@ impl Normalizer {
                 out.push_mark(mark, RecordRef { record: index as u16, ..at });
                 Ok(())
             }),
+            // Kept in the journal; the account's orders themselves are asked for by REST.
+            Tr::Notice | Tr::PaperNotice => {
+                counters.notices += records.count();
+                Ok(())
+            }
         }
     }
 
@@ -188,13 +212,67 @@ impl Normalizer {
         Ok(())
     }
 
-    fn connection(&mut self, frame: Frame<'_>, at: RecordRef) -> Result<(), Problem> {
-        let up = frame.payload.first() == Some(&b'1');
-        if up && self.state.was_connected {
-            self.state.continuity.reconnected();
+    fn coverage(&mut self, frame: Frame<'_>, at: RecordRef) -> Result<(), Problem> {
+        let coverage = Coverage::parse(frame.payload).ok_or_else(|| {
+            ("bad_coverage", "connection record: expected a change of coverage as JSON".to_owned())
+        })?;
+        let Self { parts, state, out, .. } = self;
+        let cause = if coverage.mute { GapCause::Mute } else { GapCause::Disconnect };
+        for issue in &coverage.issues {
+            let Some(symbol) = parts.directory.find(*issue) else { continue };
+            state.continuity.interrupted(symbol, cause);
+            if coverage.mute {
+                out.push_mark(Mark::Mute { symbol, time: state.latest }, at);
+            }
         }
-        self.state.was_connected |= up;
-        self.out.push_mark(Mark::Connection { up }, at);
+        match coverage.change {
+            Change::Began => out.push_mark(Mark::Connection { up: true }, at),
+            Change::Ended => {
+                // Journals of before do not say what was carried.
+                if coverage.issues.is_empty() {
+                    state.continuity.all_interrupted(cause);
+                }
+                out.push_mark(Mark::Connection { up: false }, at);
+            }
+            Change::Uncovered => {}
+        }
+        Ok(())
+    }
+
+    fn bars(&mut self, frame: Frame<'_>) -> Result<(), Problem> {
+        let bars: FetchedBars = serde_json::from_slice(frame.payload)
+            .map_err(|error| ("bad_bars", format!("bars record: {error}")))?;
+        self.counters.bars += bars.bars.len();
+        self.bars.push(bars);
+        Ok(())
+    }
+
+    fn sample(&mut self, frame: Frame<'_>, at: RecordRef) -> Result<(), Problem> {
+        let sample: Sample = serde_json::from_slice(frame.payload)
+            .map_err(|error| ("bad_sample", format!("sample record: {error}")))?;
+        let symbol =
+            intern(&self.parts.directory, sample.symbol).map_err(|error| (error.0, error.1))?;
+        let Self { state, out, counters, .. } = self;
+        let Some(quantity) =
+            state.continuity.observe_sample(symbol, sample.time, sample.cum_volume)
+        else {
+            return Ok(());
+        };
+        state.day = Some(sample.time.session_day());
+        state.latest = state.latest.max(sample.time);
+        let trade = Trade {
+            symbol,
+            time: sample.time,
+            price: sample.price,
+            quantity,
+            cum_volume: sample.cum_volume,
+            cum_value: sample.cum_value,
+            base_price: sample.base_price,
+            flags: TradeFlags(TradeFlags::SAMPLED),
+            ..Trade::default()
+        };
+        out.push_trade(trade, at);
+        counters.samples += 1;
         Ok(())
     }
 }
@@ -209,6 +287,9 @@ struct FeedCounters {
     quotes: usize,
     indices: usize,
     duplicates: usize,
+    bars: usize,
+    samples: usize,
+    notices: usize,
     /// Undated frames left out because too many wait already.
     unheld: usize,
 }
@@ -226,6 +307,9 @@ impl FeedCounters {
             ("quote", self.quotes),
             ("index", self.indices),
             ("duplicate", self.duplicates),
+            ("fetched_bar", self.bars),
+            ("sample", self.samples),
+            ("notice", self.notices),
         ] {
             if count > 0 {
                 metrics.ticks(kind, count);
@@ -339,24 +423,29 @@ fn release(
 }
 
 impl NormalizerState {
+    /// Takes in a trade. When trades are missing before it: since when.
     fn take_in(
         &mut self,
         trade: Trade,
         at: RecordRef,
         out: &mut TickBatch,
         counters: &mut FeedCounters,
-    ) {
+    ) -> Option<EventTime> {
         if trade.flags.has(TradeFlags::EXPECTED) {
-            return;
+            return None;
         }
         let mut trade = trade;
+        let mut missed = None;
         let verdict =
             self.continuity.observe(trade.symbol, trade.time, trade.quantity, trade.cum_volume);
         match verdict {
             Verdict::Next => {}
+            Verdict::LateStart => {
+                missed = Some(EventTime::from_kst(trade.time.session_day(), rules::OPEN));
+            }
             Verdict::Duplicate => {
                 counters.duplicates += 1;
-                return;
+                return None;
             }
             Verdict::Late => trade.flags.0 |= TradeFlags::LATE,
             Verdict::Gap { from, missing_volume, cause } => {
@@ -364,12 +453,14 @@ impl NormalizerState {
                 let (symbol, to, cum_volume) = (trade.symbol, trade.time, trade.cum_volume);
                 let gap = Mark::Gap { symbol, from, to, missing_volume, cum_volume, cause };
                 out.push_mark(gap, at);
+                missed = Some(from);
             }
         }
         self.day = Some(trade.time.session_day());
         self.latest = self.latest.max(trade.time);
         out.push_trade(trade, at);
         counters.trades += 1;
+        missed.filter(|from| from.session_day() == trade.time.session_day() && *from <= trade.time)
     }
 }
 
@@ -397,6 +488,18 @@ impl Stage for Normalizer {
             recorder.send(Arc::new(StoreBatch::Rejects(rejects))).await?;
         }
         self.counters.publish();
+        if let Some(asked) = &self.parts.repairs {
+            asked.advance(self.state.latest);
+            for repair in self.repairs.drain(..) {
+                asked.ask(repair, Duration::ZERO);
+            }
+        }
+        self.repairs.clear();
+        for bars in std::mem::take(&mut self.bars) {
+            if let Some(recorder) = &self.parts.recorder {
+                recorder.send(Arc::new(StoreBatch::Bars(Arc::new(bars)))).await?;
+            }
+        }
         if self.out.is_empty() {
             self.out.clear();
             return Ok(());
@@ -413,6 +516,8 @@ impl Stage for Normalizer {
 
     fn discard(&mut self) {
         self.out.clear();
+        self.bars.clear();
+        self.repairs.clear();
         self.rejects.clear();
         self.counters = FeedCounters::default();
     }

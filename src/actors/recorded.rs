@@ -17,7 +17,7 @@ use super::supervision::{Edge, StageError};
 use crate::journal::{Fault, JournalError, JournalReader};
 use crate::kis::sim::PlaybackFrames;
 use crate::market::{EventTime, Reference, Symbol, TimeOfDay};
-use crate::messages::{FrameBatch, FrameKind};
+use crate::messages::{FetchedBars, FrameBatch, FrameKind, Sample};
 
 /// Which of the recorded frames are played, and how fast.
 #[derive(Debug, Clone)]
@@ -207,6 +207,10 @@ fn wants_payload(symbols: &[Symbol], kind: FrameKind, payload: &[u8]) -> bool {
         FrameKind::Silence | FrameKind::Connection => true,
         FrameKind::Reference => serde_json::from_slice::<Reference>(payload)
             .is_ok_and(|reference| symbols.contains(&reference.symbol)),
+        FrameKind::Bars => serde_json::from_slice::<FetchedBars>(payload)
+            .is_ok_and(|bars| symbols.contains(&bars.symbol)),
+        FrameKind::Sample => serde_json::from_slice::<Sample>(payload)
+            .is_ok_and(|sample| symbols.contains(&sample.symbol)),
         FrameKind::Data => {
             let code = payload
                 .splitn(4, |byte| *byte == b'|')

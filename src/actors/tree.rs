@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! root ── one_for_one; too many failures end the process with a non-zero code
-//! ├── feed      the feed session or the recorded input, on the shared runtime
+//! ├── feed      on the shared runtime: the feed's sessions or the recorded input; beside live ones
+//! │             backfill (minutes with missing trades) and poll (issues without a registration)
 //! ├── pipeline ── one, then the rest
 //! │   ├── ingest        own thread: frames into the journal
 //! │   ├── normalizer    own thread: frames to ticks
@@ -48,7 +49,7 @@ use crate::journal::JournalOptions;
 use crate::llm::Writer;
 use crate::market::Won;
 use crate::messages::health::HealthRegistry;
-use crate::messages::{AdviceBoard, FrameBatch, RiskBoard, StoreBatch};
+use crate::messages::{AdviceBoard, FrameBatch, Repairs, RiskBoard, StoreBatch};
 use crate::risk::RiskParams;
 
 /// How the tree meets failures.
@@ -94,6 +95,8 @@ pub struct TreeParts {
     pub recorder: Option<RecorderParts>,
     /// The advisers; `None` where nobody advises.
     pub advice: Option<AdviceParts>,
+    /// Where minutes with missing trades are asked for; `None` where nobody can be asked.
+    pub repairs: Option<Repairs>,
     /// Where the time from a batch's reception to its scores is noted, in microseconds; `None`
     /// where nobody asks.
     pub batch_latency: Option<BatchLatency>,
@@ -260,6 +263,7 @@ impl Tree {
             directory: parts.board.directory.clone(),
             scorer: ticks.edge(Normalizer::NAME),
             recorder: to_recorder(Normalizer::NAME),
+            repairs: parts.repairs,
         };
         let make = move || Ok(Normalizer::new(normalizer.clone()));
         pipeline.add(quiet.watch(wiring.node(journaled, NORMALIZER, make)));
@@ -341,7 +345,16 @@ impl Tree {
         F: Fn(tokio_util::sync::CancellationToken) -> W + Send + Sync + 'static,
         W: Future<Output = Result<(), StageError>> + Send + 'static,
     {
-        self.feed.add(TaskChild::new("feed", self.runtime.clone(), factory));
+        self.add_feed_task("feed", factory);
+    }
+
+    /// Adds something beside the feed that brings frames too.
+    pub fn add_feed_task<F, W>(&mut self, name: &'static str, factory: F)
+    where
+        F: Fn(tokio_util::sync::CancellationToken) -> W + Send + Sync + 'static,
+        W: Future<Output = Result<(), StageError>> + Send + 'static,
+    {
+        self.feed.add(TaskChild::new(name, self.runtime.clone(), factory));
     }
 
     /// Adds a service on the shared runtime.

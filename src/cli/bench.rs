@@ -228,6 +228,7 @@ fn parts(
         health: HealthRegistry::new(),
         recorder: None,
         advice: None,
+        repairs: None,
         batch_latency: Some(latency),
     }
 }

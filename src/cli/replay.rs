@@ -156,6 +156,7 @@ fn run(
         health,
         recorder: Some(recorder),
         advice: Some(assembly::advice(settings)?),
+        repairs: None,
         batch_latency: None,
     };
     let pace = Arc::new(pace(args, settings));

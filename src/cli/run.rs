@@ -18,18 +18,19 @@ use super::CliError;
 use super::args::{Role, RunArgs};
 use super::assembly::{self, DataDir};
 use crate::actors::feed::{FeedParts, run_feed};
+use crate::actors::poll::{PollParts, PolledIssues, run_poll};
 use crate::actors::supervision::StageError;
 use crate::actors::tree::{Tree, TreeParts};
 use crate::api::{self, ApiState};
 use crate::bus::Publisher;
 use crate::config::{FeedSource, KisEnv, Settings};
 use crate::kis::sim::{RunningSim, SimOptions, Simulator};
-use crate::kis::subscriptions::Watch;
-use crate::kis::{Environment, FeedConfig, KisClient, KisOptions};
+use crate::kis::subscriptions::{MuteLimits, Watch};
+use crate::kis::{Environment, FeedConfig, KisClient, KisOptions, MarketHours};
 use crate::market::symbol::{KOSDAQ_CODE, KOSPI_CODE};
 use crate::market::{Directory, EventTime, SessionDay, Symbol};
 use crate::messages::health::{Component, HealthRegistry};
-use crate::messages::{AdviceBoard, BusLimits, EventBus, RiskBoard};
+use crate::messages::{AdviceBoard, BusLimits, EventBus, Repairs, RiskBoard};
 use crate::telemetry;
 
 /// A stop is over within this time, one way or the other.
@@ -67,6 +68,7 @@ struct Daemon {
     advice_board: AdviceBoard,
     listener: tokio::net::TcpListener,
     feed: FeedParts,
+    repairs: Repairs,
     sim: Option<RunningSim>,
     parts: TreeParts,
 }
@@ -93,6 +95,7 @@ impl Daemon {
         let feed = feed_parts(settings, sim.as_ref(), data_dir, &health)?;
         let board = RiskBoard::new(Directory::new());
         let advice_board = AdviceBoard::default();
+        let repairs = Repairs::default();
         let parts = TreeParts {
             runtime: Arc::clone(runtime),
             supervision: assembly::supervision(settings),
@@ -105,9 +108,21 @@ impl Daemon {
             health: health.clone(),
             recorder: Some(assembly::recorder(settings, database, &board.directory, &health)),
             advice: Some(assembly::advice(settings)?),
+            repairs: Some(repairs.clone()),
             batch_latency: None,
         };
-        Ok(Self { bus, publisher, health, board, advice_board, listener, feed, sim, parts })
+        Ok(Self {
+            bus,
+            publisher,
+            health,
+            board,
+            advice_board,
+            listener,
+            feed,
+            repairs,
+            sim,
+            parts,
+        })
     }
 
     fn run(
@@ -116,7 +131,18 @@ impl Daemon {
         settings: &Settings,
         args: RunArgs,
     ) -> Result<(), CliError> {
-        let Self { bus, publisher, health, board, advice_board, listener, feed, sim, parts } = self;
+        let Self {
+            bus,
+            publisher,
+            health,
+            board,
+            advice_board,
+            listener,
+            feed,
+            repairs,
+            sim,
+            parts,
+        } = self;
         let address = listener.local_addr().unwrap_or(settings.http.listen);
         let state = ApiState::new(
             board,
@@ -144,9 +170,7 @@ impl Daemon {
             runtime,
             || {
                 let mut tree = Tree::new(parts);
-                let edge = tree.frames.clone();
-                let feed = Arc::new(feed);
-                tree.set_feed(move |stop| run_feed(Arc::clone(&feed), edge.clone(), stop));
+                bring_frames(&mut tree, feed, repairs);
                 tree.add_service("health_monitor", move |stop| {
                     tell_health(monitored.clone(), monitor.clone(), stop)
                 });
@@ -187,6 +211,21 @@ impl Daemon {
         tracing::info!("bongsu has stopped");
         Ok(())
     }
+}
+
+/// Everything that brings frames: the sessions, and what REST gives where they do not reach.
+fn bring_frames(tree: &mut Tree, feed: FeedParts, repairs: Repairs) {
+    let edge = tree.frames.clone();
+    let poll = PollParts {
+        clients: feed.clients.clone(),
+        issues: feed.polled.clone(),
+        repairs,
+        hours: feed.config.hours,
+    };
+    let (feed, poll) = (Arc::new(feed), Arc::new(poll));
+    let to = edge.clone();
+    tree.set_feed(move |stop| run_feed(Arc::clone(&feed), to.clone(), stop));
+    tree.add_feed_task("poll", move |stop| run_poll(Arc::clone(&poll), edge.clone(), stop));
 }
 
 /// Serves HTTP; a restarted server binds the address anew.
@@ -282,39 +321,29 @@ fn feed_parts(
         KisEnv::Real => Environment::Real,
         KisEnv::Mock => Environment::Mock,
     };
-    let (base_url, ws_url, key, secret) = match sim {
+    let (base_url, ws_url, keys) = match sim {
         Some(sim) => {
             let key = || SecretString::from("simulator".to_owned());
-            (sim.rest_url(), sim.ws_url(), key(), key())
+            (sim.rest_url(), sim.ws_url(), vec![(key(), key())])
         }
-        None => {
-            let missing = || {
-                CliError::Usage(
-                    "feed.source is kis, but kis.app_key and kis.app_secret are not set: set \
-                     KIS_APP_KEY and KIS_APP_SECRET, or a kis_devlp.yaml, or use --source sim"
-                        .to_owned(),
-                )
-            };
-            (
-                settings.kis.base_url.expose().to_owned(),
-                settings.kis.ws_url.expose().to_owned(),
-                settings.kis.app_key.clone().ok_or_else(missing)?,
-                settings.kis.app_secret.clone().ok_or_else(missing)?,
-            )
-        }
+        None => (
+            settings.kis.base_url.expose().to_owned(),
+            settings.kis.ws_url.expose().to_owned(),
+            app_keys(settings)?,
+        ),
     };
-    if key.expose_secret().is_empty() {
-        return Err(CliError::Usage("kis.app_key is empty: set KIS_APP_KEY".to_owned()));
-    }
-    let mut options = KisOptions::new(environment, base_url, key, secret);
-    if sim.is_some() {
-        options.calls_per_second = None;
-        options.token_cooldown = Duration::ZERO;
-    } else {
-        options.calls_per_second = Some(settings.kis.calls_per_second);
-        options.token_cache = Some(data_dir.path.join("kis-token.json"));
-    }
-    let client = KisClient::new(options).context("kis").map_err(CliError::Runtime)?;
+    let client = |(key, secret): (SecretString, SecretString)| {
+        let mut options = KisOptions::new(environment, base_url.clone(), key, secret);
+        if sim.is_some() {
+            options.calls_per_second = None;
+            options.token_cooldown = Duration::ZERO;
+        } else {
+            options.calls_per_second = Some(settings.kis.calls_per_second);
+            options.token_cache = Some(data_dir.path.join("kis-token.json"));
+        }
+        KisClient::new(options).context("kis").map_err(CliError::Runtime)
+    };
+    let clients = keys.into_iter().map(client).collect::<Result<Vec<_>, _>>()?;
     let symbols: Vec<Symbol> = match (&settings.feed.symbols, sim) {
         (chosen, _) if !chosen.is_empty() => chosen.clone(),
         (_, Some(sim)) => sim.references.iter().map(|reference| reference.symbol).collect(),
@@ -335,18 +364,40 @@ fn feed_parts(
         symbols: symbols.clone(),
         indices: indices.to_vec(),
         books: settings.feed.books,
+        hts_id: None,
     };
     let mut config = FeedConfig::new(ws_url, environment, watch);
     if sim.is_some() {
         config.max_registrations = None;
         config.subscribe_gap = Duration::ZERO;
+        config.hours = MarketHours::Feed;
     } else {
         config.max_registrations = usize::try_from(settings.feed.max_registrations).ok();
     }
     config.idle_timeout = Duration::from_secs(settings.feed.silence_seconds.into());
+    config.mute = MuteLimits::around(Duration::from_secs(settings.feed.mute_seconds.into()));
     config.batch_frames = settings.pipeline.batch_frames;
     let day = sim.map_or_else(today, RunningSim::session_day);
-    Ok(FeedParts { client, config, symbols, day, health: health.clone() })
+    let polled = PolledIssues::default();
+    Ok(FeedParts { clients, config, symbols, day, health: health.clone(), polled })
+}
+
+/// The app keys of the settings, the first one first.
+fn app_keys(settings: &Settings) -> Result<Vec<(SecretString, SecretString)>, CliError> {
+    let missing = || {
+        CliError::Usage(
+            "feed.source is kis, but kis.app_key and kis.app_secret are not set: set KIS_APP_KEY \
+             and KIS_APP_SECRET, or a kis_devlp.yaml, or use --source sim"
+                .to_owned(),
+        )
+    };
+    let key = settings.kis.app_key.clone().ok_or_else(missing)?;
+    let secret = settings.kis.app_secret.clone().ok_or_else(missing)?;
+    if key.expose_secret().is_empty() {
+        return Err(CliError::Usage("kis.app_key is empty: set KIS_APP_KEY".to_owned()));
+    }
+    let extra = settings.kis.extra_keys.iter().cloned();
+    Ok(std::iter::once((key, secret)).chain(extra).collect())
 }
 
 /// The Korean date by the wall clock.

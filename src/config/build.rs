@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::keys::find;
 use super::load::{Effective, Settings, Values};
@@ -53,6 +53,12 @@ impl Typed<'_> {
             Some(Value::Secret(secret)) => Some(secret.clone()),
             Some(_) => self.mismatch(path, "a secret"),
         }
+    }
+
+    fn key_pairs(&self, path: &'static str) -> Vec<(SecretString, SecretString)> {
+        let Some(pairs) = self.secret(path) else { return Vec::new() };
+        let split = pairs.expose_secret().split(',').filter_map(|pair| pair.split_once(':'));
+        split.map(|(key, secret)| (key.into(), secret.into())).collect()
     }
 
     fn switch(&self, path: &'static str) -> bool {
@@ -138,12 +144,14 @@ pub(super) fn settings(values: &Values, effective: Vec<Effective>) -> Settings {
             source: v.choice("feed.source", FeedSource::from_word),
             symbols: v.symbols("feed.symbols"),
             silence_seconds: v.integer("feed.silence_seconds"),
+            mute_seconds: v.integer("feed.mute_seconds"),
             books: v.switch("feed.books"),
             max_registrations: v.integer("feed.max_registrations"),
         },
         kis: KisSettings {
             app_key: v.secret("kis.app_key"),
             app_secret: v.secret("kis.app_secret"),
+            extra_keys: v.key_pairs("kis.extra_keys"),
             account: v.secret("kis.account"),
             env: v.choice("kis.env", KisEnv::from_word),
             base_url: v.url("kis.base_url"),

@@ -126,8 +126,8 @@ pub const SECTIONS: &[(&str, &str)] = &[
 ];
 
 use Kind::{
-    Account, Choice, Day, Integer, IntegerOf, Listen, Mail, Number, Path, Speed, Switch, Symbols,
-    Text, Tokens, Url,
+    Account, Choice, Day, Integer, IntegerOf, KeyPairs, Listen, Mail, Number, Path, Speed, Switch,
+    Symbols, Text, Tokens, Url,
 };
 
 const HTTP: Kind = Url(&["http", "https"]);
@@ -157,6 +157,8 @@ pub const KEYS: &[Key] = &[
         .flag("--symbols"),
     Key::new("feed.silence_seconds", Integer(1, 3_600), "A connection without any frame for so many seconds is dead and is opened anew")
     .default("30"),
+    Key::new("feed.mute_seconds", Integer(1, 3_600), "A busy issue that is silent for so many seconds while the market trades is looked after; a quiet one later, by its own rhythm")
+    .default("20"),
     Key::new("feed.books", Switch, "Order books too, where registrations are left for them")
         .default("on"),
     Key::new(
@@ -174,6 +176,14 @@ pub const KEYS: &[Key] = &[
         .example("secret")
         .variable("KIS_APP_SECRET")
         .secret(),
+    Key::new(
+        "kis.extra_keys",
+        KeyPairs,
+        "Further app keys as KEY:SECRET,KEY:SECRET: one more WebSocket session each, so that more \
+         issues can be watched",
+    )
+    .example("PS0000000000000000000000000000000001:secret")
+    .secret(),
     Key::new("kis.account", Account, "Account, eight digits and the two of its product")
         .example("12345678-01")
         .variable("KIS_ACCOUNT")

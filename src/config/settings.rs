@@ -100,6 +100,8 @@ pub struct FeedSettings {
     pub symbols: Vec<Symbol>,
     /// A connection without any frame for so long is dead.
     pub silence_seconds: u32,
+    /// A busy issue that is silent for so long is looked after.
+    pub mute_seconds: u32,
     /// Order books too, where registrations are left.
     pub books: bool,
     /// Registrations in one WebSocket session.
@@ -113,6 +115,8 @@ pub struct KisSettings {
     pub app_key: Option<SecretString>,
     /// App secret.
     pub app_secret: Option<SecretString>,
+    /// Further app keys and their secrets: a session each.
+    pub extra_keys: Vec<(SecretString, SecretString)>,
     /// Account as `12345678-01`.
     pub account: Option<SecretString>,
     /// Environment.

@@ -47,6 +47,8 @@ pub enum Kind {
     Mail,
     /// API tokens with their scopes.
     Tokens,
+    /// Pairs of a KIS app key and its secret.
+    KeyPairs,
 }
 
 /// How a value was written, as far as its text alone does not tell.
@@ -146,6 +148,7 @@ impl Kind {
             Self::Tokens => {
                 "scope:token pairs separated by commas, the scope read or operate".into()
             }
+            Self::KeyPairs => "KEY:SECRET pairs separated by commas, each key once".into(),
         }
     }
 
@@ -187,6 +190,7 @@ impl Kind {
             Self::Account => account(word).map(|account| hide(&account, secret)),
             Self::Mail => mail_addresses(text).map(|text| hide(&text, secret)),
             Self::Tokens => tokens(text).map(|text| hide(&text, secret)),
+            Self::KeyPairs => key_pairs(text).map(|text| hide(&text, secret)),
         }
     }
 
@@ -205,7 +209,9 @@ impl Kind {
             ),
             Form::Switch => matches!(self, Self::Switch),
             Form::Date => matches!(self, Self::Day),
-            Form::List => matches!(self, Self::Symbols | Self::Mail | Self::Tokens),
+            Form::List => {
+                matches!(self, Self::Symbols | Self::Mail | Self::Tokens | Self::KeyPairs)
+            }
             Form::Other => false,
         }
     }
@@ -214,7 +220,7 @@ impl Kind {
     /// it is secret or may hold credentials.
     #[must_use]
     pub fn shown(&self, text: &str, secret: bool) -> String {
-        if secret || matches!(self, Self::Tokens | Self::Account) {
+        if secret || matches!(self, Self::Tokens | Self::Account | Self::KeyPairs) {
             return HIDDEN.into();
         }
         if matches!(self, Self::Url(_)) {
@@ -318,6 +324,18 @@ fn tokens(text: &str) -> Option<String> {
             .is_some_and(|(scope, token)| matches!(scope, "read" | "operate") && !token.is_empty())
     };
     (!pairs.is_empty() && pairs.iter().all(good)).then(|| pairs.join(","))
+}
+
+/// `KEY:SECRET` pairs, one of which a key does not have twice.
+fn key_pairs(text: &str) -> Option<String> {
+    let mut keys = BTreeSet::new();
+    for pair in items(text) {
+        let (key, secret) = pair.split_once(':')?;
+        if key.is_empty() || secret.is_empty() || !keys.insert(key) {
+            return None;
+        }
+    }
+    (!keys.is_empty()).then(|| items(text).collect::<Vec<_>>().join(","))
 }
 
 /// Event seconds played in one second of wall time.

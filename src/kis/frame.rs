@@ -24,7 +24,7 @@ mod tests;
 pub use decode::{decode_index, decode_operation, decode_quote, decode_trade};
 pub use error::{FieldError, FrameError};
 
-use crate::market::Symbol;
+use crate::market::{EventTime, SessionDay, Symbol, TimeOfDay};
 
 /// Longest frame that is parsed. A frame of 20 trades has about 5 KiB.
 pub const MAX_FRAME_BYTES: usize = 64 * 1024;
@@ -40,11 +40,16 @@ pub enum Tr {
     Index,
     /// Market operation: phases, halts, circuit breaker (장운영정보).
     Operation,
+    /// Notices of the account's own orders (체결통보), decrypted and masked by the session.
+    Notice,
+    /// The same in paper trading.
+    PaperNotice,
 }
 
 impl Tr {
     /// All feeds.
-    pub const ALL: [Self; 4] = [Self::Trade, Self::Quote, Self::Index, Self::Operation];
+    pub const ALL: [Self; 6] =
+        [Self::Trade, Self::Quote, Self::Index, Self::Operation, Self::Notice, Self::PaperNotice];
 
     /// The TR id on the wire.
     #[must_use]
@@ -54,6 +59,8 @@ impl Tr {
             Self::Quote => "H0STASP0",
             Self::Index => "H0UPCNT0",
             Self::Operation => "H0STMKO0",
+            Self::Notice => "H0STCNI0",
+            Self::PaperNotice => "H0STCNI9",
         }
     }
 
@@ -65,6 +72,8 @@ impl Tr {
             b"H0STASP0" => Some(Self::Quote),
             b"H0UPCNT0" => Some(Self::Index),
             b"H0STMKO0" => Some(Self::Operation),
+            b"H0STCNI0" => Some(Self::Notice),
+            b"H0STCNI9" => Some(Self::PaperNotice),
             _ => None,
         }
     }
@@ -77,6 +86,7 @@ impl Tr {
             Self::Quote => 59,
             Self::Index => 30,
             Self::Operation => 10,
+            Self::Notice | Self::PaperNotice => 26,
         }
     }
 }
@@ -85,6 +95,33 @@ impl Tr {
 #[must_use]
 pub fn is_control(message: &[u8]) -> bool {
     message.first() == Some(&b'{')
+}
+
+/// What can be read of a frame without splitting it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peek<'a> {
+    /// The feed.
+    pub tr: Tr,
+    /// First field of the first record: the key of the subscription it came for.
+    pub key: &'a [u8],
+    /// Time of the first record, where a trade tells date and time.
+    pub time: Option<EventTime>,
+}
+
+/// Reads the feed, key and time of a plain data frame; `None` when it is none. Costs the length of
+/// the head and of the first record.
+#[must_use]
+pub fn peek(payload: &[u8]) -> Option<Peek<'_>> {
+    let head = Head::parse(payload).ok()?;
+    let mut fields = payload[head.body..].split(|byte| *byte == b'^');
+    let key = fields.next()?;
+    let time = (head.tr == Tr::Trade).then(|| {
+        let time = number::digits::<6>(fields.next()?).and_then(TimeOfDay::from_hhmmss)?;
+        // The date is field 33; 31 lie in between.
+        let day = number::digits::<8>(fields.nth(31)?).and_then(SessionDay::from_yyyymmdd)?;
+        Some(EventTime::from_kst(day, time))
+    });
+    Some(Peek { tr: head.tr, key, time: time.flatten() })
 }
 
 /// Splits frames into fields; owns the memory for their positions. One a thread, reused.

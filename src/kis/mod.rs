@@ -3,7 +3,8 @@
 //! - [`frame`] parses data frames, the hot path; [`control`] parses acknowledgements and PINGPONG.
 //! - [`rest`] asks for prices, daily bars and index levels; [`token`] keeps the access token on
 //!   disk and in memory; [`budget`] and [`backoff`] keep calls evenly spaced and retries polite.
-//! - [`subscriptions`] decides what is registered and keeps the ledger; [`ws`] runs the session.
+//! - [`subscriptions`] decides what is registered where and keeps the ledgers; [`ws`] runs the
+//!   sessions; [`notice`] opens the account's encrypted notices.
 //! - [`master`] reads the symbol master files, every issue with its base price.
 //! - [`sim`] is the simulator of all this.
 //!
@@ -17,6 +18,7 @@ pub mod control;
 pub mod error;
 pub mod frame;
 pub mod master;
+pub mod notice;
 pub mod rest;
 pub mod sim;
 pub mod subscriptions;
@@ -28,7 +30,10 @@ pub use error::KisError;
 pub use frame::{FieldError, FrameError, FrameParser, Records, Tr};
 pub use rest::{KisClient, KisOptions};
 pub use subscriptions::{Plan, Registration};
-pub use ws::{Feed, FeedConfig, FeedError, FeedEvent, FrameSink, LossCause, SinkClosed};
+pub use ws::{
+    Feed, FeedConfig, FeedError, FeedEvent, FrameSink, KisAccess, LossCause, MarketHours,
+    SinkClosed,
+};
 
 /// Which of the two KIS environments a client talks to. App keys, hosts and limits differ.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,24 +1,43 @@
-//! The feed: a WebSocket session that is kept alive, subscribed and drained.
+//! The feed: WebSocket sessions that are kept alive, subscribed and drained.
 //!
-//! In: what to watch, a source of approval keys, a token that ends it. Out, through a [`FrameSink`]:
-//! every data message unchanged with its receive time, in batches of whatever is ready; connection
-//! changes in the same stream, so that order is kept; and [`FeedEvent`]s for whoever watches.
-//! Acknowledgements and PINGPONG are not passed on.
+//! One session an app key (KIS allows no more), one task a session, and a coordinator that decides
+//! who carries what. In: what to watch, access to KIS for each key, a token that ends it. Out,
+//! through a [`FrameSink`]: every data message unchanged with its receive time, in batches of
+//! whatever is ready; changes of what is covered in the same stream, so that order is kept; and
+//! [`FeedEvent`]s for whoever watches. Acknowledgements and PINGPONG are not passed on. Encrypted
+//! notices of the account are passed on in plain text, masked.
 //!
 //! **Back-pressure.** A sink that waits makes the socket wait; nothing is dropped or buffered here
 //! beyond one batch.
 //!
-//! **Loss.** A session ends by itself when the server closes it, on a network or protocol error,
-//! when no application message (data, acknowledgement, PINGPONG) came for `idle_timeout`, or when
-//! the server refuses the key. Transport pings do not count as life. Each session is rebuilt from
-//! nothing. Pauses between sessions grow from a floor to a cap, with jitter, and start over after a
-//! session that lasted; each kind of loss has a floor of its own. Wrong app keys end the feed: no
-//! repetition helps.
+//! **Loss of a session.** It ends by itself when the server closes it, on a network or protocol
+//! error, when no application message (data, acknowledgement, PINGPONG) came for `idle_timeout`,
+//! when it is found mute, or when the server refuses the key. Transport pings do not count as life.
+//! Each session is rebuilt from nothing. Pauses between sessions grow from a floor to a cap with
+//! jitter, each kind of loss by itself, and start over after a session that lasted; a close that
+//! the server announced (a hand-over to another machine) is followed at once. When a session is not
+//! back within `failover_after`, the others take over what it carried, as far as they have room.
+//!
+//! **Silence of one registration.** Each has a clock of its own ([`MuteLimits`]), which runs only
+//! while the market trades. Suspicion is checked against the exchange: when REST shows that the
+//! issue's volume of the day grows while nothing comes, the registration is left and asked for anew;
+//! the second time, or when the whole session is silent, the session is given up.
+//!
+//! **Completeness.** After every change the confirmed registrations must equal the wanted ones
+//! within `confirm_within`, or [`FeedEvent::Incomplete`] names what is missing. What has no slot is
+//! named by [`FeedEvent::Unplaced`].
+//!
+//! **For good.** A key that KIS does not know ends its session; the others go on. Without any
+//! session left the feed ends: no repetition helps.
 //!
 //! **Limits.** Messages up to 1 MiB are passed on, so that the journal keeps what the parser will
 //! refuse; a longer one ends the session. So does a text message that is not UTF-8, which the
 //! protocol forbids; binary messages are passed on as they are.
 
+mod coordinator;
+mod line;
+mod loss;
+mod probe;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -27,14 +46,23 @@ use std::future::Future;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::session::{Ended, Session};
-use super::backoff::Backoff;
-use super::subscriptions::{LeftOut, Plan, Refused, Registration, Watch};
-use super::{Environment, KisClient, KisError, now};
+pub use self::loss::LossCause;
+use super::subscriptions::{LeftOut, MuteLimits, Plan, Refused, Registration, Watch};
+use super::{Environment, KisClient, KisError};
+use crate::market::phase::{Phase, phase_at};
+use crate::market::{Calendar, EventTime, Symbol, rules};
 use crate::messages::FrameKind;
+
+/// Whose clock says whether the market trades.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MarketHours {
+    /// The calendar at the wall clock: a live feed.
+    Calendar,
+    /// The times in the feed's own frames: a day that is played.
+    Feed,
+}
 
 /// How the feed is run.
 #[derive(Debug, Clone)]
@@ -60,8 +88,22 @@ pub struct FeedConfig {
     /// Shortest pause after the app key was found in use: the server needs time to notice that our
     /// last session is gone.
     pub in_use_floor: Duration,
+    /// Shortest pause after KIS blocked us, or gave no approval key.
+    pub refused_floor: Duration,
     /// A session that lasted so long was a good one: pauses start over.
     pub stable_after: Duration,
+    /// A lost session's registrations move to the others after this.
+    pub failover_after: Duration,
+    /// Wanted and confirmed registrations must be the same within this.
+    pub confirm_within: Duration,
+    /// When a registration's silence is suspicious.
+    pub mute: MuteLimits,
+    /// Pause between two looks at an issue's volume when it is suspected to be mute.
+    pub probe_every: Duration,
+    /// Whose clock says whether the market trades.
+    pub hours: MarketHours,
+    /// How long an order book keeps its slot when there are more books than slots.
+    pub rotate_books_every: Duration,
     /// An approval key older than this is replaced before the next session.
     pub approval_life: Duration,
     /// Most frames of one batch.
@@ -85,10 +127,39 @@ impl FeedConfig {
             reconnect_floor: Duration::from_millis(500),
             reconnect_cap: Duration::from_secs(30),
             in_use_floor: Duration::from_secs(5),
+            refused_floor: Duration::from_secs(3),
             stable_after: Duration::from_secs(60),
+            failover_after: Duration::from_secs(1),
+            confirm_within: Duration::from_secs(15),
+            mute: MuteLimits::around(Duration::from_secs(20)),
+            probe_every: Duration::from_secs(2),
+            hours: MarketHours::Calendar,
+            rotate_books_every: Duration::from_secs(30),
             approval_life: Duration::from_secs(12 * 3_600),
             batch_frames: 512,
             batch_bytes: 256 * 1024,
+        }
+    }
+
+    /// Whether trades are to be expected now. `seen` is the time in the feed's newest frame.
+    fn is_trading(&self, seen: Option<EventTime>) -> bool {
+        let now = match self.hours {
+            MarketHours::Calendar => Some(super::now()),
+            MarketHours::Feed => seen,
+        };
+        now.is_some_and(trades_continuously)
+    }
+}
+
+/// Whether KRX trades continuously at `time`: by the calendar, and where that has ended by the
+/// hours of an ordinary day.
+#[must_use]
+pub fn trades_continuously(time: EventTime) -> bool {
+    match phase_at(&Calendar::krx(), time) {
+        Some(phase) => phase == Phase::Continuous,
+        None => {
+            let now = time.time_of_day();
+            !time.session_day().is_weekend() && now >= rules::OPEN && now < rules::CLOSING_AUCTION
         }
     }
 }
@@ -97,69 +168,58 @@ impl FeedConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FeedEvent {
     /// A session began.
-    Connected,
-    /// Every registration of the plan has been answered or given up.
+    Connected {
+        /// Its number, from 0: one an app key.
+        session: usize,
+    },
+    /// Every wanted registration that has a slot has been answered.
     Subscribed {
-        /// Registrations that stand.
+        /// Registrations that stand, over all sessions.
         confirmed: usize,
+        /// Slots of the sessions that are up; `None` without a limit.
+        slots: Option<usize>,
         /// What was refused.
         refused: Vec<Refused>,
-        /// What the plan had no place for.
+        /// What can never be had.
         left_out: Vec<(Registration, LeftOut)>,
+    },
+    /// What has no slot changed; each time the whole list.
+    Unplaced(Vec<Registration>),
+    /// What should be registered is not, for longer than it may take.
+    Incomplete {
+        /// Wanted, with a slot, neither confirmed nor refused.
+        missing: Vec<Registration>,
+    },
+    /// A registration was silent while its issue traded; it is asked for anew.
+    Mute {
+        /// Its session.
+        session: usize,
+        /// Which.
+        registration: Registration,
     },
     /// A session ended, or none could be had.
     Lost {
+        /// Its number.
+        session: usize,
         /// Why.
         cause: LossCause,
         /// Pause before the next attempt.
         retry_in: Duration,
     },
-}
-
-/// Why a session ended or could not begin.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LossCause {
-    /// No connection.
-    #[error("no connection: {0}")]
-    Connect(String),
-    /// The server said good-bye.
-    #[error("closed by the server: {0}")]
-    Closed(String),
-    /// The line broke.
-    #[error("connection broke: {0}")]
-    Broken(String),
-    /// Something that is not WebSocket, not UTF-8, or too long.
-    #[error("protocol error: {0}")]
-    Protocol(String),
-    /// No application message for the idle time-out.
-    #[error("no message for {0:?}")]
-    Idle(Duration),
-    /// Another session uses the app key.
-    #[error("the app key is in use by another session (OPSP8996)")]
-    InUse,
-    /// The approval key was refused, or none could be had.
-    #[error("approval: {0}")]
-    Approval(String),
-    /// The feed was told to stop.
-    #[error("stopped")]
-    Stopped,
-}
-
-impl LossCause {
-    /// Short name, a metric label.
-    #[must_use]
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Connect(_) => "connect",
-            Self::Closed(_) => "closed",
-            Self::Broken(_) => "broken",
-            Self::Protocol(_) => "protocol",
-            Self::Idle(_) => "idle",
-            Self::InUse => "in_use",
-            Self::Approval(_) => "approval",
-            Self::Stopped => "stopped",
-        }
-    }
+    /// A session ended for good: KIS does not know its key.
+    GivenUp {
+        /// Its number.
+        session: usize,
+        /// Why.
+        why: String,
+    },
+    /// An account notice could not be opened.
+    UnreadableNotice {
+        /// Its session.
+        session: usize,
+        /// Why.
+        why: super::notice::NoticeError,
+    },
 }
 
 /// Why the feed ended for good.
@@ -174,6 +234,9 @@ pub enum FeedError {
     /// The server refuses the app key in the session itself.
     #[error("the feed's server refuses the app key: check KIS_APP_KEY and KIS_ENV")]
     AppKey,
+    /// A session's task failed.
+    #[error("a session of the feed failed: {0}")]
+    Task(String),
 }
 
 /// The consumer of the feed is gone.
@@ -181,12 +244,12 @@ pub enum FeedError {
 #[error("the consumer of frames is gone")]
 pub struct SinkClosed;
 
-/// Where frames go. Bounded: a method that waits makes the socket wait. Methods are never
-/// cancelled half-way; a stopping consumer goes on taking frames until the feed has ended, or
-/// answers [`SinkClosed`].
-pub trait FrameSink: Send {
+/// Where frames go; one clone a session, and one for the events. Bounded: a method that waits makes
+/// the socket wait. Methods are never cancelled half-way; a stopping consumer goes on taking frames
+/// until the feed has ended, or answers [`SinkClosed`].
+pub trait FrameSink: Clone + Send + 'static {
     /// Takes one frame. A data frame is a message as received; a connection frame is the payload of
-    /// [`connection_payload`].
+    /// a [`crate::messages::Coverage`].
     fn push(
         &mut self,
         kind: FrameKind,
@@ -197,29 +260,29 @@ pub trait FrameSink: Send {
     /// The end of a batch: nothing more is ready.
     fn flush(&mut self) -> impl Future<Output = Result<(), SinkClosed>> + Send;
 
-    /// Something happened to the feed, after everything pushed so far.
+    /// Something happened to the feed.
     fn report(&mut self, event: FeedEvent) -> impl Future<Output = Result<(), SinkClosed>> + Send;
 }
 
-/// Where approval keys come from.
-pub trait ApprovalKeys: Send + Sync {
+/// What a session needs of KIS besides its socket, for one app key.
+pub trait KisAccess: Clone + Send + Sync + 'static {
     /// A new approval key.
     fn approval_key(&self) -> impl Future<Output = Result<SecretString, KisError>> + Send;
+
+    /// Shares of an issue traded today, by the exchange's own count; `None` when it is not told.
+    fn traded_volume(
+        &self,
+        symbol: Symbol,
+    ) -> impl Future<Output = Result<Option<i64>, KisError>> + Send;
 }
 
-impl ApprovalKeys for KisClient {
+impl KisAccess for KisClient {
     async fn approval_key(&self) -> Result<SecretString, KisError> {
         Self::approval_key(self).await
     }
-}
 
-/// Payload of a [`FrameKind::Connection`] frame: `1` when a session began, `0` and the cause as
-/// text when it ended.
-#[must_use]
-pub fn connection_payload(lost: Option<&LossCause>) -> Vec<u8> {
-    match lost {
-        None => b"1".to_vec(),
-        Some(cause) => format!("0{cause}").into_bytes(),
+    async fn traded_volume(&self, symbol: Symbol) -> Result<Option<i64>, KisError> {
+        Ok(self.inquire_price(symbol).await?.volume)
     }
 }
 
@@ -230,126 +293,31 @@ pub struct Feed {
     plan: Plan,
 }
 
-struct Approval {
-    key: SecretString,
-    since: Instant,
-}
-
 impl Feed {
     /// A feed; nothing is connected yet.
     #[must_use]
     pub fn new(config: FeedConfig) -> Self {
-        let plan = Plan::new(&config.watch, config.environment, config.max_registrations);
+        let plan = Plan::new(&config.watch, config.environment);
         Self { config, plan }
     }
 
-    /// What each session asks for, and what has no place.
+    /// What is asked for, and what can never be had.
     #[must_use]
     pub const fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// Runs sessions until `cancel` is cancelled; then closes the session and returns.
+    /// Runs one session for each of `access` (one an app key) until `cancel` is cancelled; then
+    /// closes them and returns.
     ///
     /// # Errors
-    /// When the sink is gone or the keys are wrong.
-    pub async fn run<K: ApprovalKeys, S: FrameSink>(
+    /// When the sink is gone or no key is good.
+    pub async fn run<K: KisAccess, S: FrameSink>(
         self,
-        keys: K,
-        mut sink: S,
+        access: Vec<K>,
+        sink: S,
         cancel: CancellationToken,
     ) -> Result<(), FeedError> {
-        let mut backoff = Backoff::new(self.config.reconnect_floor, self.config.reconnect_cap);
-        let mut approval: Option<Approval> = None;
-        loop {
-            let start = Instant::now();
-            let ended = tokio::select! {
-                biased;
-                () = cancel.cancelled() => return Ok(()),
-                opened = self.open(&keys, &mut approval) => match opened {
-                    Ok(session) => {
-                        let cause = self.session(session, &approval, &mut sink, &cancel).await?;
-                        if cause == LossCause::Stopped {
-                            return Ok(());
-                        }
-                        cause
-                    }
-                    Err(OpenError::Lost(cause)) => cause,
-                    Err(OpenError::Fatal(error)) => return Err(error),
-                },
-            };
-            if start.elapsed() >= self.config.stable_after {
-                backoff.reset();
-            }
-            if matches!(ended, LossCause::Approval(_)) {
-                approval = None;
-            }
-            let retry_in = self.pause(&ended, &mut backoff);
-            tracing::warn!(cause = ended.as_str(), detail = %ended, ?retry_in, "feed lost");
-            sink.report(FeedEvent::Lost { cause: ended, retry_in }).await?;
-            tokio::select! {
-                () = cancel.cancelled() => return Ok(()),
-                () = tokio::time::sleep(retry_in) => {}
-            }
-        }
+        coordinator::run(self, access, sink, cancel).await
     }
-
-    /// The pause before the next session.
-    fn pause(&self, cause: &LossCause, backoff: &mut Backoff) -> Duration {
-        let pause = backoff.pause();
-        match cause {
-            LossCause::InUse => pause.max(self.config.in_use_floor),
-            _ => pause,
-        }
-    }
-
-    /// Gets a key when there is no good one, and connects.
-    async fn open<K: ApprovalKeys>(
-        &self,
-        keys: &K,
-        approval: &mut Option<Approval>,
-    ) -> Result<session::Socket, OpenError> {
-        if approval.as_ref().is_none_or(|held| held.since.elapsed() >= self.config.approval_life) {
-            let key = keys.approval_key().await.map_err(|error| {
-                if error.is_terminal() {
-                    OpenError::Fatal(FeedError::Credentials(error))
-                } else {
-                    OpenError::Lost(LossCause::Approval(error.to_string()))
-                }
-            })?;
-            *approval = Some(Approval { key, since: Instant::now() });
-        }
-        session::connect(&self.config).await.map_err(OpenError::Lost)
-    }
-
-    /// One session, framed by connection records.
-    async fn session<S: FrameSink>(
-        &self,
-        socket: session::Socket,
-        approval: &Option<Approval>,
-        sink: &mut S,
-        cancel: &CancellationToken,
-    ) -> Result<LossCause, FeedError> {
-        let Some(approval) = approval else {
-            // `open` leaves one behind whenever it gives a socket.
-            return Ok(LossCause::Approval("no approval key".into()));
-        };
-        sink.push(FrameKind::Connection, now().micros(), &connection_payload(None)).await?;
-        sink.flush().await?;
-        sink.report(FeedEvent::Connected).await?;
-        let session = Session::new(&self.config, &self.plan, &approval.key, socket, sink);
-        let cause = match session.run(cancel).await? {
-            Ended::Lost(cause) => cause,
-            Ended::WrongAppKey => return Err(FeedError::AppKey),
-        };
-        let payload = connection_payload(Some(&cause));
-        sink.push(FrameKind::Connection, now().micros(), &payload).await?;
-        sink.flush().await?;
-        Ok(cause)
-    }
-}
-
-enum OpenError {
-    Lost(LossCause),
-    Fatal(FeedError),
 }

@@ -3,7 +3,7 @@
 //! A KIS trade carries the day's cumulative volume, so the trade after another one must carry the
 //! other's cumulative volume plus its own size. Everything else is a repeated trade, a late one, or
 //! a gap. A trade is identified by (issue, session day, cumulative volume); connection and arrival
-//! play no part.
+//! play no part. Where the issue was not watched for a while, the gap's cause says so.
 
 use super::{EventTime, GapCause, SessionDay, SymbolId};
 
@@ -16,6 +16,9 @@ const MAX_OPEN_GAPS: usize = 16;
 pub enum Verdict {
     /// It follows directly on the trade before it, or is the first of its day.
     Next,
+    /// The first that was seen of its day or behind a sample, but not the first there was: what was
+    /// before it is not known to have been wanted, so it is no gap.
+    LateStart,
     /// Seen before: no row, no volume, no event.
     Duplicate,
     /// It fills (a part of) a gap that was reported: to be stored, not to be scored.
@@ -36,8 +39,10 @@ struct Last {
     day: SessionDay,
     time: EventTime,
     cum_volume: i64,
-    /// Connections counted when the last trade came.
-    connection: u32,
+    /// Why the issue has not been watched at some time since the last trade.
+    unwatched: Option<GapCause>,
+    /// What was seen last is a sample: what is missing behind it was never to be had.
+    sampled: bool,
     /// Ranges of cumulative volume not seen: after the first, up to the second.
     gaps: Vec<(i64, i64)>,
     seen: bool,
@@ -47,13 +52,47 @@ struct Last {
 #[derive(Debug, Clone, Default)]
 pub struct Continuity {
     issues: Vec<Last>,
-    connection: u32,
 }
 
 impl Continuity {
-    /// The feed was lost and is back: gaps found next are due to that.
-    pub fn reconnected(&mut self) {
-        self.connection = self.connection.wrapping_add(1);
+    /// An issue is not watched from here on: a gap found next is due to that.
+    pub fn interrupted(&mut self, symbol: SymbolId, cause: GapCause) {
+        if let Some(last) = self.issues.get_mut(symbol.index()) {
+            last.unwatched.get_or_insert(cause);
+        }
+    }
+
+    /// None of the issues is watched from here on.
+    pub fn all_interrupted(&mut self, cause: GapCause) {
+        for last in &mut self.issues {
+            last.unwatched.get_or_insert(cause);
+        }
+    }
+
+    /// Shares traded since what was seen last, by a state asked for at `time` (not a trade), which
+    /// is remembered in its place: the whole day's volume when nothing was seen today, `None` when
+    /// nothing new has traded. What lies in between is sampled, and no gap.
+    pub fn observe_sample(
+        &mut self,
+        symbol: SymbolId,
+        time: EventTime,
+        cum_volume: i64,
+    ) -> Option<i64> {
+        let last = self.last_of(symbol);
+        let before = if last.seen && last.day == time.session_day() { last.cum_volume } else { 0 };
+        if cum_volume <= before {
+            return None;
+        }
+        let gaps = std::mem::take(&mut last.gaps);
+        *last = Last { gaps, sampled: true, ..Last::at(time, cum_volume) };
+        Some(cum_volume - before)
+    }
+
+    fn last_of(&mut self, symbol: SymbolId) -> &mut Last {
+        if self.issues.len() <= symbol.index() {
+            self.issues.resize_with(symbol.index() + 1, Last::default);
+        }
+        &mut self.issues[symbol.index()]
     }
 
     /// Judges a trade and remembers it. `cum_volume` includes the trade's own `quantity`.
@@ -64,31 +103,29 @@ impl Continuity {
         quantity: i64,
         cum_volume: i64,
     ) -> Verdict {
-        if self.issues.len() <= symbol.index() {
-            self.issues.resize_with(symbol.index() + 1, Last::default);
-        }
-        let connection = self.connection;
-        let last = &mut self.issues[symbol.index()];
+        let last = self.last_of(symbol);
         let day = time.session_day();
         if !last.seen || last.day != day {
             // A first trade whose cumulative volume exceeds its own is a late start: what was
             // before it is not known to have been wanted.
-            *last = Last { day, time, cum_volume, connection, gaps: Vec::new(), seen: true };
-            return Verdict::Next;
+            *last = Last::at(time, cum_volume);
+            return if cum_volume > quantity { Verdict::LateStart } else { Verdict::Next };
         }
         if cum_volume <= last.cum_volume {
             return last.judge_earlier(quantity, cum_volume);
         }
         let missing_volume = cum_volume - quantity - last.cum_volume;
         let from = last.time;
-        let cause =
-            if last.connection == connection { GapCause::Feed } else { GapCause::Disconnect };
+        let cause = last.unwatched.take().unwrap_or(GapCause::Feed);
+        if std::mem::take(&mut last.sampled) && missing_volume > 0 {
+            *last = Last { gaps: std::mem::take(&mut last.gaps), ..Last::at(time, cum_volume) };
+            return Verdict::LateStart;
+        }
         if missing_volume > 0 && last.gaps.len() < MAX_OPEN_GAPS {
             last.gaps.push((last.cum_volume, cum_volume - quantity));
         }
         last.time = time;
         last.cum_volume = cum_volume;
-        last.connection = connection;
         if missing_volume > 0 {
             Verdict::Gap { from, missing_volume, cause }
         } else {
@@ -106,6 +143,20 @@ impl Continuity {
 }
 
 impl Last {
+    /// The first of its day.
+    fn at(time: EventTime, cum_volume: i64) -> Self {
+        let day = time.session_day();
+        Self {
+            day,
+            time,
+            cum_volume,
+            unwatched: None,
+            sampled: false,
+            gaps: Vec::new(),
+            seen: true,
+        }
+    }
+
     /// A trade with a cumulative volume already passed: late, if it fits into an open gap.
     fn judge_earlier(&mut self, quantity: i64, cum_volume: i64) -> Verdict {
         let after = cum_volume - quantity;
@@ -140,7 +191,7 @@ mod tests {
     #[test]
     fn a_gap_is_told_to_the_share_and_can_be_filled_late() {
         let mut continuity = Continuity::default();
-        assert_eq!(continuity.observe(ISSUE, at(0), 10, 1_000), Verdict::Next, "a late start");
+        assert_eq!(continuity.observe(ISSUE, at(0), 10, 1_000), Verdict::LateStart);
         assert_eq!(continuity.observe(ISSUE, at(1), 5, 1_005), Verdict::Next);
         assert_eq!(continuity.observe(ISSUE, at(1), 5, 1_005), Verdict::Duplicate);
         let gap = Verdict::Gap { from: at(1), missing_volume: 20, cause: GapCause::Feed };
@@ -153,14 +204,34 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_connection_is_named_as_the_cause_once() {
+    fn what_was_not_watched_is_named_as_the_cause_once() {
         let mut continuity = Continuity::default();
+        let gap =
+            |from, missing_volume, cause| Verdict::Gap { from: at(from), missing_volume, cause };
         continuity.observe(ISSUE, at(0), 1, 1);
-        continuity.reconnected();
-        let lost = Verdict::Gap { from: at(0), missing_volume: 3, cause: GapCause::Disconnect };
-        assert_eq!(continuity.observe(ISSUE, at(5), 1, 5), lost);
-        let skipped = Verdict::Gap { from: at(5), missing_volume: 1, cause: GapCause::Feed };
-        assert_eq!(continuity.observe(ISSUE, at(6), 1, 7), skipped);
+        continuity.all_interrupted(GapCause::Disconnect);
+        continuity.interrupted(ISSUE, GapCause::Mute);
+        assert_eq!(continuity.observe(ISSUE, at(5), 1, 5), gap(0, 3, GapCause::Disconnect));
+        assert_eq!(continuity.observe(ISSUE, at(6), 1, 7), gap(5, 1, GapCause::Feed));
+        continuity.interrupted(ISSUE, GapCause::Mute);
+        assert_eq!(continuity.observe(ISSUE, at(7), 1, 9), gap(6, 1, GapCause::Mute));
+        continuity.interrupted(ISSUE, GapCause::Mute);
+        assert_eq!(continuity.observe(ISSUE, at(8), 1, 10), Verdict::Next, "nothing was missed");
+        assert_eq!(continuity.observe(ISSUE, at(9), 1, 12), gap(8, 1, GapCause::Feed));
+        // One that has not been seen yet cannot be interrupted.
+        continuity.interrupted(SymbolId(7), GapCause::Mute);
+    }
+
+    #[test]
+    fn samples_are_no_gaps() {
+        let mut continuity = Continuity::default();
+        assert_eq!(continuity.observe_sample(ISSUE, at(0), 500), Some(500));
+        assert_eq!(continuity.observe_sample(ISSUE, at(5), 500), None);
+        assert_eq!(continuity.observe_sample(ISSUE, at(9), 620), Some(120));
+        assert_eq!(continuity.observe_sample(ISSUE, at(9), 600), None, "an answer that came late");
+        assert_eq!(continuity.observe(ISSUE, at(10), 5, 629), Verdict::LateStart);
+        assert_eq!(continuity.observe(ISSUE, at(11), 5, 634), Verdict::Next);
+        assert_eq!(continuity.missing_volume(ISSUE), 0);
     }
 
     #[test]

@@ -61,6 +61,9 @@ impl TradeFlags {
     pub const LATE: u8 = 4;
     /// Volume is missing between this trade and the one before.
     pub const AFTER_GAP: u8 = 8;
+    /// Not one trade but the state at a moment, asked for by REST: price is the last one, quantity
+    /// what was traded since the state before. Scored; neither stored as a trade nor put into bars.
+    pub const SAMPLED: u8 = 16;
 
     /// Whether every bit of `mask` is set.
     #[must_use]
@@ -215,6 +218,8 @@ pub enum GapCause {
     Feed,
     /// A record in between was refused, or made a stage fail.
     Rejected,
+    /// The connection stayed up, but the issue's subscription brought nothing.
+    Mute,
 }
 
 /// A fact in the stream that is not a tick.
@@ -234,6 +239,13 @@ pub enum Mark {
     Connection {
         /// Whether it began.
         up: bool,
+    },
+    /// The subscription of `symbol` was found to bring nothing while the issue traded.
+    Mute {
+        /// Issue.
+        symbol: SymbolId,
+        /// Event time of the last tick before it was found.
+        time: EventTime,
     },
     /// Trades are missing for `symbol`: after the one at `from`, before the one at `to`.
     Gap {

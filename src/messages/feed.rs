@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::market::RecordRef;
+use serde::{Deserialize, Serialize};
+
+use crate::market::{EventTime, RecordRef, Symbol, Won};
 
 /// What a journal record holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,8 +16,13 @@ pub enum FrameKind {
     Reference = 2,
     /// Nothing came for a while: microseconds of silence, little endian `i64`.
     Silence = 3,
-    /// A feed session began (payload `1`) or ended (payload `0`, then the cause; both as text).
+    /// What the feed covers has changed: a [`Coverage`] as JSON. In journals of before: `1` for a
+    /// session that began, `0` and the cause as text for one that ended.
     Connection = 4,
+    /// Bars that were asked for by REST, because trades were missed: [`FetchedBars`] as JSON.
+    Bars = 5,
+    /// The state of an issue that has no registration, asked for by REST: a [`Sample`] as JSON.
+    Sample = 6,
 }
 
 impl FrameKind {
@@ -27,8 +34,111 @@ impl FrameKind {
             2 => Some(Self::Reference),
             3 => Some(Self::Silence),
             4 => Some(Self::Connection),
+            5 => Some(Self::Bars),
+            6 => Some(Self::Sample),
             _ => None,
         }
+    }
+}
+
+/// Minute bars of one issue as the exchange has them, all of minutes that were over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchedBars {
+    /// Issue.
+    pub symbol: Symbol,
+    /// Oldest first.
+    pub bars: Vec<FetchedBar>,
+}
+
+/// One of [`FetchedBars`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchedBar {
+    /// Start of the minute.
+    pub start: EventTime,
+    /// First price, won.
+    pub open: Won,
+    /// Highest price, won.
+    pub high: Won,
+    /// Lowest price, won.
+    pub low: Won,
+    /// Last price, won.
+    pub close: Won,
+    /// Shares.
+    pub volume: i64,
+    /// Value, won.
+    pub amount: Won,
+}
+
+/// The state of an issue at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Issue.
+    pub symbol: Symbol,
+    /// When it was asked for, in market time.
+    pub time: EventTime,
+    /// Last price, won.
+    pub price: Won,
+    /// Base price of the day, won; 0 when not told.
+    pub base_price: Won,
+    /// Volume of the day, shares.
+    pub cum_volume: i64,
+    /// Value of the day, won; 0 when not told.
+    pub cum_value: Won,
+}
+
+/// How the feed's coverage changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// A session began.
+    Began,
+    /// A session ended; what it carried is not watched until another session carries it.
+    Ended,
+    /// The session goes on, but these issues are not watched: found mute, or moved.
+    Uncovered,
+}
+
+/// A change of what the feed covers, in the order of the session's own frames.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// What changed.
+    pub change: Change,
+    /// Number of the session, from 0: one an app key.
+    pub session: usize,
+    /// Why; empty when a session began.
+    #[serde(default)]
+    pub cause: String,
+    /// Whether trades missing from now on are due to a silent feed and not to a lost line.
+    #[serde(default)]
+    pub mute: bool,
+    /// Issues whose trades are not watched from here on.
+    #[serde(default)]
+    pub issues: Vec<Symbol>,
+}
+
+impl Coverage {
+    /// The change in the payload of a [`FrameKind::Connection`] frame; `None` when it is none.
+    #[must_use]
+    pub fn parse(payload: &[u8]) -> Option<Self> {
+        let of = |change, cause: &[u8]| Self {
+            change,
+            session: 0,
+            cause: String::from_utf8_lossy(cause).into_owned(),
+            mute: false,
+            issues: Vec::new(),
+        };
+        match payload {
+            [b'1', ..] => Some(of(Change::Began, b"")),
+            [b'0', cause @ ..] => Some(of(Change::Ended, cause)),
+            _ => serde_json::from_slice(payload).ok(),
+        }
+    }
+
+    /// As the payload of a frame.
+    #[must_use]
+    pub fn payload(&self) -> Vec<u8> {
+        // Texts and numbers in a struct: there is nothing that JSON cannot hold.
+        serde_json::to_vec(self).unwrap_or_default()
     }
 }
 
@@ -143,4 +253,26 @@ pub struct JournaledBatch {
     pub frames: Arc<FrameBatch>,
     /// Position of each frame, parallel to `frames`.
     pub positions: Vec<RecordRef>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn coverage_of_today_and_of_older_journals() {
+        let lost = Coverage {
+            change: Change::Ended,
+            session: 2,
+            cause: "no message for 30s".into(),
+            mute: false,
+            issues: vec!["005930".parse().unwrap()],
+        };
+        assert_eq!(Coverage::parse(&lost.payload()), Some(lost));
+        assert_eq!(Coverage::parse(b"1").unwrap().change, Change::Began);
+        let ended = Coverage::parse(b"0stopped").unwrap();
+        assert_eq!((ended.change, ended.cause.as_str()), (Change::Ended, "stopped"));
+        assert_eq!(Coverage::parse(b"{}"), None);
+        assert_eq!(Coverage::parse(b""), None);
+    }
 }

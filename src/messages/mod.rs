@@ -11,6 +11,7 @@ pub mod event_bus;
 pub mod feed;
 pub mod health;
 pub mod record;
+pub mod repair;
 pub mod risk;
 
 #[cfg(test)]
@@ -22,7 +23,10 @@ pub use event_bus::{
     BusLimits, EventBus, EventFilter, GapNotice, GapReason, Pattern, Published, Resume, StreamItem,
     Subscription,
 };
-pub use feed::{Frame, FrameBatch, FrameKind, JournaledBatch};
+pub use feed::{
+    Coverage, FetchedBar, FetchedBars, Frame, FrameBatch, FrameKind, JournaledBatch, Sample,
+};
 pub use health::{Component, ComponentHealth, HealthRegistry, HealthState};
 pub use record::{Reject, StoreBatch};
+pub use repair::{Repair, Repairs};
 pub use risk::{Cause, Detection, Level, RiskMinute, RiskPoint, Rule, ScoreBatch, ScoreParts};

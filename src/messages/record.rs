@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::advice::{LlmUsage, MitigationPlan, RecommendationSet, Report};
-use super::{OutwardEvent, RiskMinute};
+use super::{FetchedBars, OutwardEvent, RiskMinute};
 use crate::market::{RecordRef, TickBatch};
 
 /// Something that could not be processed, kept where the operator can find it
@@ -29,6 +29,8 @@ pub struct Reject {
 pub enum StoreBatch {
     /// Trades to store, and to build bars from.
     Ticks(Arc<TickBatch>),
+    /// Minute bars as the exchange has them.
+    Bars(Arc<FetchedBars>),
     /// Minute rows of scores.
     Scores(Vec<RiskMinute>),
     /// Crash and threat events.

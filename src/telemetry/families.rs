@@ -49,7 +49,8 @@ pub const STAGES: &[&str] = &["ingest", "journal", "normalizer", "risk_scorer", 
 /// Feeds by their TR id, as in `bongsu_frames_total{feed}`.
 pub const FEEDS: &[&str] = &["H0STCNT0", "H0STASP0", "H0UPCNT0", "H0STMKO0"];
 /// What ticks are, as in `bongsu_ticks_total{kind}`.
-pub const TICKS: &[&str] = &["trade", "quote", "index", "duplicate"];
+pub const TICKS: &[&str] =
+    &["trade", "quote", "index", "duplicate", "fetched_bar", "sample", "notice"];
 /// Edges between actors, as in `bongsu_edge_blocked_seconds{edge}`.
 pub const EDGES: &[&str] = &[
     "feed>ingest",
@@ -67,8 +68,23 @@ pub const EDGES: &[&str] = &[
     "supervisor>recorder",
 ];
 /// Why a feed session ends, as in `bongsu_feed_losses_total{cause}`.
-pub const LOSSES: &[&str] =
-    &["connect", "closed", "broken", "protocol", "idle", "in_use", "approval", "stopped"];
+pub const LOSSES: &[&str] = &[
+    "connect",
+    "blocked",
+    "announced",
+    "closed",
+    "broken",
+    "protocol",
+    "idle",
+    "mute",
+    "in_use",
+    "approval",
+    "stopped",
+];
+/// How registrations stand, as in `bongsu_feed_registrations{state}`.
+pub const REGISTRATIONS: &[&str] = &["confirmed", "refused", "missing", "unplaced"];
+/// What became of minutes that were asked for, as in `bongsu_backfill_total{outcome}`.
+pub const BACKFILLS: &[&str] = &["fetched", "empty", "failed", "given_up"];
 /// Why input is refused, as in `bongsu_rejects_total{reason}`. Stages may use further ones.
 pub const REJECTS: &[&str] = &[
     "empty",
@@ -203,6 +219,17 @@ pub const FAMILIES: &[Family] = &[
         "bongsu_feed_losses_total",
         &[("cause", LOSSES)],
         "Feed sessions lost, or not had, by cause.",
+    ),
+    gauge(
+        "bongsu_feed_registrations",
+        &[("state", REGISTRATIONS)],
+        "Registrations with the feed, by how they stand; unplaced ones have no slot and are polled.",
+    ),
+    counter("bongsu_feed_mute_total", &[], "Registrations found silent while their issue traded."),
+    counter(
+        "bongsu_backfill_total",
+        &[("outcome", BACKFILLS)],
+        "Ranges of minutes asked for by REST because trades were missed, by outcome.",
     ),
     counter("bongsu_journal_sync_errors_total", &[], "Times the journal could not be forced to the disk."),
     // journal and store

@@ -1,5 +1,5 @@
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures::{SinkExt, StreamExt};
@@ -12,7 +12,10 @@ use tokio_tungstenite::{WebSocketStream, accept_async};
 
 use super::*;
 use crate::kis::Tr;
+use crate::kis::subscriptions::Action;
 use crate::market::Symbol;
+use crate::messages::Coverage;
+use crate::messages::feed::Change;
 
 const PINGPONG: &str = r#"{"header":{"tr_id":"PINGPONG","datetime":"20260915101530"}}"#;
 
@@ -24,6 +27,7 @@ enum Out {
     Event(FeedEvent),
 }
 
+#[derive(Clone)]
 struct Channel(mpsc::Sender<Out>);
 
 impl FrameSink for Channel {
@@ -41,14 +45,16 @@ impl FrameSink for Channel {
     }
 }
 
-/// Gives `key-1`, `key-2`, …
+/// Gives `key-1`, `key-2`, …, and a volume of the day that grows by `trading` at each look.
 #[derive(Clone, Default)]
 struct Keys {
     given: Arc<AtomicUsize>,
     refuse: Option<&'static str>,
+    trading: Arc<AtomicI64>,
+    volume: Arc<AtomicI64>,
 }
 
-impl ApprovalKeys for Keys {
+impl KisAccess for Keys {
     async fn approval_key(&self) -> Result<SecretString, KisError> {
         if let Some(code) = self.refuse {
             return Err(KisError::Refused {
@@ -59,6 +65,11 @@ impl ApprovalKeys for Keys {
             });
         }
         Ok(format!("key-{}", self.given.fetch_add(1, Ordering::SeqCst) + 1).into())
+    }
+
+    async fn traded_volume(&self, _: Symbol) -> Result<Option<i64>, KisError> {
+        let step = self.trading.load(Ordering::SeqCst);
+        Ok(Some(self.volume.fetch_add(step, Ordering::SeqCst)))
     }
 }
 
@@ -84,6 +95,15 @@ impl Running {
         symbols: &[&str],
         change: impl FnOnce(&mut FeedConfig),
     ) -> Self {
+        Self::start_many(vec![keys], symbols, change).await
+    }
+
+    /// One session for each of `keys`, all to the same listener.
+    async fn start_many(
+        keys: Vec<Keys>,
+        symbols: &[&str],
+        change: impl FnOnce(&mut FeedConfig),
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let watch =
             Watch { symbols: symbols.iter().map(|text| code(text)).collect(), ..Watch::default() };
@@ -93,6 +113,8 @@ impl Running {
             reconnect_floor: Duration::from_millis(5),
             reconnect_cap: Duration::from_millis(20),
             in_use_floor: Duration::from_millis(40),
+            refused_floor: Duration::from_millis(5),
+            hours: MarketHours::Feed,
             ..FeedConfig::new(url, Environment::Real, watch)
         };
         change(&mut config);
@@ -100,6 +122,7 @@ impl Running {
         let cancel = CancellationToken::new();
         let feed = Feed::new(config);
         let task = tokio::spawn(feed.run(keys.clone(), Channel(sender), cancel.clone()));
+        let keys = keys.into_iter().next().unwrap();
         Self { listener, out, cancel, task, keys }
     }
 
@@ -119,6 +142,15 @@ impl Running {
         loop {
             if let Out::Event(event) = self.next().await {
                 return event;
+            }
+        }
+    }
+
+    /// The next change of coverage, everything else passed over.
+    async fn coverage(&mut self) -> Coverage {
+        loop {
+            if let Out::Frame(FrameKind::Connection, payload) = self.next().await {
+                return Coverage::parse(&payload).unwrap();
             }
         }
     }
@@ -160,11 +192,16 @@ impl Server {
 
     /// The next subscription: approval key, feed, key.
     async fn request(&mut self) -> (String, String, String) {
+        self.request_of("1").await
+    }
+
+    /// The next request of this `tr_type`.
+    async fn request_of(&mut self, tr_type: &str) -> (String, String, String) {
         let value: serde_json::Value = serde_json::from_str(&self.text().await).unwrap();
         let (header, input) = (&value["header"], &value["body"]["input"]);
         assert_eq!(
             (header["tr_type"].as_str(), header["custtype"].as_str()),
-            (Some("1"), Some("P"))
+            (Some(tr_type), Some("P"))
         );
         let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
         (text(&header["approval_key"]), text(&input["tr_id"]), text(&input["tr_key"]))
@@ -185,6 +222,8 @@ impl Server {
         (tr_id, tr_key)
     }
 }
+
+const CONNECTED: FeedEvent = FeedEvent::Connected { session: 0 };
 
 fn lost(event: FeedEvent) -> LossCause {
     match event {
@@ -217,18 +256,12 @@ async fn subscribes_one_by_one_and_forwards_everything_unchanged() {
             ("H0STASP0", "005930"),
         ]
     );
-    assert_eq!(feed.next().await, Out::Frame(FrameKind::Connection, b"1".to_vec()));
-    assert_eq!(feed.next().await, Out::Flush);
-    assert_eq!(feed.next().await, Out::Event(FeedEvent::Connected));
-    let left = Registration { tr: Tr::Quote, key: code("000660") };
-    assert_eq!(
-        feed.next().await,
-        Out::Event(FeedEvent::Subscribed {
-            confirmed: 4,
-            refused: vec![],
-            left_out: vec![(left, LeftOut::Limit)],
-        })
-    );
+    let left = Registration::of(Tr::Quote, code("000660"));
+    assert_eq!(feed.event().await, FeedEvent::Unplaced(vec![left]));
+    assert_eq!(feed.event().await, CONNECTED);
+    let subscribed =
+        FeedEvent::Subscribed { confirmed: 4, slots: Some(4), refused: vec![], left_out: vec![] };
+    assert_eq!(feed.event().await, subscribed);
     let long = format!("0|H0STCNT0|001|{}", "9".repeat(200_000));
     server.send("0|H0STCNT0|001|x").await;
     server.0.send(Message::binary(vec![0xff, 0x00, b'{'])).await.unwrap();
@@ -237,8 +270,12 @@ async fn subscribes_one_by_one_and_forwards_everything_unchanged() {
     assert_eq!(feed.data().await, [0xff, 0x00, b'{']);
     assert_eq!(feed.data().await, long.as_bytes());
     let rest = feed.stop().await;
-    let end = Out::Frame(FrameKind::Connection, b"0stopped".to_vec());
-    assert_eq!(rest, [Out::Flush, end, Out::Flush]);
+    let [Out::Flush, Out::Frame(FrameKind::Connection, end), Out::Flush] = &rest[..] else {
+        panic!("{rest:?}")
+    };
+    let end = Coverage::parse(end).unwrap();
+    assert_eq!((end.change, end.cause.as_str()), (Change::Ended, "stopped"));
+    assert_eq!(end.issues, [code("005930"), code("000660")]);
 }
 
 #[tokio::test]
@@ -287,15 +324,14 @@ async fn a_cut_is_reported_in_the_stream_and_everything_is_subscribed_again() {
     server.send("0|before").await;
     assert_eq!(feed.data().await, b"0|before");
     drop(server);
-    assert_eq!(feed.next().await, Out::Flush);
-    let Out::Frame(FrameKind::Connection, payload) = feed.next().await else { panic!("no mark") };
-    assert_eq!(payload[0], b'0');
+    let ended = feed.coverage().await;
+    assert_eq!((ended.change, ended.issues.len()), (Change::Ended, 2));
     let mut server = feed.accept().await;
     assert_eq!(server.request().await.0, "key-1", "a key that was good is used again");
     server.ack("H0STCNT0", "005930", "OPSP0002").await;
     server.grant().await;
     assert!(matches!(feed.event().await, FeedEvent::Lost { .. }));
-    assert_eq!(feed.event().await, FeedEvent::Connected);
+    assert_eq!(feed.event().await, CONNECTED);
     assert!(matches!(feed.event().await, FeedEvent::Subscribed { confirmed: 2, .. }));
     feed.stop().await;
 }
@@ -308,7 +344,7 @@ async fn a_refused_approval_key_is_replaced() {
     server.ack("H0STCNT0", "005930", "OPSP0011").await;
     let mut again = feed.accept().await;
     assert_eq!(again.request().await.0, "key-2");
-    assert_eq!(feed.event().await, FeedEvent::Connected);
+    assert_eq!(feed.event().await, CONNECTED);
     assert!(matches!(lost(feed.event().await), LossCause::Approval(_)));
     assert_eq!(feed.keys.given.load(Ordering::SeqCst), 2);
     feed.stop().await;
@@ -320,8 +356,8 @@ async fn a_key_in_use_waits_for_the_server_to_notice() {
     let mut server = feed.accept().await;
     server.request().await;
     server.ack("(null)", "", "OPSP8996").await;
-    assert_eq!(feed.event().await, FeedEvent::Connected);
-    let FeedEvent::Lost { cause, retry_in } = feed.event().await else { panic!("not lost") };
+    assert_eq!(feed.event().await, CONNECTED);
+    let FeedEvent::Lost { cause, retry_in, .. } = feed.event().await else { panic!("not lost") };
     assert_eq!((cause, retry_in), (LossCause::InUse, Duration::from_millis(40)));
     feed.accept().await;
     feed.stop().await;
@@ -334,13 +370,10 @@ async fn the_limit_of_the_server_is_reported_by_name() {
     server.grant().await;
     let (_, tr_id, tr_key) = server.request().await;
     server.ack(&tr_id, &tr_key, "OPSP0008").await;
-    assert_eq!(feed.event().await, FeedEvent::Connected);
-    let FeedEvent::Subscribed { confirmed, refused, .. } = feed.event().await else { panic!() };
-    let refused: HashMap<String, String> =
-        refused.into_iter().map(|one| (one.registration.key.to_string(), one.code)).collect();
-    assert_eq!(confirmed, 1);
-    assert_eq!(refused["000660"], "OPSP0008");
-    assert_eq!(refused["247540"], "OPSP0008");
+    assert_eq!(feed.event().await, CONNECTED);
+    let unplaced = ["000660", "247540"].map(|key| Registration::of(Tr::Trade, code(key)));
+    assert_eq!(feed.event().await, FeedEvent::Unplaced(unplaced.to_vec()));
+    assert!(matches!(feed.event().await, FeedEvent::Subscribed { confirmed: 1, .. }));
     feed.stop().await;
 }
 
@@ -359,7 +392,7 @@ async fn a_mute_server_is_left_although_it_answers_pings() {
             ticks.tick().await;
         }
     });
-    assert_eq!(feed.event().await, FeedEvent::Connected);
+    assert_eq!(feed.event().await, CONNECTED);
     assert!(matches!(lost(feed.event().await), LossCause::Idle(_)));
     pings.await.unwrap();
     feed.stop().await;
@@ -373,7 +406,7 @@ async fn an_unanswered_subscription_is_asked_again_and_then_given_up() {
     let mut server = feed.accept().await;
     server.request().await;
     server.request().await;
-    assert_eq!(feed.event().await, FeedEvent::Connected);
+    assert_eq!(feed.event().await, CONNECTED);
     let FeedEvent::Subscribed { confirmed: 0, refused, .. } = feed.event().await else { panic!() };
     assert_eq!(refused[0].code, "no_answer");
     feed.stop().await;
@@ -399,6 +432,14 @@ async fn wrong_keys_end_the_feed_and_a_busy_server_does_not() {
     let wrong = Keys { refuse: Some("EGW00103"), ..Keys::default() };
     let feed = Running::start_with(wrong, &["005930"], |_| {}).await;
     assert!(matches!(feed.task.await.unwrap(), Err(FeedError::Credentials(_))));
+
+    let wrong = || Keys { refuse: Some("EGW00103"), ..Keys::default() };
+    let mut feed = Running::start_many(vec![wrong(), Keys::default()], &["005930"], |_| {}).await;
+    let FeedEvent::GivenUp { session: 0, why } = feed.event().await else { panic!("kept") };
+    assert!(why.contains("EGW00103"), "{why}");
+    let mut server = feed.accept().await;
+    assert_eq!(server.grant().await.1, "005930", "the good key carries all");
+    feed.stop().await;
 
     let busy = Keys { refuse: Some("EGW00002"), ..Keys::default() };
     let mut feed = Running::start_with(busy, &["005930"], |_| {}).await;
@@ -446,11 +487,197 @@ async fn a_full_sink_makes_the_socket_wait_and_a_closed_one_ends_the_feed() {
 
 #[test]
 fn the_request_has_exactly_the_documented_members() {
-    let registration = Registration { tr: Tr::Trade, key: code("005930") };
+    let registration = Registration::of(Tr::Trade, code("005930"));
     let key: SecretString = "k".into();
     assert_eq!(
-        super::session::subscription(&key, registration),
+        super::session::request(&key, registration, Action::Subscribe),
         r#"{"header":{"approval_key":"k","custtype":"P","tr_type":"1","content-type":"utf-8"},"body":{"input":{"tr_id":"H0STCNT0","tr_key":"005930"}}}"#
     );
     assert_eq!(key.expose_secret(), "k");
+}
+
+/// A trade frame of `symbol` at a time of the session.
+fn trade(symbol: &str, hhmmss: &str) -> String {
+    let mut fields = vec!["0"; 47];
+    (fields[0], fields[1], fields[33]) = (symbol, hhmmss, "20240805");
+    format!("0|H0STCNT0|001|{}", fields.join("^"))
+}
+
+#[tokio::test]
+async fn a_close_that_was_announced_is_followed_at_once() {
+    use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+    let feed = Running::start(&["005930"], |config| {
+        config.reconnect_floor = Duration::from_secs(60);
+        config.reconnect_cap = Duration::from_secs(60);
+    })
+    .await;
+    let mut server = feed.accept().await;
+    server.grant().await;
+    let close = CloseFrame { code: 1001.into(), reason: "deploy".into() };
+    server.0.close(Some(close)).await.unwrap();
+    let mut server = feed.accept().await;
+    server.grant().await;
+    feed.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_dead_session_carried_moves_to_the_others() {
+    let change = |config: &mut FeedConfig| {
+        config.max_registrations = Some(3);
+        config.failover_after = Duration::from_millis(20);
+        config.reconnect_floor = Duration::from_secs(60);
+        config.reconnect_cap = Duration::from_secs(60);
+    };
+    let keys = vec![Keys::default(), Keys::default()];
+    let mut feed =
+        Running::start_many(keys, &["000001", "000002", "000003", "000004"], change).await;
+    let mut first = feed.accept().await;
+    let mut second = feed.accept().await;
+    let mut carried = Vec::new();
+    for server in [&mut first, &mut second] {
+        carried.push([server.grant().await.1, server.grant().await.1]);
+    }
+    drop(first);
+    // The first three of the list are carried on; the last one has no slot and is named.
+    let mut standing: BTreeSet<String> = carried.swap_remove(1).into();
+    let three = ["000001", "000002", "000003"].map(str::to_owned).into();
+    while standing != three {
+        let value: serde_json::Value = serde_json::from_str(&second.text().await).unwrap();
+        let key = value["body"]["input"]["tr_key"].as_str().unwrap().to_owned();
+        let subscribe = value["header"]["tr_type"] == "1";
+        second.ack("H0STCNT0", &key, if subscribe { "OPSP0000" } else { "OPSP0001" }).await;
+        let changed = if subscribe { standing.insert(key) } else { standing.remove(&key) };
+        assert!(changed && standing.len() <= 3, "{standing:?}");
+    }
+    let last = Registration::of(Tr::Trade, code("000004"));
+    loop {
+        match feed.event().await {
+            FeedEvent::Unplaced(unplaced) => assert_eq!(unplaced, [last]),
+            FeedEvent::Incomplete { missing } => panic!("{missing:?}"),
+            FeedEvent::Subscribed { confirmed: 3, .. } => break,
+            _ => {}
+        }
+    }
+    feed.stop().await;
+}
+
+/// A session in which 005930 trades and the clocks run fast.
+async fn trading(symbols: &[&str]) -> (Running, Server) {
+    let feed = Running::start(symbols, |config| {
+        config.mute = MuteLimits::around(Duration::from_millis(40));
+        config.probe_every = Duration::from_millis(20);
+    })
+    .await;
+    let mut server = feed.accept().await;
+    for _ in symbols {
+        server.grant().await;
+    }
+    (feed, server)
+}
+
+#[tokio::test]
+async fn one_mute_registration_is_asked_for_anew_and_then_the_session() {
+    let (mut feed, mut server) = trading(&["005930", "000660"]).await;
+    feed.keys.trading.store(100, Ordering::SeqCst);
+    let mut anew = 0;
+    let mut told = Vec::new();
+    let mut alive = true;
+    let session = 'session: loop {
+        if alive {
+            server.send(&trade("005930", "100000")).await;
+        }
+        // Read on, so that the feed is never held back.
+        loop {
+            match feed.next().await {
+                Out::Event(FeedEvent::Lost { .. }) => break 'session "left",
+                Out::Frame(FrameKind::Connection, payload) => {
+                    told.push(Coverage::parse(&payload).unwrap());
+                }
+                Out::Frame(FrameKind::Data, _) => break,
+                _ => {}
+            }
+        }
+        let wait = tokio::time::timeout(Duration::from_millis(5), server.0.next()).await;
+        let Ok(message) = wait else { continue };
+        let Some(Ok(Message::Text(text))) = message else {
+            alive = false;
+            continue;
+        };
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let key = value["body"]["input"]["tr_key"].as_str().unwrap().to_owned();
+        assert_eq!(key, "000660", "the one that speaks is left alone");
+        let subscribe = value["header"]["tr_type"] == "1";
+        anew += usize::from(subscribe);
+        server.ack("H0STCNT0", &key, if subscribe { "OPSP0000" } else { "OPSP0001" }).await;
+        assert!(anew < 2, "asked for anew for ever");
+    };
+    assert_eq!((session, anew), ("left", 1));
+    told.retain(|coverage| coverage.change != Change::Began);
+    assert_eq!((told[0].change, told[0].mute), (Change::Uncovered, true));
+    assert_eq!(told[0].issues, [code("000660")]);
+    assert_eq!((told[1].change, told[1].mute), (Change::Ended, true));
+    feed.stop().await;
+}
+
+#[tokio::test]
+async fn a_quiet_issue_is_not_taken_for_a_mute_one() {
+    let (mut feed, mut server) = trading(&["005930", "000660"]).await;
+    // The exchange's volume stands still: nobody trades it.
+    let until = tokio::time::Instant::now() + Duration::from_millis(600);
+    while tokio::time::Instant::now() < until {
+        server.send(&trade("005930", "100000")).await;
+        feed.data().await;
+        let wait = tokio::time::timeout(Duration::from_millis(5), server.0.next()).await;
+        assert!(wait.is_err(), "{wait:?}");
+    }
+    assert!(feed.keys.given.load(Ordering::SeqCst) == 1);
+    feed.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_that_only_answers_pingpong_is_mute() {
+    let (mut feed, mut server) = trading(&["005930"]).await;
+    server.send(&trade("005930", "100000")).await;
+    feed.keys.trading.store(100, Ordering::SeqCst);
+    let pings = tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(Duration::from_millis(10));
+        while server.0.send(Message::text(PINGPONG)).await.is_ok() {
+            ticks.tick().await;
+        }
+    });
+    let cause = loop {
+        if let FeedEvent::Lost { cause, .. } = feed.event().await {
+            break cause;
+        }
+    };
+    assert!(matches!(cause, LossCause::Mute(_)), "{cause}");
+    pings.await.unwrap();
+    feed.stop().await;
+}
+
+#[tokio::test]
+async fn outside_the_session_silence_is_peace() {
+    let (feed, mut server) = trading(&["005930"]).await;
+    feed.keys.trading.store(100, Ordering::SeqCst);
+    server.send(&trade("005930", "153000")).await;
+    let quiet = tokio::time::timeout(Duration::from_millis(400), server.0.next()).await;
+    assert!(quiet.is_err(), "{quiet:?}");
+    feed.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_not_confirmed_in_time_is_named() {
+    let mut feed = Running::start(&["005930", "000660"], |config| {
+        config.confirm_within = Duration::from_millis(60);
+    })
+    .await;
+    let mut server = feed.accept().await;
+    server.grant().await;
+    server.request().await;
+    assert_eq!(feed.event().await, CONNECTED);
+    let FeedEvent::Incomplete { missing } = feed.event().await else { panic!("not told") };
+    assert!(missing.contains(&Registration::of(Tr::Trade, code("000660"))), "{missing:?}");
+    server.ack("H0STCNT0", "000660", "OPSP0000").await;
+    assert!(matches!(feed.event().await, FeedEvent::Subscribed { confirmed: 2, .. }));
+    feed.stop().await;
 }

@@ -34,6 +34,7 @@ pub fn finding(params: &FeedGapParams, gap: &Gap) -> Finding {
         GapCause::Disconnect => 1.0,
         GapCause::Feed => 2.0,
         GapCause::Rejected => 3.0,
+        GapCause::Mute => 4.0,
     };
     Finding {
         level: level(rung),
@@ -44,7 +45,7 @@ pub fn finding(params: &FeedGapParams, gap: &Gap) -> Finding {
         evidence: vec![
             ("missing_volume", gap.missing_volume as f64),
             ("missing_pct", missing_pct),
-            // 1 disconnect, 2 the feed skipped, 3 a record was refused.
+            // 1 disconnect, 2 the feed skipped, 3 a record was refused, 4 the subscription was mute.
             ("cause", cause),
         ],
     }

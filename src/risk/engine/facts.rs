@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::tell::{Context, WHOLE_FEED, WHOLE_MARKET};
 use super::{IssueCodes, RiskEngine};
-use crate::market::{EventTime, IndexTick, Mark, Quote, RecordRef};
+use crate::market::{EventTime, IndexTick, Mark, Quote, RecordRef, SymbolId};
 use crate::risk::detectors::feed_stale::CIRCUIT_BREAKER;
 use crate::risk::detectors::{Finding, feed_gap};
 use crate::risk::market_state::{IndexState, MarketState};
@@ -78,6 +78,7 @@ impl RiskEngine {
             }
             // What a lost connection does shows as silence and gaps, in event time.
             Mark::Connection { .. } => {}
+            Mark::Mute { symbol, time } => self.mute(*symbol, *time, at, directory, out),
             Mark::Gap { symbol, from, to, missing_volume, cum_volume, cause } => {
                 self.meet(*symbol, directory);
                 let state = &mut self.symbols[symbol.index()];
@@ -109,6 +110,38 @@ impl RiskEngine {
                 }
             }
         }
+    }
+
+    /// The exchange's own count shows that an issue trades while its subscription brings nothing.
+    fn mute<D: IssueCodes + ?Sized>(
+        &mut self,
+        symbol: SymbolId,
+        time: EventTime,
+        at: RecordRef,
+        directory: &D,
+        out: &mut ScoreBatch,
+    ) {
+        self.meet(symbol, directory);
+        let state = &mut self.symbols[symbol.index()];
+        state.take_gap(time);
+        let silence_s = state.point.map_or(0, |point| time.second() - point.time.second()).max(0);
+        let finding = Finding {
+            level: Level::Warning,
+            price: state.last_price,
+            reference_price: 0,
+            change_pct: 0.0,
+            window_s: u32::try_from(silence_s).unwrap_or(u32::MAX),
+            evidence: vec![("silence_s", silence_s as f64), ("mute", 1.0)],
+        };
+        let context = Context {
+            rule: Rule::FeedStale,
+            symbol: Some(symbol),
+            time,
+            cause: Cause::Trade { cum_volume: state.cum_volume },
+            at,
+            score: state.point.map_or(0.0, |point| point.score),
+        };
+        self.tell(context, finding, out);
     }
 
     /// The exchange halted the market: a fact, whatever the index prints that reached us say.

@@ -99,6 +99,7 @@ impl StoreWriter {
         }
         match batch {
             StoreBatch::Ticks(ticks) => self.push_ticks(&ticks),
+            StoreBatch::Bars(_) => {}
             StoreBatch::Scores(minutes) => {
                 let model: Arc<str> = self.model.as_str().into();
                 self.scores.extend(minutes.into_iter().map(|minute| (minute, Arc::clone(&model))));
@@ -124,7 +125,7 @@ impl StoreWriter {
 
     fn push_ticks(&mut self, ticks: &TickBatch) {
         for (index, trade) in ticks.trades.rows().enumerate() {
-            if trade.flags.has(TradeFlags::EXPECTED) {
+            if trade.flags.0 & (TradeFlags::EXPECTED | TradeFlags::SAMPLED) != 0 {
                 continue;
             }
             let symbol = self.directory.symbol(trade.symbol);

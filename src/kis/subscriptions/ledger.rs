@@ -1,0 +1,588 @@
+//! The registrations of one session, from wanted to live.
+//!
+//! One request is under way at a time: KIS's answers do not always say what they answer. What is
+//! wanted may change while the session lives; the ledger then leaves what is no longer wanted and
+//! asks for what is new.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
+use tokio::time::Instant;
+
+use super::{MuteLimits, Pulse, Refused, Registration};
+use crate::kis::Tr;
+use crate::kis::control::{Ack, AckCode};
+
+/// Times one registration is asked for when no answer comes or KIS has trouble.
+const MAX_ATTEMPTS: u32 = 2;
+
+/// Where a registration stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Not asked for yet.
+    Wanted,
+    /// Asked for; the answer is to come.
+    Requested,
+    /// Granted; nothing has come of it yet.
+    Acknowledged,
+    /// Granted, and data has come.
+    Live,
+    /// Granted, and shown to be silent while the exchange goes on.
+    Mute,
+    /// Being given up.
+    Leaving,
+    /// Not granted.
+    Refused {
+        /// KIS's code, or `no_answer`.
+        code: String,
+        /// KIS's text.
+        message: String,
+    },
+}
+
+/// What a request asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// `tr_type` 1.
+    Subscribe,
+    /// `tr_type` 2.
+    Unsubscribe,
+}
+
+/// What an acknowledgement means for the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Taken down; go on.
+    Noted,
+    /// About nothing that was asked for.
+    Unrelated,
+    /// The session cannot go on.
+    Over(AckCode),
+}
+
+#[derive(Debug)]
+struct Entry {
+    standing: Standing,
+    attempts: u32,
+    pulse: Pulse,
+    /// Times it was found mute in this session.
+    muted: u32,
+}
+
+impl Entry {
+    fn new(now: Instant) -> Self {
+        Self { standing: Standing::Wanted, attempts: 0, pulse: Pulse::new(now), muted: 0 }
+    }
+
+    fn stands(&self) -> bool {
+        matches!(self.standing, Standing::Acknowledged | Standing::Live | Standing::Mute)
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    entries: IndexMap<Registration, Entry, FxBuildHasher>,
+    queue: VecDeque<(Registration, Action)>,
+    outstanding: Option<(Registration, Action)>,
+    /// The server grants no more than stood when it said so.
+    limit: Option<usize>,
+}
+
+impl Ledger {
+    /// The ledger of a new session: everything is wanted, nothing asked for.
+    #[must_use]
+    pub fn new(target: &[Registration], now: Instant) -> Self {
+        let mut ledger = Self::default();
+        ledger.retarget(target, now);
+        ledger
+    }
+
+    /// Takes note of what is wanted from now on.
+    pub fn retarget(&mut self, target: &[Registration], now: Instant) {
+        let wanted: std::collections::BTreeSet<Registration> = target.iter().copied().collect();
+        self.queue.retain(|(registration, action)| {
+            *action == Action::Unsubscribe || wanted.contains(registration)
+        });
+        let gone: Vec<Registration> =
+            self.entries.keys().filter(|known| !wanted.contains(*known)).copied().collect();
+        for registration in gone {
+            let entry = &mut self.entries[&registration];
+            match entry.standing {
+                Standing::Leaving => {}
+                Standing::Wanted | Standing::Refused { .. } => {
+                    self.entries.shift_remove(&registration);
+                }
+                _ => {
+                    entry.standing = Standing::Leaving;
+                    entry.attempts = 0;
+                    // Leaving comes first: it makes room for what is asked for next.
+                    self.queue.push_front((registration, Action::Unsubscribe));
+                }
+            }
+        }
+        for registration in target {
+            let known = self.entries.get_mut(registration);
+            let begins = match known {
+                None => {
+                    self.entries.insert(*registration, Entry::new(now));
+                    true
+                }
+                Some(entry) if entry.standing == Standing::Leaving => {
+                    entry.standing = Standing::Wanted;
+                    entry.attempts = 0;
+                    true
+                }
+                Some(_) => false,
+            };
+            if begins {
+                self.queue.push_back((*registration, Action::Subscribe));
+            }
+        }
+    }
+
+    /// Whether a request waits for its answer.
+    #[must_use]
+    pub const fn is_waiting(&self) -> bool {
+        self.outstanding.is_some()
+    }
+
+    /// Whether there is nothing left to ask and nothing to wait for.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.outstanding.is_none() && self.queue.is_empty()
+    }
+
+    /// The next request; `None` while one waits or when all are settled.
+    pub fn next_request(&mut self) -> Option<(Registration, Action)> {
+        if self.outstanding.is_some() {
+            return None;
+        }
+        loop {
+            let (registration, action) = self.queue.pop_front()?;
+            let Some(entry) = self.entries.get_mut(&registration) else { continue };
+            // An answer that came late may have settled it.
+            let due = match action {
+                Action::Subscribe => entry.standing == Standing::Wanted,
+                // A mute one that speaks again is left alone.
+                Action::Unsubscribe => {
+                    matches!(entry.standing, Standing::Leaving | Standing::Mute)
+                }
+            };
+            if !due {
+                continue;
+            }
+            if action == Action::Subscribe {
+                entry.standing = Standing::Requested;
+            }
+            entry.attempts += 1;
+            self.outstanding = Some((registration, action));
+            return self.outstanding;
+        }
+    }
+
+    /// Takes down an answer.
+    pub fn acknowledge(&mut self, ack: &Ack, now: Instant) -> Verdict {
+        if matches!(
+            ack.code,
+            AckCode::AppKeyInUse | AckCode::InvalidApproval | AckCode::InvalidAppKey
+        ) {
+            return Verdict::Over(ack.code);
+        }
+        let Some(registration) = self.find(ack) else { return Verdict::Unrelated };
+        let asked = self.outstanding.filter(|(waiting, _)| *waiting == registration);
+        if asked.is_some() {
+            self.outstanding = None;
+        }
+        let leaving = match asked {
+            Some((_, action)) => action == Action::Unsubscribe,
+            None => matches!(ack.code, AckCode::Unsubscribed | AckCode::NotSubscribed),
+        };
+        if leaving {
+            self.left(registration, now);
+        } else {
+            self.answered(registration, ack, now);
+        }
+        Verdict::Noted
+    }
+
+    /// A registration is given up: gone, or asked for anew when it is still wanted.
+    fn left(&mut self, registration: Registration, now: Instant) {
+        let Some(entry) = self.entries.get_mut(&registration) else { return };
+        match entry.standing {
+            Standing::Leaving => {
+                self.entries.shift_remove(&registration);
+            }
+            Standing::Mute | Standing::Live | Standing::Acknowledged => {
+                entry.standing = Standing::Wanted;
+                entry.attempts = 0;
+                entry.pulse = Pulse::new(now);
+                self.queue.push_front((registration, Action::Subscribe));
+            }
+            // Wanted again in the meantime: its request is queued.
+            _ => {}
+        }
+    }
+
+    fn answered(&mut self, registration: Registration, ack: &Ack, now: Instant) {
+        let stands = self.confirmed();
+        let Some(entry) = self.entries.get_mut(&registration) else { return };
+        if entry.standing == Standing::Leaving {
+            // Granted after all; the request to leave is queued.
+            return;
+        }
+        let retry = ack.code.is_retryable() && entry.attempts < MAX_ATTEMPTS;
+        if ack.code.is_success() {
+            entry.standing = Standing::Acknowledged;
+            entry.pulse = Pulse::new(now);
+        } else if retry {
+            entry.standing = Standing::Wanted;
+            self.queue.push_back((registration, Action::Subscribe));
+        } else {
+            let refused =
+                Standing::Refused { code: ack.msg_cd.clone(), message: ack.message.clone() };
+            entry.standing = refused.clone();
+            if ack.code == AckCode::LimitReached {
+                self.limit = Some(stands);
+                // The rest would be refused one by one, for the same reason.
+                let rest = std::mem::take(&mut self.queue);
+                for (registration, action) in rest {
+                    if action == Action::Unsubscribe {
+                        self.queue.push_back((registration, action));
+                    } else if let Some(entry) = self.entries.get_mut(&registration) {
+                        entry.standing = refused.clone();
+                    }
+                }
+            }
+        }
+    }
+
+    /// The registration an answer is about: by feed and key, or the one that waits when the answer
+    /// names neither.
+    fn find(&self, ack: &Ack) -> Option<Registration> {
+        let matches = |registration: &Registration| {
+            registration.tr.as_str() == ack.tr_id && registration.key.as_str() == ack.tr_key
+        };
+        // A wrong HTS id is answered without feed and key.
+        let unnamed = ack.tr_id.is_empty();
+        self.outstanding
+            .map(|(waiting, _)| waiting)
+            .filter(|waiting| unnamed || matches(waiting))
+            .or_else(|| self.entries.keys().find(|known| matches(known)).copied())
+    }
+
+    /// The answer did not come in time: asked again at the end, then given up.
+    pub fn no_answer(&mut self, now: Instant) {
+        let Some((registration, action)) = self.outstanding.take() else { return };
+        let Some(entry) = self.entries.get_mut(&registration) else { return };
+        if action == Action::Subscribe && entry.standing != Standing::Requested {
+            // No longer wanted: the request to leave is queued.
+            return;
+        }
+        if entry.attempts < MAX_ATTEMPTS {
+            if action == Action::Subscribe {
+                entry.standing = Standing::Wanted;
+            }
+            self.queue.push_back((registration, action));
+        } else if action == Action::Unsubscribe {
+            self.left(registration, now);
+        } else {
+            let message = "no acknowledgement".to_owned();
+            entry.standing = Standing::Refused { code: "no_answer".to_owned(), message };
+        }
+    }
+
+    /// A message of `registration` came. True when it is the first since it was granted.
+    pub fn beat(&mut self, registration: &Registration, now: Instant) -> bool {
+        let Some(entry) = self.entries.get_mut(registration) else { return false };
+        entry.pulse.beat(now);
+        let first = matches!(entry.standing, Standing::Acknowledged | Standing::Mute);
+        if first {
+            entry.standing = Standing::Live;
+        }
+        first
+    }
+
+    /// Registrations whose silence is suspicious at `now`, each told once until its next suspicion
+    /// is due, the busiest first. Silence before `active` does not count. Only feeds that never rest
+    /// are looked at.
+    pub fn suspects(
+        &mut self,
+        now: Instant,
+        active: Instant,
+        limits: &MuteLimits,
+    ) -> Vec<Registration> {
+        let mut suspects = Vec::new();
+        for (registration, entry) in &mut self.entries {
+            let watched = matches!(registration.tr, Tr::Trade | Tr::Index);
+            if watched && entry.stands() && now >= entry.pulse.suspicious_at(active, limits) {
+                entry.pulse.suspected();
+                suspects.push((entry.pulse.interval(), *registration));
+            }
+        }
+        // Those that were never heard last.
+        suspects.sort_by_key(|(interval, _)| interval.unwrap_or(Duration::MAX));
+        suspects.into_iter().map(|(_, registration)| registration).collect()
+    }
+
+    /// When [`Self::suspects`] has something to say next.
+    #[must_use]
+    pub fn next_suspicion(&self, active: Instant, limits: &MuteLimits) -> Option<Instant> {
+        let watched = self.entries.iter().filter(|(registration, entry)| {
+            matches!(registration.tr, Tr::Trade | Tr::Index) && entry.stands()
+        });
+        watched.map(|(_, entry)| entry.pulse.suspicious_at(active, limits)).min()
+    }
+
+    /// Whether a message of `registration` has come since `since`.
+    #[must_use]
+    pub fn has_beaten_since(&self, registration: &Registration, since: Instant) -> bool {
+        self.entries.get(registration).is_some_and(|entry| entry.pulse.has_beaten_since(since))
+    }
+
+    /// A registration is proven mute: it is left and asked for anew. Returns how often that has
+    /// happened in this session, 0 when it is not there.
+    pub fn mute(&mut self, registration: &Registration) -> u32 {
+        let Some(entry) = self.entries.get_mut(registration).filter(|entry| entry.stands()) else {
+            return 0;
+        };
+        entry.standing = Standing::Mute;
+        entry.attempts = 0;
+        entry.muted += 1;
+        self.queue.push_back((*registration, Action::Unsubscribe));
+        self.entries[registration].muted
+    }
+
+    /// Number of registrations that stand.
+    #[must_use]
+    pub fn confirmed(&self) -> usize {
+        self.entries.values().filter(|entry| entry.stands()).count()
+    }
+
+    /// The registrations that stand.
+    pub fn standing(&self) -> impl Iterator<Item = Registration> + '_ {
+        self.entries
+            .iter()
+            .filter(|(_, entry)| entry.stands())
+            .map(|(registration, _)| *registration)
+    }
+
+    /// Registrations that have had data, and those that stand and have not.
+    #[must_use]
+    pub fn live(&self) -> (usize, usize) {
+        let live = self.entries.values().filter(|entry| entry.standing == Standing::Live).count();
+        (live, self.confirmed() - live)
+    }
+
+    /// Registrations the server has granted at most, once it has refused one for that reason.
+    #[must_use]
+    pub const fn limit(&self) -> Option<usize> {
+        self.limit
+    }
+
+    /// What was refused, in the order in which it was wanted.
+    #[must_use]
+    pub fn refused(&self) -> Vec<Refused> {
+        let refused = |(registration, entry): (&Registration, &Entry)| match &entry.standing {
+            Standing::Refused { code, message } => Some(Refused {
+                registration: *registration,
+                code: code.clone(),
+                message: message.clone(),
+            }),
+            _ => None,
+        };
+        self.entries.iter().filter_map(refused).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn trade(number: usize) -> Registration {
+        Registration::of(Tr::Trade, format!("{number:06}").parse().unwrap())
+    }
+
+    fn trades(count: usize) -> Vec<Registration> {
+        (1..=count).map(trade).collect()
+    }
+
+    fn ack(registration: Registration, code: &str) -> Ack {
+        Ack {
+            tr_id: registration.tr.as_str().into(),
+            tr_key: registration.key.as_str().into(),
+            code: AckCode::from_msg_cd(code),
+            msg_cd: code.into(),
+            message: "text".into(),
+            key: None,
+            iv: None,
+        }
+    }
+
+    /// Asks for everything and has it granted.
+    fn settled(count: usize) -> Ledger {
+        let now = Instant::now();
+        let mut ledger = Ledger::new(&trades(count), now);
+        while let Some((registration, _)) = ledger.next_request() {
+            ledger.acknowledge(&ack(registration, "OPSP0000"), now);
+        }
+        ledger
+    }
+
+    fn request(ledger: &mut Ledger) -> Registration {
+        ledger.next_request().unwrap().0
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_by_one_until_settled() {
+        let now = Instant::now();
+        let mut ledger = Ledger::new(&trades(3), now);
+        let first = request(&mut ledger);
+        assert_eq!(ledger.next_request(), None);
+        assert_eq!(ledger.acknowledge(&ack(first, "OPSP0000"), now), Verdict::Noted);
+        let second = request(&mut ledger);
+        ledger.no_answer(now);
+        let third = request(&mut ledger);
+        assert_eq!(ledger.acknowledge(&ack(third, "OPSP8992"), now), Verdict::Noted);
+        assert_eq!(ledger.next_request(), Some((second, Action::Subscribe)));
+        ledger.no_answer(now);
+        assert!(ledger.is_settled());
+        assert_eq!(ledger.confirmed(), 1);
+        let refused: Vec<String> = ledger.refused().into_iter().map(|one| one.code).collect();
+        assert_eq!(refused, ["no_answer", "OPSP8992"]);
+        // Late, but the registration stands.
+        ledger.acknowledge(&ack(second, "OPSP0002"), now);
+        assert_eq!(ledger.confirmed(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn at_the_limit_the_rest_is_refused_by_name() {
+        let now = Instant::now();
+        let mut ledger = Ledger::new(&trades(5), now);
+        let first = request(&mut ledger);
+        ledger.acknowledge(&ack(first, "OPSP0000"), now);
+        let second = request(&mut ledger);
+        ledger.acknowledge(&ack(second, "OPSP0008"), now);
+        assert!(ledger.is_settled());
+        assert_eq!((ledger.confirmed(), ledger.refused().len()), (1, 4));
+        assert_eq!(ledger.limit(), Some(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_about_the_session_end_it() {
+        let now = Instant::now();
+        let mut ledger = Ledger::new(&trades(1), now);
+        let first = request(&mut ledger);
+        for (code, over) in
+            [("OPSP8996", AckCode::AppKeyInUse), ("OPSP0011", AckCode::InvalidApproval)]
+        {
+            assert_eq!(ledger.acknowledge(&ack(first, code), now), Verdict::Over(over));
+        }
+        assert_eq!(ledger.acknowledge(&ack(trade(99), "OPSP0000"), now), Verdict::Unrelated);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wrong_hts_id_is_answered_without_a_name() {
+        let now = Instant::now();
+        let key = super::super::FeedKey::from_bytes(b"@nobody").unwrap();
+        let mut ledger = Ledger::new(&[Registration { tr: Tr::Notice, key }], now);
+        request(&mut ledger);
+        let mut unnamed = ack(trade(1), "OPSP0017");
+        (unnamed.tr_id, unnamed.tr_key) = (String::new(), String::new());
+        assert_eq!(ledger.acknowledge(&unnamed, now), Verdict::Noted);
+        assert_eq!(ledger.refused()[0].code, "OPSP0017");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_target_leaves_first_and_asks_for_the_rest() {
+        let now = Instant::now();
+        let mut ledger = settled(3);
+        ledger.retarget(&[trade(2), trade(3), trade(4)], now);
+        assert_eq!(ledger.next_request(), Some((trade(1), Action::Unsubscribe)));
+        ledger.acknowledge(&ack(trade(1), "OPSP0001"), now);
+        assert_eq!(ledger.next_request(), Some((trade(4), Action::Subscribe)));
+        ledger.acknowledge(&ack(trade(4), "OPSP0000"), now);
+        assert!(ledger.is_settled());
+        assert_eq!(ledger.standing().collect::<Vec<_>>(), [trade(2), trade(3), trade(4)]);
+        // Changed back before the request to leave went out.
+        ledger.retarget(&[trade(3), trade(4)], now);
+        ledger.retarget(&[trade(2), trade(3), trade(4)], now);
+        while let Some((registration, action)) = ledger.next_request() {
+            let code = if action == Action::Subscribe { "OPSP0002" } else { "OPSP0001" };
+            ledger.acknowledge(&ack(registration, code), now);
+        }
+        assert_eq!(ledger.confirmed(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_mute_one_is_suspected_left_and_asked_for_anew() {
+        let limits = MuteLimits::around(Duration::from_secs(20));
+        let start = Instant::now();
+        let mut ledger = settled(2);
+        let later = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(ledger.next_suspicion(start, &limits), Some(later(60)));
+        assert!(ledger.beat(&trade(1), later(59)) && !ledger.beat(&trade(1), later(60)));
+        assert_eq!(ledger.suspects(later(61), start, &limits), [trade(2)]);
+        assert!(ledger.suspects(later(62), start, &limits).is_empty(), "told once");
+        assert_eq!(ledger.live(), (1, 1));
+        assert_eq!(ledger.mute(&trade(2)), 1);
+        assert_eq!(ledger.next_request(), Some((trade(2), Action::Unsubscribe)));
+        ledger.acknowledge(&ack(trade(2), "OPSP0001"), later(63));
+        assert_eq!(ledger.next_request(), Some((trade(2), Action::Subscribe)));
+        ledger.acknowledge(&ack(trade(2), "OPSP0000"), later(63));
+        assert_eq!(ledger.confirmed(), 2);
+        assert_eq!(ledger.mute(&trade(2)), 2);
+        assert_eq!(ledger.mute(&trade(9)), 0);
+    }
+
+    proptest! {
+        /// Whatever is wanted in turn and whatever the server answers, the ledger settles, and what
+        /// a friendly server has granted is what is wanted.
+        #[test]
+        fn it_settles(
+            targets in prop::collection::vec(prop::collection::btree_set(1usize..12, 0..8), 1..6),
+            answers in prop::collection::vec((0usize..6, any::<bool>()), 0..60),
+        ) {
+            let codes = ["OPSP0000", "OPSP0001", "OPSP0002", "OPSP0003", "OPSP0007", "OPSP8992"];
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(async {
+                let now = Instant::now();
+                let mut ledger = Ledger::default();
+                let mut answers = answers.into_iter();
+                for target in &targets {
+                    let wanted: Vec<_> = target.iter().map(|number| trade(*number)).collect();
+                    ledger.retarget(&wanted, now);
+                    for _ in 0..4 {
+                        let Some((registration, _)) = ledger.next_request() else { break };
+                        match answers.next() {
+                            Some((code, true)) => {
+                                ledger.acknowledge(&ack(registration, codes[code]), now);
+                            }
+                            Some((_, false)) => ledger.no_answer(now),
+                            None => break,
+                        }
+                    }
+                }
+                let last: Vec<_> = targets[targets.len() - 1].iter().map(|n| trade(*n)).collect();
+                ledger.retarget(&last, now);
+                for _ in 0..200 {
+                    if ledger.is_waiting() {
+                        ledger.no_answer(now);
+                    }
+                    let Some((registration, action)) = ledger.next_request() else { break };
+                    let code = if action == Action::Subscribe { "OPSP0000" } else { "OPSP0001" };
+                    ledger.acknowledge(&ack(registration, code), now);
+                }
+                assert!(ledger.is_settled());
+                let mut known: Vec<_> = ledger.standing().collect();
+                known.extend(ledger.refused().into_iter().map(|refused| refused.registration));
+                known.sort();
+                assert_eq!(known, last);
+            });
+        }
+    }
+}

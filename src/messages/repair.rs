@@ -1,0 +1,173 @@
+//! Which minutes are to be asked for by REST because trades were missed.
+//!
+//! The Normalizer, which knows to the share what is missing, writes here; the back-fill reads. One
+//! range an issue, widened as more is asked for, so the list is bounded by the number of issues. A
+//! range is due once its last minute is over by the market's own time, or, when that stands still,
+//! after a while by the wall clock.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::market::{EventTime, Symbol};
+
+/// Behind the end of a minute, so that the exchange's bar is whole.
+const SETTLE_US: i64 = 2_000_000;
+const MINUTE_US: i64 = 60_000_000;
+
+/// Minutes of one issue to be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Repair {
+    /// Issue.
+    pub symbol: Symbol,
+    /// A moment in the first minute.
+    pub from: EventTime,
+    /// A moment in the last minute, on the same day.
+    pub to: EventTime,
+    /// Times it was tried in vain.
+    pub tries: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    repair: Repair,
+    since: Instant,
+    not_before: Instant,
+}
+
+/// The list; clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Repairs {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    wanted: Mutex<BTreeMap<Symbol, Wanted>>,
+    market: AtomicI64,
+    changed: Notify,
+}
+
+impl Repairs {
+    /// Asks for the minutes of `repair`, not before `pause` is over. A range of an earlier day
+    /// gives way: the exchange has minutes of today only.
+    pub fn ask(&self, repair: Repair, pause: Duration) {
+        let now = Instant::now();
+        let mut wanted = self.inner.wanted.lock();
+        let entry = wanted.entry(repair.symbol).or_insert(Wanted {
+            repair,
+            since: now,
+            not_before: now + pause,
+        });
+        let known = &mut entry.repair;
+        if known.to.session_day() == repair.to.session_day() {
+            known.from = known.from.min(repair.from);
+            known.to = known.to.max(repair.to);
+            known.tries = known.tries.max(repair.tries);
+            entry.not_before = entry.not_before.max(now + pause);
+        } else {
+            *entry = Wanted { repair, since: now, not_before: now + pause };
+        }
+        drop(wanted);
+        self.inner.changed.notify_one();
+    }
+
+    /// The market's time has come to `time`.
+    pub fn advance(&self, time: EventTime) {
+        let before = self.inner.market.fetch_max(time.micros(), Ordering::Relaxed);
+        // A look a minute is enough: ranges end with minutes.
+        if before / MINUTE_US != time.micros() / MINUTE_US {
+            self.inner.changed.notify_one();
+        }
+    }
+
+    /// The market's time: the newest tick's.
+    #[must_use]
+    pub fn market_time(&self) -> EventTime {
+        EventTime::from_micros(self.inner.market.load(Ordering::Relaxed))
+    }
+
+    /// Takes a range whose last minute is over, or that has waited for `patience`.
+    #[must_use]
+    pub fn take_due(&self, patience: Duration) -> Option<Repair> {
+        let now = Instant::now();
+        let market = self.market_time();
+        let mut wanted = self.inner.wanted.lock();
+        let is_due = |entry: &Wanted| {
+            let over = entry.repair.to.minute_start().plus_micros(MINUTE_US + SETTLE_US);
+            now >= entry.not_before && (market >= over || now >= entry.since + patience)
+        };
+        let symbol = *wanted.iter().find(|(_, entry)| is_due(entry))?.0;
+        wanted.remove(&symbol).map(|entry| entry.repair)
+    }
+
+    /// Waits until something may have become due.
+    pub async fn changed(&self) {
+        self.inner.changed.notified().await;
+    }
+
+    /// Issues with a range that is not taken yet.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.inner.wanted.lock().len()
+    }
+
+    /// Whether nothing is asked for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::market::{SessionDay, TimeOfDay};
+
+    fn at(hhmmss: u32) -> EventTime {
+        let day = SessionDay::from_yyyymmdd(20_240_805).unwrap();
+        EventTime::from_kst(day, TimeOfDay::from_hhmmss(hhmmss).unwrap())
+    }
+
+    fn repair(symbol: &str, from: u32, to: u32) -> Repair {
+        Repair { symbol: symbol.parse().unwrap(), from: at(from), to: at(to), tries: 0 }
+    }
+
+    const PATIENCE: Duration = Duration::from_secs(90);
+
+    #[tokio::test(start_paused = true)]
+    async fn ranges_grow_and_are_due_when_their_last_minute_is_over() {
+        let repairs = Repairs::default();
+        repairs.advance(at(100_010));
+        repairs.ask(repair("005930", 95_930, 100_010), Duration::ZERO);
+        repairs.ask(repair("005930", 95_800, 95_810), Duration::ZERO);
+        assert_eq!((repairs.len(), repairs.take_due(PATIENCE)), (1, None));
+        repairs.advance(at(100_101));
+        assert_eq!(repairs.take_due(PATIENCE), None);
+        repairs.advance(at(100_102));
+        repairs.advance(at(95_000));
+        assert_eq!(repairs.take_due(PATIENCE), Some(repair("005930", 95_800, 100_010)));
+        assert!(repairs.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_market_that_stands_still_is_not_waited_for_for_ever() {
+        let repairs = Repairs::default();
+        repairs.advance(at(153_012));
+        repairs.ask(repair("005930", 153_000, 153_012), Duration::ZERO);
+        assert_eq!(repairs.take_due(PATIENCE), None);
+        tokio::time::advance(PATIENCE).await;
+        assert!(repairs.take_due(PATIENCE).is_some());
+        // One that failed comes again after its pause.
+        repairs.ask(repair("005930", 153_000, 153_012), PATIENCE * 2);
+        tokio::time::advance(PATIENCE).await;
+        assert_eq!(repairs.take_due(PATIENCE), None);
+        tokio::time::advance(PATIENCE).await;
+        assert!(repairs.take_due(PATIENCE).is_some());
+    }
+}
