@@ -193,6 +193,8 @@ impl IndexPrice {
 pub(super) struct Answer {
     pub endpoint: &'static str,
     pub status: u16,
+    /// Whether another page can be asked for.
+    pub has_next: bool,
     pub body: Map<String, Value>,
 }
 
@@ -206,14 +208,14 @@ impl Answer {
         Fields { answer: self, map: &self.body }
     }
 
-    fn object(&self, name: &str) -> Result<Fields<'_>, KisError> {
+    pub(super) fn object(&self, name: &str) -> Result<Fields<'_>, KisError> {
         match self.body.get(name) {
             Some(Value::Object(map)) => Ok(Fields { answer: self, map }),
             _ => Err(self.malformed(format!("no object \"{name}\""))),
         }
     }
 
-    fn rows(&self, name: &str) -> Result<Vec<Fields<'_>>, KisError> {
+    pub(super) fn rows(&self, name: &str) -> Result<Vec<Fields<'_>>, KisError> {
         let rows = match self.body.get(name) {
             Some(Value::Array(rows)) => rows,
             _ => return Err(self.malformed(format!("no array \"{name}\""))),
@@ -247,7 +249,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn refuse(&self, name: &str, value: &str, expected: &str) -> KisError {
+    pub(super) fn refuse(&self, name: &str, value: &str, expected: &str) -> KisError {
         let value: String = value.chars().take(40).collect();
         self.answer.malformed(format!("{name} = \"{value}\" where {expected} belongs"))
     }
@@ -258,11 +260,11 @@ impl<'a> Fields<'a> {
     }
 
     /// An integer above zero; KIS writes 0 where it has no price.
-    fn positive(&self, name: &str) -> Result<Option<i64>, KisError> {
+    pub(super) fn positive(&self, name: &str) -> Result<Option<i64>, KisError> {
         Ok(self.integer(name)?.filter(|value| *value > 0))
     }
 
-    fn day(&self, name: &str) -> Result<Option<SessionDay>, KisError> {
+    pub(super) fn day(&self, name: &str) -> Result<Option<SessionDay>, KisError> {
         let Some(text) = self.text(name) else { return Ok(None) };
         text.parse().map(Some).map_err(|_| self.refuse(name, text, "a date YYYYMMDD"))
     }
@@ -292,7 +294,7 @@ mod tests {
 
     fn answer(text: &str) -> Answer {
         let body = serde_json::from_str(text).unwrap();
-        Answer { endpoint: "inquire_price", status: 200, body }
+        Answer { endpoint: "inquire_price", status: 200, has_next: false, body }
     }
 
     #[test]

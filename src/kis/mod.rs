@@ -28,7 +28,9 @@ pub mod ws;
 pub use answer::{DailyBar, DailyChart, IndexPrice, Price};
 pub use error::KisError;
 pub use frame::{FieldError, FrameError, FrameParser, Records, Tr};
-pub use rest::{KisClient, KisOptions};
+pub use rest::{
+    Account, Asked, KisClient, KisOptions, LatestTrade, MinuteBar, OrderLine, Ranking, RawAnswer,
+};
 pub use subscriptions::{Plan, Registration};
 pub use ws::{
     Feed, FeedConfig, FeedError, FeedEvent, FrameSink, KisAccess, LossCause, MarketHours,

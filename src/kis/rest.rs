@@ -17,6 +17,9 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
+use asked::Notes;
+pub use asked::{Account, Asked, LatestTrade, MinuteBar, OrderLine, Ranking, RawAnswer};
+
 use super::answer::Answer;
 use super::backoff::Backoff;
 use super::budget::Budget;
@@ -25,8 +28,12 @@ use super::token::{AccessToken, TokenCache};
 use super::{DailyChart, Environment, IndexPrice, KisError, Price, now};
 use crate::market::{Reference, SessionDay, Symbol};
 
+mod asked;
+
 const MAX_ANSWER_BYTES: usize = 4 << 20;
 const QUOTATIONS: &str = "/uapi/domestic-stock/v1/quotations";
+const RANKING: &str = "/uapi/domestic-stock/v1/ranking";
+const TRADING: &str = "/uapi/domestic-stock/v1/trading";
 /// Calendar days that hold [`Reference::MAX_CLOSES`] sessions, the longest holidays included, and
 /// fewer than the 100 sessions that one answer carries.
 const REFERENCE_DAYS: i32 = 112;
@@ -81,9 +88,11 @@ impl KisOptions {
     }
 }
 
-/// One call of the quotation API.
+/// One call that reads.
 #[derive(Clone, Copy)]
 struct Call {
+    /// Path without its last part.
+    base: &'static str,
     /// Short name: errors, metric label.
     name: &'static str,
     /// Last part of the path.
@@ -92,11 +101,19 @@ struct Call {
 }
 
 const INQUIRE_PRICE: Call =
-    Call { name: "inquire_price", path: "inquire-price", tr_id: "FHKST01010100" };
-const DAILY_BARS: Call =
-    Call { name: "daily_bars", path: "inquire-daily-itemchartprice", tr_id: "FHKST03010100" };
-const INDEX_PRICE: Call =
-    Call { name: "index_price", path: "inquire-index-price", tr_id: "FHPUP02100000" };
+    Call { base: QUOTATIONS, name: "inquire_price", path: "inquire-price", tr_id: "FHKST01010100" };
+const DAILY_BARS: Call = Call {
+    base: QUOTATIONS,
+    name: "daily_bars",
+    path: "inquire-daily-itemchartprice",
+    tr_id: "FHKST03010100",
+};
+const INDEX_PRICE: Call = Call {
+    base: QUOTATIONS,
+    name: "index_price",
+    path: "inquire-index-price",
+    tr_id: "FHPUP02100000",
+};
 
 /// A client of the KIS REST API. Cheap to clone; clones share connections, token and budget.
 #[derive(Debug, Clone)]
@@ -263,16 +280,33 @@ impl KisClient {
     }
 
     async fn get(&self, call: Call, query: &[(&str, &str)]) -> Result<Answer, KisError> {
-        match self.repeat(|| self.get_with_token(call, query)).await {
+        self.get_noted(call, query, false, None).await
+    }
+
+    /// As [`Self::get`]. `next_page`: the query carries on where the page before ended. Every body
+    /// that comes is put into `notes`.
+    async fn get_noted(
+        &self,
+        call: Call,
+        query: &[(&str, &str)],
+        next_page: bool,
+        notes: Option<&Notes>,
+    ) -> Result<Answer, KisError> {
+        let attempt = || self.get_with_token(call, query, next_page, notes);
+        match self.repeat(attempt).await {
             // The token that was refused is out of the cache now: once more, with another one.
-            Err(error) if error.refusal() == Some(Refusal::Token) => {
-                self.repeat(|| self.get_with_token(call, query)).await
-            }
+            Err(error) if error.refusal() == Some(Refusal::Token) => self.repeat(attempt).await,
             result => result,
         }
     }
 
-    async fn get_with_token(&self, call: Call, query: &[(&str, &str)]) -> Result<Answer, KisError> {
+    async fn get_with_token(
+        &self,
+        call: Call,
+        query: &[(&str, &str)],
+        next_page: bool,
+        notes: Option<&Notes>,
+    ) -> Result<Answer, KisError> {
         let inner = &*self.inner;
         let token = self.token().await?;
         inner.budget.take().await;
@@ -286,9 +320,12 @@ impl KisClient {
         headers.insert(HeaderName::from_static("tr_id"), HeaderValue::from_static(call.tr_id));
         headers.insert(HeaderName::from_static("custtype"), HeaderValue::from_static("P"));
         headers.insert("content-type", HeaderValue::from_static("application/json; charset=utf-8"));
-        let url = format!("{}{QUOTATIONS}/{}", options.base_url, call.path);
+        if next_page {
+            headers.insert(HeaderName::from_static("tr_cont"), HeaderValue::from_static("N"));
+        }
+        let url = format!("{}{}/{}", options.base_url, call.base, call.path);
         let request = inner.http.get(url).query(query).headers(headers);
-        let result = self.send(call.name, request).await;
+        let result = self.send(call.name, request, notes).await;
         match result.as_ref().err().and_then(KisError::refusal) {
             Some(Refusal::TooFast) => inner.budget.refused(),
             Some(Refusal::Token) => inner.tokens.reject(&token).await,
@@ -299,7 +336,7 @@ impl KisClient {
 
     async fn post(&self, name: &'static str, path: &str, body: &Value) -> Result<Answer, KisError> {
         let url = format!("{}{path}", self.inner.options.base_url);
-        self.send(name, self.inner.http.post(url).json(body)).await
+        self.send(name, self.inner.http.post(url).json(body), None).await
     }
 
     /// Runs `attempt` until it succeeds, fails for good, or was tried as often as allowed.
@@ -329,8 +366,9 @@ impl KisClient {
         &self,
         endpoint: &'static str,
         request: reqwest::RequestBuilder,
+        notes: Option<&Notes>,
     ) -> Result<Answer, KisError> {
-        let result = self.exchange(endpoint, request).await;
+        let result = self.exchange(endpoint, request, notes).await;
         let outcome = result.as_ref().map_or_else(KisError::outcome, |_| "ok");
         metrics::counter!("bongsu_kis_requests_total", "endpoint" => endpoint, "outcome" => outcome)
             .increment(1);
@@ -344,6 +382,7 @@ impl KisClient {
         &self,
         endpoint: &'static str,
         request: reqwest::RequestBuilder,
+        notes: Option<&Notes>,
     ) -> Result<Answer, KisError> {
         let transport = |error: reqwest::Error| KisError::Transport {
             endpoint,
@@ -353,6 +392,10 @@ impl KisClient {
         let mut response = request.send().await.map_err(transport)?;
         let status = response.status().as_u16();
         let malformed = |detail: String| KisError::Malformed { endpoint, status, detail };
+        let has_next = response
+            .headers()
+            .get("tr_cont")
+            .is_some_and(|value| matches!(value.as_bytes(), b"F" | b"M"));
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(transport)? {
             if bytes.len() + chunk.len() > MAX_ANSWER_BYTES {
@@ -360,12 +403,16 @@ impl KisClient {
             }
             bytes.extend_from_slice(&chunk);
         }
-        let body = match serde_json::from_slice(&bytes) {
+        let parsed = serde_json::from_slice(&bytes);
+        if let Some(notes) = notes {
+            notes.push(RawAnswer { endpoint, status, body: bytes.clone().into() });
+        }
+        let body = match parsed {
             Ok(Value::Object(body)) => body,
             Ok(_) => return Err(malformed("json that is no object".into())),
             Err(_) => return Err(malformed(format!("{} bytes that are no json", bytes.len()))),
         };
-        self.judge(Answer { endpoint, status, body })
+        self.judge(Answer { endpoint, status, has_next, body })
     }
 
     /// Decides by the codes in the body, never by the status alone.

@@ -36,11 +36,13 @@ pub enum Component {
     Tasks,
     /// Slack and mail.
     Notifier,
+    /// What is asked of KIS besides the feed.
+    Collection,
 }
 
 impl Component {
     /// All components, in the order in which they are shown.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Feed,
         Self::Journal,
         Self::Pipeline,
@@ -50,6 +52,7 @@ impl Component {
         Self::Llm,
         Self::Tasks,
         Self::Notifier,
+        Self::Collection,
     ];
 
     /// As in events, `/readyz` and metric labels.
@@ -65,6 +68,7 @@ impl Component {
             Self::Llm => "llm",
             Self::Tasks => "tasks",
             Self::Notifier => "notifier",
+            Self::Collection => "collection",
         }
     }
 }

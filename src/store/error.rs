@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use sea_orm::DbErr;
 
+use crate::collect::SchemaError;
+
 /// A failure of the database. Texts name the database without its password.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -80,6 +82,9 @@ pub enum StoreError {
         /// What should.
         expected: &'static str,
     },
+    /// A batch that is not what it should be; nothing of it is stored.
+    #[error("a collected batch cannot be stored: {0}")]
+    Batch(#[from] SchemaError),
 }
 
 impl StoreError {

@@ -7,9 +7,11 @@
 //!
 //! - [`db`]: connecting; [`migration`]: the schema; [`entity`]: the tables
 //! - [`upsert`]: the one way rows are written; [`writer`]: from messages to rows
+//! - [`collected`]: what was asked of KIS besides the feed
 //! - [`objects`]: the object store, for what is no row
 //! - [`read`]: queries of the HTTP interface and of checks; [`digest`]: the fingerprint of a run
 
+pub mod collected;
 pub mod db;
 pub mod digest;
 pub mod entity;

@@ -13,6 +13,7 @@ use super::entity::{
     trade_log,
 };
 use super::{Database, RowCounts, StoreError, Table};
+use crate::market::bar_source::{BarSource, StoredBar};
 use crate::market::bars::{Bar, BarKey, Interval};
 use crate::market::{EventTime, Symbol};
 use crate::messages::advice::{MitigationPlan, Pick, RecommendationSet, Report, ReportOrigin};
@@ -59,6 +60,17 @@ pub(crate) fn bar_of(row: &market_price::Model) -> Result<Bar, StoreError> {
         amount: row.amount,
         is_final: row.is_final,
     })
+}
+
+/// The bar in a row, and its source.
+pub(crate) fn stored_bar_of(row: &market_price::Model) -> Result<StoredBar, StoreError> {
+    let source = BarSource::parse(&row.source).ok_or_else(|| StoreError::Content {
+        table: Table::MarketPrices.as_str(),
+        column: "source",
+        value: row.source.clone(),
+        expected: "trades or kis",
+    })?;
+    Ok(StoredBar { bar: bar_of(row)?, source })
 }
 
 /// Bars of one issue that start within `from` (included) and `to` (not included), oldest first.

@@ -63,8 +63,10 @@ upserts! {
     risk_score => RiskScores, key [Symbol, Ts],
         replace [EventTime, Score, PartVolatility, PartDrawdown, PartLiquidity, PartVolume, Price,
             ChangePct, OverGap, Model], 512;
+    // A trade that was collected before the feed brought it gets its place in the journal.
+    trade_log => TradeLogs, key [SourceKey],
+        replace [Side, Flags, JournalSegment, JournalOffset, JournalRecord], 256;
     // What follows from its key alone is kept as first written.
-    trade_log => TradeLogs, key [SourceKey], replace [], 256;
     threat_event => ThreatEvents, key [Id], replace [], 8 << 10;
     etl_failure => EtlFailures, key [FailureKey], replace [], 24 << 10;
     llm_usage => LlmUsage, key [Id], replace [], 1 << 10;
@@ -102,12 +104,12 @@ pub(crate) fn power_of_two(limit: usize) -> usize {
     1 << limit.ilog2()
 }
 
-fn statement<A: Upsert>(rows: Vec<A>) -> InsertMany<A> {
+fn statement<A: Upsert>(rows: Vec<A>, replace: &[ColumnOf<A>]) -> InsertMany<A> {
     let mut conflict = OnConflict::columns(A::KEY.iter().copied());
-    if A::REPLACE.is_empty() {
+    if replace.is_empty() {
         conflict.do_nothing_on([A::ID]);
     } else {
-        conflict.update_columns(A::REPLACE.iter().copied());
+        conflict.update_columns(replace.iter().copied());
     }
     A::Entity::insert_many(rows).on_conflict(conflict)
 }
@@ -125,6 +127,23 @@ where
     A: Upsert,
     C: ConnectionTrait,
 {
+    upsert_replacing(db, rows, A::REPLACE).await
+}
+
+/// As [`upsert`], but of a row that is there already only the columns in `replace` are replaced;
+/// none: it is kept.
+///
+/// # Errors
+/// When the database refuses a statement.
+pub async fn upsert_replacing<A, C>(
+    db: &C,
+    rows: impl IntoIterator<Item = A, IntoIter: Send>,
+    replace: &[ColumnOf<A>],
+) -> Result<u64, DbErr>
+where
+    A: Upsert,
+    C: ConnectionTrait,
+{
     let full = chunk_rows::<A>();
     let mut rows = rows.into_iter();
     let mut sent = 0;
@@ -136,7 +155,7 @@ where
         while !chunk.is_empty() {
             let rest = chunk.split_off(power_of_two(chunk.len()));
             sent += chunk.len() as u64;
-            statement(chunk).exec_without_returning(db).await?;
+            statement(chunk, replace).exec_without_returning(db).await?;
             chunk = rest;
         }
     }
@@ -162,7 +181,7 @@ mod tests {
     }
 
     fn sql<A: Upsert>(backend: DbBackend, rows: Vec<A>) -> String {
-        statement(rows).build(backend).sql
+        statement(rows, A::REPLACE).build(backend).sql
     }
 
     #[test]

@@ -23,7 +23,8 @@ pub struct Model {
     pub detail: String,
     /// Its beginning, at most 4 KiB.
     pub payload: String,
-    /// Where the whole payload is: `journal:<segment>:<offset>:<record>`; empty when nowhere.
+    /// Where the whole payload is: `journal:<segment>:<offset>:<record>` or
+    /// `raw-data/<object key>`; empty when nowhere.
     pub payload_ref: String,
     /// Journal segment.
     pub journal_segment: Option<i64>,

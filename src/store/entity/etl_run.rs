@@ -8,12 +8,12 @@ use crate::market::EventTime;
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "etl_runs")]
 pub struct Model {
-    /// Id of the run.
+    /// Id of the run; of a step of it, `<run>:<step>`.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: String,
-    /// `live`, `replay`, `collect`, ...
+    /// `live`, `replay`, `collect`, `collect.prices`, ...
     pub kind: String,
-    /// `running`, `done`, `failed`.
+    /// `running`, `done`, `partial` (some subjects failed), `failed`.
     pub status: String,
     /// Records read.
     pub rows_in: i64,

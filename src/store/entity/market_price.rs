@@ -29,7 +29,7 @@ pub struct Model {
     pub volume: i64,
     /// Value traded, won.
     pub amount: i64,
-    /// Where it comes from: `trades`, or a feed's own bars.
+    /// Where it comes from: `trades` of the feed, or `kis`, which told the bar.
     pub source: String,
     /// Whether nothing more can come (column `final`).
     #[sea_orm(column_name = "final")]

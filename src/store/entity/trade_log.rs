@@ -11,9 +11,10 @@ pub struct Model {
     /// Running number; no meaning.
     #[sea_orm(primary_key)]
     pub id: i64,
-    /// Identity of the trade: `KRX:005930:20240805:12345` (venue, issue, session day, cumulative volume).
+    /// Identity of the trade: `KRX:005930:20240805:12345` (venue, issue, session day, cumulative
+    /// volume); of an order: `ACCT:…:20240805:00950:0000001234` (account, day, branch, number).
     pub source_key: String,
-    /// `market`, or `account` for the account's own fills.
+    /// `market`, or `account` for the account's own orders with fills.
     pub kind: String,
     /// Issue code.
     pub symbol: String,
@@ -29,7 +30,7 @@ pub struct Model {
     pub cum_volume: i64,
     /// Bits of `TradeFlags`.
     pub flags: i16,
-    /// Journal segment of its frame.
+    /// Journal segment of its frame; -1 when it was collected, and no frame brought it.
     pub journal_segment: i64,
     /// Byte offset within the segment.
     pub journal_offset: i64,

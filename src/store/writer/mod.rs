@@ -12,8 +12,8 @@
 //! [`StoreWriter::flush`] again later. Rows of transactions that went through are gone from the
 //! writer, and counted in the next successful answer.
 
-mod rows;
-mod trades;
+pub(super) mod rows;
+pub(super) mod trades;
 
 use std::sync::Arc;
 
@@ -241,7 +241,7 @@ impl StoreWriter {
 }
 
 /// Writes rows of one table and counts them.
-async fn write<A: Upsert, C: ConnectionTrait>(
+pub(super) async fn write<A: Upsert, C: ConnectionTrait>(
     db: &C,
     sent: &mut RowCounts,
     rows: impl IntoIterator<Item = A, IntoIter: Send>,

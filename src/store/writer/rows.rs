@@ -14,7 +14,8 @@ use super::super::entity::{
 use super::super::time::wall_clock;
 use super::MAX_PAYLOAD;
 use super::trades::PendingTrade;
-use crate::market::bars::Bar;
+use crate::market::bar_source::StoredBar;
+use crate::market::{SessionDay, Symbol};
 use crate::messages::advice::{
     LlmUsage, MitigationPlan, Pick, RecommendationSet, Report, ReportOrigin,
 };
@@ -22,18 +23,18 @@ use crate::messages::event::deterministic_id;
 use crate::messages::{OutwardEvent, Reject, RiskMinute};
 
 /// Longest text of a `Text` column, bytes, with room to the 65,535 of MySQL.
-const MAX_TEXT: usize = 60_000;
+pub(in crate::store) const MAX_TEXT: usize = 60_000;
 /// Longest text of a report's body or a plan's options, bytes: what the estimates in
 /// [`super::super::upsert`] allow for.
 const MAX_LONG_TEXT: usize = 1_000_000;
 
 /// The longest beginning of `text` with at most `bytes` bytes that ends between characters.
-fn head(text: &str, bytes: usize) -> &str {
+pub(in crate::store) fn head(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }
 
 /// Cuts a payload that is too long, and says so at its end.
-pub(super) fn cut_payload(payload: &mut String) {
+pub(in crate::store) fn cut_payload(payload: &mut String) {
     if payload.len() > MAX_PAYLOAD {
         let mark = format!("…[cut: {} bytes in all]", payload.len());
         payload.truncate(payload.floor_char_boundary(MAX_PAYLOAD - mark.len()));
@@ -43,12 +44,12 @@ pub(super) fn cut_payload(payload: &mut String) {
 }
 
 /// `text` for a column of `limit` characters.
-fn name(text: &str, limit: usize) -> String {
+pub(in crate::store) fn name(text: &str, limit: usize) -> String {
     text.chars().take(limit).collect()
 }
 
 /// `text` for an ASCII column of `limit` bytes.
-fn ascii(text: &str, limit: usize) -> String {
+pub(in crate::store) fn ascii(text: &str, limit: usize) -> String {
     text.chars().map(|c| if c.is_ascii() { c } else { '?' }).take(limit).collect()
 }
 
@@ -71,8 +72,13 @@ fn json_list<T: Serialize>(items: &[T], bytes: usize) -> String {
 
 /// Identity of a trade on the market, as text.
 pub(super) fn source_key(pending: &PendingTrade) -> String {
-    let day = pending.trade.time.session_day().yyyymmdd();
-    format!("KRX:{}:{day}:{}", pending.symbol, pending.trade.cum_volume)
+    let PendingTrade { symbol, trade, .. } = pending;
+    market_key(*symbol, trade.time.session_day(), trade.cum_volume)
+}
+
+/// The same, of a trade that may not have come from the feed.
+pub(in crate::store) fn market_key(symbol: Symbol, day: SessionDay, cum_volume: i64) -> String {
+    format!("KRX:{symbol}:{}:{cum_volume}", day.yyyymmdd())
 }
 
 pub(super) fn trade(pending: &PendingTrade) -> trade_log::ActiveModel {
@@ -94,7 +100,8 @@ pub(super) fn trade(pending: &PendingTrade) -> trade_log::ActiveModel {
     }
 }
 
-pub(super) fn bar(bar: &Bar) -> market_price::ActiveModel {
+pub(in crate::store) fn bar(stored: &StoredBar) -> market_price::ActiveModel {
+    let StoredBar { bar, source } = stored;
     market_price::ActiveModel {
         id: NotSet,
         symbol: Set(bar.key.symbol.as_str().to_owned()),
@@ -106,7 +113,7 @@ pub(super) fn bar(bar: &Bar) -> market_price::ActiveModel {
         close: Set(bar.close),
         volume: Set(bar.volume),
         amount: Set(bar.amount),
-        source: Set("trades".to_owned()),
+        source: Set(source.as_str().to_owned()),
         is_final: Set(bar.is_final),
     }
 }

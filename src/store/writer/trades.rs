@@ -5,18 +5,20 @@
 //! book does not hold is read back first. After a failure the book is dropped and filled again.
 //! Thus a restart from any earlier point of the journal, or a second pass over all of it, leaves
 //! the same bars. One writer at a time: two that write the same issues would overwrite each other's
-//! bars (trades would still be right).
+//! bars (trades would still be right). Bars that KIS told are no part of the book; which of the two
+//! is kept is [`supersedes`]'s to say.
 
 use std::collections::BTreeSet;
 
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect};
 
 use super::super::entity::{market_price, trade_log};
 use super::super::upsert::power_of_two;
 use super::super::{Database, RowCounts, StoreError, read};
 use super::{rows, write};
-use crate::market::bars::{Bar, BarBook, Interval};
+use crate::market::bar_source::{BarSource, StoredBar, supersedes};
+use crate::market::bars::{Bar, BarBook, BarKey, Interval};
 use crate::market::{EventTime, RecordRef, SessionDay, Symbol, Trade};
 
 /// Trades in one transaction: some 0.2 s of work, so that other processes get their turn.
@@ -97,7 +99,7 @@ async fn write_chunk(
     if let Some(day) = ended {
         book.end_session(day);
     }
-    let bars = book.take_changed();
+    let bars = not_better_known(&transaction, book.take_changed()).await?;
     write(&transaction, &mut sent, bars.iter().map(rows::bar)).await?;
     transaction.commit().await.map_err(StoreError::statement("commit trades and bars"))?;
     Ok((book, sent))
@@ -125,6 +127,8 @@ async fn fresh_trades(
             .select_only()
             .column(trade_log::Column::SourceKey)
             .filter(trade_log::Column::SourceKey.is_in(part.iter().map(|(key, _)| key.as_str())))
+            // A trade that was collected is in no bar of ours yet.
+            .filter(trade_log::Column::JournalSegment.gte(0))
             .into_tuple()
             .all(transaction)
             .await
@@ -140,7 +144,7 @@ async fn fresh_trades(
 async fn open_bars(transaction: &DatabaseTransaction) -> Result<BarBook, StoreError> {
     let open = market_price::Entity::find()
         .filter(market_price::Column::IsFinal.eq(false))
-        .filter(market_price::Column::Source.eq("trades"))
+        .filter(market_price::Column::Source.eq(BarSource::Trades.as_str()))
         .all(transaction)
         .await
         .map_err(StoreError::statement("read market_prices"))?;
@@ -171,7 +175,9 @@ async fn restore_bars(
         for part in starts.chunks(PER_LOOKUP) {
             let mut query = market_price::Entity::find()
                 .filter(market_price::Column::Interval.eq(interval.as_str()))
-                .filter(market_price::Column::Ts.is_in(part.iter().copied()));
+                .filter(market_price::Column::Ts.is_in(part.iter().copied()))
+                // What KIS told holds trades already that are to come yet.
+                .filter(market_price::Column::Source.eq(BarSource::Trades.as_str()));
             if symbols.len() <= PER_LOOKUP {
                 let codes = symbols.iter().map(Symbol::as_str);
                 query = query.filter(market_price::Column::Symbol.is_in(codes));
@@ -187,4 +193,51 @@ async fn restore_bars(
         }
     }
     Ok(())
+}
+
+/// Those of `bars` that do not lose against a bar that KIS told.
+async fn not_better_known(
+    transaction: &DatabaseTransaction,
+    bars: Vec<Bar>,
+) -> Result<Vec<StoredBar>, StoreError> {
+    let bars: Vec<StoredBar> =
+        bars.into_iter().map(|bar| StoredBar { bar, source: BarSource::Trades }).collect();
+    let told = stored_bars(transaction, &bars, Some(BarSource::Kis)).await?;
+    let wins = |new: &StoredBar| told.get(&new.bar.key).is_none_or(|old| supersedes(old, new));
+    Ok(bars.into_iter().filter(wins).collect())
+}
+
+/// The stored bars of the intervals of `bars`; only those of `source`, when one is given.
+pub(in crate::store) async fn stored_bars(
+    transaction: &DatabaseTransaction,
+    bars: &[StoredBar],
+    source: Option<BarSource>,
+) -> Result<FxHashMap<BarKey, StoredBar>, StoreError> {
+    let mut stored = FxHashMap::default();
+    for interval in Interval::ALL {
+        let keys = || bars.iter().map(|new| &new.bar.key).filter(|key| key.interval == interval);
+        let symbols: BTreeSet<&str> = keys().map(|key| key.symbol.as_str()).collect();
+        let starts: BTreeSet<EventTime> = keys().map(|key| key.start).collect();
+        let starts: Vec<EventTime> = starts.into_iter().collect();
+        for part in starts.chunks(PER_LOOKUP) {
+            let mut query = market_price::Entity::find()
+                .filter(market_price::Column::Interval.eq(interval.as_str()))
+                .filter(market_price::Column::Ts.is_in(part.iter().copied()));
+            if symbols.len() <= PER_LOOKUP {
+                query = query.filter(market_price::Column::Symbol.is_in(symbols.iter().copied()));
+            }
+            if let Some(source) = source {
+                query = query.filter(market_price::Column::Source.eq(source.as_str()));
+            }
+            let found = query
+                .all(transaction)
+                .await
+                .map_err(StoreError::statement("read market_prices"))?;
+            for row in &found {
+                let bar = read::stored_bar_of(row)?;
+                stored.insert(bar.bar.key, bar);
+            }
+        }
+    }
+    Ok(stored)
 }
