@@ -133,6 +133,23 @@ impl Bar {
     }
 }
 
+/// The day's bar out of its minutes, oldest first; provisional. `None` without any.
+#[must_use]
+pub fn day_of(minutes: &[Bar]) -> Option<Bar> {
+    let (first, last) = (minutes.first()?, minutes.last()?);
+    let sum = |of: fn(&Bar) -> i64| minutes.iter().map(of).fold(0, i64::saturating_add);
+    Some(Bar {
+        key: BarKey::of(first.key.symbol, Interval::Day, first.key.start),
+        open: first.open,
+        high: minutes.iter().map(|bar| bar.high).fold(first.high, Won::max),
+        low: minutes.iter().map(|bar| bar.low).fold(first.low, Won::min),
+        close: last.close,
+        volume: sum(|bar| bar.volume),
+        amount: sum(|bar| bar.amount),
+        is_final: false,
+    })
+}
+
 /// Builds bars; see the module's documentation.
 #[derive(Debug, Default, Clone)]
 pub struct BarBook {
@@ -205,6 +222,15 @@ impl BarBook {
         for key in over {
             self.finish(key);
         }
+    }
+
+    /// Bars of minutes have changed behind the book's back (told by the exchange, because trades were
+    /// missed): the day's bar takes their sum `whole`. Its finality stays. The caller
+    /// [restores](BarBook::restore) a day that is not held before.
+    pub fn amend_day(&mut self, whole: &Bar) {
+        let amended = self.bars.entry(whole.key).or_insert(*whole);
+        *amended = Bar { is_final: amended.is_final, ..*whole };
+        self.changed.insert(whole.key);
     }
 
     /// The session of `day` is over: its bars, and those of the days before, are final.
@@ -345,6 +371,25 @@ mod tests {
         let mut book = BarBook::new();
         book.apply(symbol(0), &trade(1, 100, 3, TradeFlags::EXPECTED));
         assert!(book.take_changed().is_empty());
+    }
+
+    #[test]
+    fn the_day_is_the_sum_of_its_minutes_and_can_be_amended() {
+        let mut book = BarBook::new();
+        book.apply(symbol(0), &trade(10, 100, 3, 0));
+        book.apply(symbol(0), &trade(130, 90, 2, 0));
+        let bars = book.take_changed();
+        let mut minutes = vec![minute(&bars, 0), minute(&bars, 2)];
+        let day = *bars.iter().find(|bar| bar.key.interval == Interval::Day).unwrap();
+        assert_eq!(day_of(&minutes), Some(day));
+        let missed = Bar { high: 140, volume: 10, amount: 1_200, ..minutes[0] };
+        let key = BarKey::of(symbol(0), Interval::Minute, trade(70, 0, 0, 0).time);
+        minutes.insert(1, Bar { key, ..missed });
+        book.amend_day(&day_of(&minutes).unwrap());
+        book.apply(symbol(0), &trade(131, 91, 1, 0));
+        let day = *book.take_changed().iter().find(|bar| bar.key == day.key).unwrap();
+        assert_eq!((day.high, day.close, day.volume, day.amount), (140, 91, 16, 480 + 1_200 + 91));
+        assert_eq!(day_of(&[]), None);
     }
 
     /// What each bar must be, straight from the definition.

@@ -20,6 +20,7 @@ use super::{Database, StoreError};
 use crate::collect::{AccountOrder, Execution, Kind, batch};
 use crate::market::EventTime;
 use crate::market::bar_source::supersedes;
+use crate::market::bars::BarKey;
 use crate::messages::event::deterministic_id;
 
 /// Journal segment of rows that no frame brought.
@@ -57,7 +58,8 @@ async fn write_bars(
     batch: &RecordBatch,
 ) -> Result<u64, StoreError> {
     let bars = batch::bars_of(batch)?;
-    let stored = stored_bars(transaction, &bars, None).await?;
+    let keys: Vec<BarKey> = bars.iter().map(|new| new.bar.key).collect();
+    let stored = stored_bars(transaction, &keys, None).await?;
     let better = bars
         .iter()
         .filter(|new| stored.get(&new.bar.key).is_none_or(|old| supersedes(old, new)))

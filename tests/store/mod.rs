@@ -1,6 +1,7 @@
 //! The database: one suite, run against SQLite and, when `BONGSU_TEST_MYSQL_URL` names an empty
 //! database that may be wiped, against MySQL/MariaDB.
 
+mod mended;
 pub mod suite;
 
 use std::time::Instant;

@@ -221,6 +221,7 @@ pub async fn store_suite(db: &Database) -> DigestReport {
     half_a_flush(db).await;
     reading_back(db).await;
     restarts_leave_the_same_bars(db).await;
+    super::mended::missed_minutes_are_mended(db).await;
     let seen = digest(db).await;
     db.migrate().await.unwrap();
     assert_eq!(seen, digest(db).await, "migrating again changed rows");

@@ -99,7 +99,7 @@ impl StoreWriter {
         }
         match batch {
             StoreBatch::Ticks(ticks) => self.push_ticks(&ticks),
-            StoreBatch::Bars(_) => {}
+            StoreBatch::Bars(bars) => self.trades.push_fetched(bars),
             StoreBatch::Scores(minutes) => {
                 let model: Arc<str> = self.model.as_str().into();
                 self.scores.extend(minutes.into_iter().map(|minute| (minute, Arc::clone(&model))));

@@ -7,19 +7,27 @@
 //! the same bars. One writer at a time: two that write the same issues would overwrite each other's
 //! bars (trades would still be right). Bars that KIS told are no part of the book; which of the two
 //! is kept is [`supersedes`]'s to say.
+//!
+//! Minutes that were asked for because trades were missed come behind the trades of the same flush.
+//! Where they are better, they replace what the trades gave, and the day's bar becomes the sum of
+//! its minutes again. A trade of such a minute that comes late changes no bar: it is in there.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
-use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::{
+    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+};
 
 use super::super::entity::{market_price, trade_log};
 use super::super::upsert::power_of_two;
 use super::super::{Database, RowCounts, StoreError, read};
 use super::{rows, write};
 use crate::market::bar_source::{BarSource, StoredBar, supersedes};
-use crate::market::bars::{Bar, BarBook, BarKey, Interval};
-use crate::market::{EventTime, RecordRef, SessionDay, Symbol, Trade};
+use crate::market::bars::{Bar, BarBook, BarKey, Interval, day_of, day_start};
+use crate::market::{EventTime, RecordRef, SessionDay, Symbol, Trade, TradeFlags};
+use crate::messages::{FetchedBar, FetchedBars};
 
 /// Trades in one transaction: some 0.2 s of work, so that other processes get their turn.
 const PER_TRANSACTION: usize = 16_384;
@@ -37,6 +45,7 @@ pub(super) struct PendingTrade {
 #[derive(Debug, Default)]
 pub(super) struct TradeWriter {
     pending: Vec<PendingTrade>,
+    fetched: Vec<Arc<FetchedBars>>,
     ended: Option<SessionDay>,
     /// `None` until the open bars have been read, and after a failure.
     book: Option<BarBook>,
@@ -47,12 +56,16 @@ impl TradeWriter {
         self.pending.push(trade);
     }
 
+    pub(super) fn push_fetched(&mut self, bars: Arc<FetchedBars>) {
+        self.fetched.push(bars);
+    }
+
     pub(super) fn end_session(&mut self, day: SessionDay) {
         self.ended = self.ended.max(Some(day));
     }
 
     pub(super) fn len(&self) -> usize {
-        self.pending.len()
+        self.pending.len() + self.fetched.iter().map(|one| one.bars.len()).sum::<usize>()
     }
 
     pub(super) async fn flush(
@@ -60,16 +73,22 @@ impl TradeWriter {
         db: &Database,
         told: &mut RowCounts,
     ) -> Result<(), StoreError> {
-        while !self.pending.is_empty() || self.ended.is_some() {
+        while !self.pending.is_empty() || !self.fetched.is_empty() || self.ended.is_some() {
             let count = self.pending.len().min(PER_TRANSACTION);
-            // A session ends behind its trades.
-            let ended = if count == self.pending.len() { self.ended } else { None };
+            // A session ends, and its minutes are mended, behind its trades.
+            let is_last = count == self.pending.len();
+            let chunk = Chunk {
+                trades: &self.pending[..count],
+                fetched: if is_last { &self.fetched } else { &[] },
+                ended: if is_last { self.ended } else { None },
+            };
             // Taken out: a failure below leaves no half-changed book behind.
             let book = self.book.take();
-            let (book, sent) = write_chunk(db, book, &self.pending[..count], ended).await?;
+            let (book, sent) = write_chunk(db, book, chunk).await?;
             self.book = Some(book);
             self.pending.drain(..count);
-            if ended.is_some() {
+            if is_last {
+                self.fetched.clear();
                 self.ended = None;
             }
             told.merge(&sent);
@@ -78,11 +97,17 @@ impl TradeWriter {
     }
 }
 
+/// What goes into one transaction, in this order.
+struct Chunk<'a> {
+    trades: &'a [PendingTrade],
+    fetched: &'a [Arc<FetchedBars>],
+    ended: Option<SessionDay>,
+}
+
 async fn write_chunk(
     db: &Database,
     book: Option<BarBook>,
-    pending: &[PendingTrade],
-    ended: Option<SessionDay>,
+    chunk: Chunk<'_>,
 ) -> Result<(BarBook, RowCounts), StoreError> {
     let mut sent = RowCounts::default();
     let transaction = db.begin_write().await?;
@@ -90,19 +115,114 @@ async fn write_chunk(
         Some(book) => book,
         None => open_bars(&transaction).await?,
     };
-    let fresh = fresh_trades(&transaction, pending).await?;
+    let fresh = fresh_trades(&transaction, chunk.trades).await?;
     write(&transaction, &mut sent, fresh.iter().map(rows::trade)).await?;
     restore_bars(&transaction, &mut book, &fresh).await?;
+    let told = told_minutes(&transaction, &fresh).await?;
     for PendingTrade { symbol, trade, .. } in &fresh {
-        book.apply(*symbol, trade);
+        if !told.contains(&BarKey::of(*symbol, Interval::Minute, trade.time)) {
+            book.apply(*symbol, trade);
+        }
     }
-    if let Some(day) = ended {
+    write_changed(&transaction, &mut sent, &mut book).await?;
+    for fetched in chunk.fetched {
+        mend(&transaction, &mut sent, &mut book, fetched).await?;
+    }
+    if let Some(day) = chunk.ended {
         book.end_session(day);
     }
-    let bars = not_better_known(&transaction, book.take_changed()).await?;
-    write(&transaction, &mut sent, bars.iter().map(rows::bar)).await?;
+    write_changed(&transaction, &mut sent, &mut book).await?;
     transaction.commit().await.map_err(StoreError::statement("commit trades and bars"))?;
     Ok((book, sent))
+}
+
+async fn write_changed(
+    transaction: &DatabaseTransaction,
+    sent: &mut RowCounts,
+    book: &mut BarBook,
+) -> Result<(), StoreError> {
+    let changed = book.take_changed();
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let bars = not_better_known(transaction, changed).await?;
+    write(transaction, sent, bars.iter().map(rows::bar)).await
+}
+
+/// Minutes of late trades that KIS has told whole.
+async fn told_minutes(
+    transaction: &DatabaseTransaction,
+    trades: &[PendingTrade],
+) -> Result<FxHashSet<BarKey>, StoreError> {
+    let late = trades.iter().filter(|pending| pending.trade.flags.has(TradeFlags::LATE));
+    let keys: Vec<BarKey> = late
+        .map(|pending| BarKey::of(pending.symbol, Interval::Minute, pending.trade.time))
+        .collect();
+    if keys.is_empty() {
+        return Ok(FxHashSet::default());
+    }
+    let told = stored_bars(transaction, &keys, Some(BarSource::Kis)).await?;
+    Ok(told.into_values().filter(|told| told.bar.is_final).map(|told| told.bar.key).collect())
+}
+
+/// Puts minutes that the exchange told in the place of what the trades gave, where they are better,
+/// and makes the day the sum of its minutes again.
+async fn mend(
+    transaction: &DatabaseTransaction,
+    sent: &mut RowCounts,
+    book: &mut BarBook,
+    fetched: &FetchedBars,
+) -> Result<(), StoreError> {
+    let new: Vec<StoredBar> = fetched.bars.iter().map(|bar| told(fetched.symbol, bar)).collect();
+    let keys: Vec<BarKey> = new.iter().map(|new| new.bar.key).collect();
+    let stored = stored_bars(transaction, &keys, None).await?;
+    let is_better =
+        |new: &&StoredBar| stored.get(&new.bar.key).is_none_or(|old| supersedes(old, new));
+    let better: Vec<&StoredBar> = new.iter().filter(is_better).collect();
+    let Some(first) = better.first() else { return Ok(()) };
+    write(transaction, sent, better.iter().map(|bar| rows::bar(bar))).await?;
+    let day = first.bar.key.start.session_day();
+    let minutes = minutes_of(transaction, fetched.symbol, day).await?;
+    if let Some(whole) = day_of(&minutes) {
+        let days = stored_bars(transaction, &[whole.key], Some(BarSource::Trades)).await?;
+        if let Some(stored) = days.get(&whole.key) {
+            book.restore(stored.bar);
+        }
+        book.amend_day(&whole);
+    }
+    Ok(())
+}
+
+fn told(symbol: Symbol, bar: &FetchedBar) -> StoredBar {
+    let bar = Bar {
+        key: BarKey { start: bar.start, interval: Interval::Minute, symbol },
+        open: bar.open,
+        high: bar.high,
+        low: bar.low,
+        close: bar.close,
+        volume: bar.volume,
+        amount: bar.amount,
+        is_final: true,
+    };
+    StoredBar { bar, source: BarSource::Kis }
+}
+
+/// All stored minutes of an issue's day, oldest first.
+async fn minutes_of(
+    transaction: &DatabaseTransaction,
+    symbol: Symbol,
+    day: SessionDay,
+) -> Result<Vec<Bar>, StoreError> {
+    let stored = market_price::Entity::find()
+        .filter(market_price::Column::Symbol.eq(symbol.as_str()))
+        .filter(market_price::Column::Interval.eq(Interval::Minute.as_str()))
+        .filter(market_price::Column::Ts.gte(day_start(day)))
+        .filter(market_price::Column::Ts.lt(day_start(day.next())))
+        .order_by_asc(market_price::Column::Ts)
+        .all(transaction)
+        .await
+        .map_err(StoreError::statement("read market_prices"))?;
+    stored.iter().map(read::bar_of).collect()
 }
 
 /// Those of `pending` that are not stored yet, each identity once, in order.
@@ -202,20 +322,21 @@ async fn not_better_known(
 ) -> Result<Vec<StoredBar>, StoreError> {
     let bars: Vec<StoredBar> =
         bars.into_iter().map(|bar| StoredBar { bar, source: BarSource::Trades }).collect();
-    let told = stored_bars(transaction, &bars, Some(BarSource::Kis)).await?;
+    let keys: Vec<BarKey> = bars.iter().map(|new| new.bar.key).collect();
+    let told = stored_bars(transaction, &keys, Some(BarSource::Kis)).await?;
     let wins = |new: &StoredBar| told.get(&new.bar.key).is_none_or(|old| supersedes(old, new));
     Ok(bars.into_iter().filter(wins).collect())
 }
 
-/// The stored bars of the intervals of `bars`; only those of `source`, when one is given.
+/// The stored bars with these keys; only those of `source`, when one is given.
 pub(in crate::store) async fn stored_bars(
     transaction: &DatabaseTransaction,
-    bars: &[StoredBar],
+    wanted: &[BarKey],
     source: Option<BarSource>,
 ) -> Result<FxHashMap<BarKey, StoredBar>, StoreError> {
     let mut stored = FxHashMap::default();
     for interval in Interval::ALL {
-        let keys = || bars.iter().map(|new| &new.bar.key).filter(|key| key.interval == interval);
+        let keys = || wanted.iter().filter(|key| key.interval == interval);
         let symbols: BTreeSet<&str> = keys().map(|key| key.symbol.as_str()).collect();
         let starts: BTreeSet<EventTime> = keys().map(|key| key.start).collect();
         let starts: Vec<EventTime> = starts.into_iter().collect();
