@@ -27,6 +27,7 @@ fn help_and_version_go_to_stdout() {
         (&["--help"], "Examples:"),
         (&["run", "--help"], "--duration <S>"),
         (&["kis-sim", "--help"], "--max-registrations <N|none>"),
+        (&["kis-sim", "--help"], "drop-subscription"),
         (&["replay", "--help"], "--sandbox <DIR>"),
         (&["journal", "--help"], "verify"),
         (&["config", "show", "--help"], "--json"),
@@ -47,6 +48,7 @@ fn wrong_usage_is_exit_2() {
         &["journal"],
         &["config"],
         &["kis-sim", "--listen", "nowhere"],
+        &["kis-sim", "--fault", "mute:every=2"],
     ] {
         let output = output(arguments, &[]);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");

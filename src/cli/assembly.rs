@@ -16,7 +16,7 @@ use crate::advice::{PlanSettings, ScenarioLimits};
 use crate::bus::{Publisher, RedisOptions, RedisPublisher};
 use crate::config::{Durability, KisEnv, LogFormat, Settings, Speed};
 use crate::journal::JournalOptions;
-use crate::kis::sim::{FrameShape, SimEnv, SimOptions, SimSource, SimSpeed};
+use crate::kis::sim::{FaultSpec, FrameShape, SimEnv, SimOptions, SimSource, SimSpeed};
 use crate::llm::{ModelOptions, ModelWriter, Writer};
 use crate::market::Directory;
 use crate::messages::EventBus;
@@ -316,7 +316,7 @@ pub fn advice(settings: &Settings) -> Result<AdviceParts, CliError> {
 /// What the simulator plays, by the settings.
 ///
 /// # Errors
-/// When the frames' form is not one KIS ever had.
+/// When the frames' form is not one KIS ever had, or a fault is none.
 pub fn sim_options(settings: &Settings) -> Result<SimOptions, CliError> {
     let set = &settings.sim;
     let source = match &set.data {
@@ -343,5 +343,17 @@ pub fn sim_options(settings: &Settings) -> Result<SimOptions, CliError> {
         KisEnv::Real => SimEnv::Real,
         KisEnv::Mock => SimEnv::Mock,
     };
-    Ok(SimOptions { source, speed, seed: set.seed, shape, env, ..SimOptions::default() })
+    let faults = FaultSpec::parse_list(&set.fault)
+        .map_err(|error| CliError::Usage(format!("sim.fault (--fault): {error}")))?;
+    Ok(SimOptions {
+        source,
+        speed,
+        seed: set.seed,
+        shape,
+        env,
+        faults,
+        max_registrations: set.max_registrations.and_then(|most| usize::try_from(most).ok()),
+        enforce_rate_limits: set.enforce_limits,
+        ..SimOptions::default()
+    })
 }

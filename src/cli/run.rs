@@ -292,8 +292,7 @@ pub(super) async fn wait_for_the_end(after: Option<Duration>) -> &'static str {
 }
 
 fn start_simulator(runtime: &Arc<Runtime>, settings: &Settings) -> Result<RunningSim, CliError> {
-    let options =
-        SimOptions { hold: true, max_registrations: None, ..assembly::sim_options(settings)? };
+    let options = SimOptions { hold: true, ..assembly::sim_options(settings)? };
     let simulator = Simulator::load(options).map_err(|error| CliError::Runtime(error.into()))?;
     let (trades, speed) = (simulator.playback().trade_count(), simulator.speed());
     let running =

@@ -169,6 +169,9 @@ pub(super) fn settings(values: &Values, effective: Vec<Effective>) -> Settings {
             records_per_frame: v.integer("sim.records_per_frame"),
             trade_fields: v.integer("sim.trade_fields"),
             book_fields: v.integer("sim.book_fields"),
+            max_registrations: v.optional_integer("sim.max_registrations"),
+            enforce_limits: v.switch("sim.enforce_limits"),
+            fault: v.optional_text("sim.fault").unwrap_or_default(),
         },
         journal: JournalSettings {
             segment_mib: v.integer("journal.segment_mib"),

@@ -127,7 +127,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
 
 use Kind::{
     Account, Choice, Day, Integer, IntegerOf, KeyPairs, Listen, Mail, Number, Path, Speed, Switch,
-    Symbols, Text, Tokens, Url,
+    Symbols, Text, Texts, Tokens, Url,
 };
 
 const HTTP: Kind = Url(&["http", "https"]);
@@ -260,6 +260,21 @@ pub const KEYS: &[Key] = &[
     Key::new("sim.book_fields", IntegerOf(&[59, 62, 63]), "Fields of an order book, old to new")
         .default("63")
         .flag("--book-fields"),
+    Key::new(
+        "sim.max_registrations",
+        Integer(1, 100_000),
+        "Registrations in one session of the built-in simulator. Unset: no limit; KIS has 41",
+    )
+    .example("41"),
+    Key::new(
+        "sim.enforce_limits",
+        Switch,
+        "Refuse calls beyond KIS's limits: 18 a second (mock: 1), one token a minute",
+    )
+    .default("off"),
+    Key::new("sim.fault", Texts, "What goes wrong; `bongsu kis-sim --help` tells the form")
+        .example("cut:at=09:30:00")
+        .flag("--fault"),
     // journal
     Key::new("journal.segment_mib", Integer(1, 4_096), "Size at which a segment is sealed, MiB")
         .default("64"),

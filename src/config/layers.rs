@@ -14,7 +14,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::keys::{KEYS, Key, SECTIONS, find};
 use super::problem::{Origin, Problem, nearest};
-use super::value::Form;
+use super::value::{Form, Kind};
 
 /// One value of one layer.
 #[derive(Clone)]
@@ -91,7 +91,7 @@ impl TomlReader<'_> {
             self.problems.push(unknown_key(path, origin));
             return;
         };
-        let (text, form) = text_and_form(value);
+        let (text, form) = text_and_form(value, key.kind);
         // `key = ""` is how a file says that something is not set.
         if !text.trim().is_empty() || form != Form::Text {
             self.layer.insert(key.path, Raw { text, form, origin });
@@ -130,7 +130,7 @@ fn printable(name: &str) -> String {
     name.chars().take(80).flat_map(char::escape_debug).collect()
 }
 
-fn text_and_form(value: &DeValue<'_>) -> (String, Form) {
+fn text_and_form(value: &DeValue<'_>, kind: Kind) -> (String, Form) {
     match value {
         DeValue::String(text) => (text.to_string(), Form::Text),
         DeValue::Integer(number) if number.radix() == 10 => {
@@ -144,7 +144,7 @@ fn text_and_form(value: &DeValue<'_>) -> (String, Form) {
             let texts: Option<Vec<&str>> =
                 items.iter().map(|item| item.get_ref().as_str()).collect();
             match texts {
-                Some(texts) => (texts.join(","), Form::List),
+                Some(texts) => (texts.join(kind.separator()), Form::List),
                 None => ("a list of other things than texts".into(), Form::Other),
             }
         }

@@ -152,6 +152,12 @@ pub struct SimSettings {
     pub trade_fields: u32,
     /// Fields of an order book: 59, 62 or 63.
     pub book_fields: u32,
+    /// Registrations in one session; `None` is without limit.
+    pub max_registrations: Option<u32>,
+    /// Calls beyond KIS's limits are refused.
+    pub enforce_limits: bool,
+    /// What goes wrong, separated by `;`; empty: nothing.
+    pub fault: String,
 }
 
 /// `journal`: the record of raw frames.

@@ -61,6 +61,7 @@ fn toml_value(kind: Kind, text: &str) -> String {
                 text.split(',').filter(|code| !code.is_empty()).map(|c| format!("{c:?}")).collect();
             format!("[{}]", codes.join(", "))
         }
+        Kind::Texts => format!("[{text:?}]"),
         // Defaults and examples hold nothing that TOML would want escaped in another way.
         _ => format!("{text:?}"),
     }

@@ -19,6 +19,8 @@ pub const HIDDEN: &str = "(set, not shown)";
 pub enum Kind {
     /// Any text without control characters.
     Text,
+    /// Texts without control characters, joined by `;`.
+    Texts,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// `on` or `off`.
@@ -62,7 +64,7 @@ pub enum Form {
     Switch,
     /// A bare TOML date.
     Date,
-    /// A TOML list of texts; the text joins them with commas.
+    /// A TOML list of texts; the text joins them with [`Kind::separator`].
     List,
     /// Something no key takes: a table, a list of other things.
     Other,
@@ -71,7 +73,7 @@ pub enum Form {
 /// A value of the right form.
 #[derive(Debug, Clone)]
 pub enum Value {
-    /// [`Kind::Text`], [`Kind::Choice`], [`Kind::Path`], [`Kind::Mail`] of a key that is not secret.
+    /// [`Kind::Text`], [`Kind::Texts`], [`Kind::Choice`], [`Kind::Path`], [`Kind::Mail`] of a key that is not secret.
     Text(String),
     /// A text that is never shown.
     Secret(SecretString),
@@ -120,6 +122,7 @@ impl Kind {
     pub fn expected(&self) -> String {
         match self {
             Self::Text => "text without control characters".into(),
+            Self::Texts => "a list of texts, or texts separated by ;".into(),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
             Self::Switch => "on or off".into(),
             Self::Integer(low, high) => format!("a whole number from {low} to {high}"),
@@ -160,7 +163,7 @@ impl Kind {
         }
         let word = text.trim();
         match self {
-            Self::Text | Self::Path => plain(text).map(|text| hide(text, secret)),
+            Self::Text | Self::Texts | Self::Path => plain(text).map(|text| hide(text, secret)),
             Self::Choice(words) => words
                 .iter()
                 .find(|choice| choice.eq_ignore_ascii_case(word))
@@ -194,6 +197,12 @@ impl Kind {
         }
     }
 
+    /// What joins the items of a list into one text.
+    #[must_use]
+    pub fn separator(&self) -> &'static str {
+        if *self == Self::Texts { ";" } else { "," }
+    }
+
     fn accepts(&self, form: Form) -> bool {
         match form {
             Form::Text => true,
@@ -209,9 +218,10 @@ impl Kind {
             ),
             Form::Switch => matches!(self, Self::Switch),
             Form::Date => matches!(self, Self::Day),
-            Form::List => {
-                matches!(self, Self::Symbols | Self::Mail | Self::Tokens | Self::KeyPairs)
-            }
+            Form::List => matches!(
+                self,
+                Self::Symbols | Self::Texts | Self::Mail | Self::Tokens | Self::KeyPairs
+            ),
             Form::Other => false,
         }
     }
@@ -391,6 +401,14 @@ mod tests {
         assert_eq!(codes("005930,삼성전자"), None);
         assert_eq!(codes("123456789"), None);
         assert!(Kind::Symbols.parse("5930", Form::Number, false).is_none());
+    }
+
+    #[test]
+    fn lists_of_texts() {
+        let list = Kind::Texts.parse("mute:at=10:00:00,for=9s;cut", Form::List, false);
+        assert_eq!(list.unwrap().to_string(), "mute:at=10:00:00,for=9s;cut");
+        assert!(Kind::Texts.parse("a\u{7}", Form::Text, false).is_none());
+        assert!(Kind::Texts.parse("1", Form::Number, false).is_none());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::{Flag, flag};
+use crate::kis::sim::fault_help;
 
 /// What the simulator plays.
 #[derive(Debug, Default, Args)]
@@ -124,11 +125,19 @@ Examples:
   bongsu kis-sim --listen 127.0.0.1:9443 --ws-listen 127.0.0.1:21000 --market crash --hold
   KIS_BASE_URL=http://127.0.0.1:9443 KIS_WS_URL=ws://127.0.0.1:21000 bongsu run --source kis
 
-It takes the keys in KIS_APP_KEY and KIS_APP_SECRET, or any keys when none are set.";
+  bongsu kis-sim --fault 'cut:at=09:30:00;refuse-connect:for=5s' --fault lose:p=0.001
+
+It takes the keys in KIS_APP_KEY and KIS_APP_SECRET, or any keys when none are set.
+
+";
+
+fn kis_sim_help() -> String {
+    format!("{KIS_SIM_HELP}{}", fault_help())
+}
 
 /// `bongsu kis-sim`. Its play and the form of its frames are settings (`sim.…`).
 #[derive(Debug, Args)]
-#[command(after_help = KIS_SIM_HELP)]
+#[command(after_help = kis_sim_help())]
 pub struct KisSimArgs {
     /// Where REST is served; port 0 takes any free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9443")]
@@ -154,6 +163,9 @@ pub struct KisSimArgs {
     /// Seed of everything invented [default: 20240805]
     #[arg(long, value_name = "N", help_heading = "Simulator")]
     pub seed: Option<String>,
+    /// What goes wrong, KIND[:KEY=VALUE,…]; may be repeated
+    #[arg(long, value_name = "SPEC", help_heading = "Simulator")]
+    pub fault: Vec<String>,
     /// Fields of a trade, 46 or 47 [default: 47]
     #[arg(long, value_name = "N", help_heading = "Frames")]
     pub trade_fields: Option<String>,
@@ -171,6 +183,8 @@ impl KisSimArgs {
         flag(&mut flags, "kis.env", self.env.as_ref());
         flag(&mut flags, "sim.symbols", self.symbols.as_ref());
         flag(&mut flags, "sim.seed", self.seed.as_ref());
+        let faults = (!self.fault.is_empty()).then(|| self.fault.join(";"));
+        flag(&mut flags, "sim.fault", faults.as_ref());
         flag(&mut flags, "sim.trade_fields", self.trade_fields.as_ref());
         flag(&mut flags, "sim.book_fields", self.book_fields.as_ref());
         flag(&mut flags, "sim.records_per_frame", self.records_per_frame.as_ref());

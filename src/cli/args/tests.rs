@@ -25,7 +25,7 @@ fn every_flag_is_a_setting_that_names_it() {
         "run --source sim --symbols 005930 --data d --day 1 --indices i --speed 1",
         "run --market calm",
         "kis-sim --env mock --symbols 3 --seed 1 --trade-fields 46 --book-fields 59 \
-         --records-per-frame 1",
+         --records-per-frame 1 --fault mute --fault cut",
     ];
     for arguments in all {
         for (key, _) in flags(arguments) {
@@ -36,6 +36,13 @@ fn every_flag_is_a_setting_that_names_it() {
     }
     let global = parse("--data-dir x --kis-devlp y").unwrap().global.flags();
     assert!(global.iter().all(|(key, _)| find(key).unwrap().flag.is_some()));
+}
+
+#[test]
+fn faults_are_joined() {
+    let joined = flags("kis-sim --fault mute;cut --fault lose:p=0.5");
+    assert_eq!(joined, [("sim.fault".to_owned(), "mute;cut;lose:p=0.5".to_owned())]);
+    assert!(flags("kis-sim").is_empty());
 }
 
 #[test]

@@ -70,6 +70,8 @@ pub(crate) struct Token {
 
 struct Issued {
     app_key: String,
+    /// Why it is worth nothing before its time.
+    spoilt: Option<AuthError>,
     at: Instant,
     expires: String,
 }
@@ -85,6 +87,8 @@ struct Keys {
     /// Calls of the last second, for each app key.
     calls: HashMap<String, VecDeque<Instant>>,
     counter: u64,
+    /// App keys in the order of their first request.
+    app_keys: Vec<String>,
 }
 
 /// Who may call.
@@ -129,8 +133,9 @@ impl Auth {
     pub fn token(&self, app_key: &str, secret: &str) -> Result<Token, AuthError> {
         self.check_keys(app_key, secret, AuthError::AppSecret)?;
         let mut keys = self.keys.lock();
+        keys.meet(app_key);
         let newest = keys.newest.get(app_key).and_then(|text| {
-            let issued = keys.tokens.get(text)?;
+            let issued = keys.tokens.get(text).filter(|issued| issued.spoilt.is_none())?;
             Some((text.clone(), issued.at.elapsed(), issued.expires.clone()))
         });
         if let Some((text, age, expires)) = newest {
@@ -143,8 +148,12 @@ impl Auth {
         }
         let text = format!("eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzUxMiJ9.{}.{}", keys.word(), keys.word());
         let expires = korean_time(SystemTime::now() + TOKEN_LIFE);
-        let issued =
-            Issued { app_key: app_key.into(), at: Instant::now(), expires: expires.clone() };
+        let issued = Issued {
+            app_key: app_key.into(),
+            spoilt: None,
+            at: Instant::now(),
+            expires: expires.clone(),
+        };
         keys.tokens.insert(text.clone(), issued);
         keys.newest.insert(app_key.into(), text.clone());
         keys.token_order.push_back(text.clone());
@@ -174,6 +183,7 @@ impl Auth {
     pub fn approval(&self, app_key: &str, secret: &str) -> Result<String, AuthError> {
         self.check_keys(app_key, secret, AuthError::AppSecret)?;
         let mut keys = self.keys.lock();
+        keys.meet(app_key);
         let word = keys.word();
         let parts = [&word[..8], &word[8..12], &word[12..16], &word[16..20], &word[20..32]];
         let key = parts.join("-");
@@ -194,6 +204,27 @@ impl Auth {
         (at.elapsed() < TOKEN_LIFE).then(|| app_key.clone())
     }
 
+    /// Makes a token worth nothing: calls with it fail with `error`, and the next request for one
+    /// gets another.
+    pub fn spoil_token(&self, token: &str, error: AuthError) {
+        if let Some(issued) = self.keys.lock().tokens.get_mut(token) {
+            issued.spoilt = Some(error);
+        }
+    }
+
+    /// Makes an approval key unknown.
+    pub fn forget_approval(&self, approval: &str) {
+        let mut keys = self.keys.lock();
+        keys.approvals.remove(approval);
+        keys.approval_order.retain(|known| known != approval);
+    }
+
+    /// Place of an app key in the order of first requests, from 1.
+    pub fn ordinal(&self, app_key: &str) -> Option<u64> {
+        let keys = self.keys.lock();
+        keys.app_keys.iter().position(|known| known == app_key).map(|at| at as u64 + 1)
+    }
+
     /// Checks the headers of a call: token, app key, app secret, calls a second.
     pub fn call(&self, bearer: Option<&str>, app_key: &str, secret: &str) -> Result<(), AuthError> {
         let token = bearer
@@ -206,6 +237,9 @@ impl Auth {
         let issued = keys.tokens.get(token).ok_or(AuthError::UnknownToken)?;
         if issued.app_key != app_key {
             return Err(AuthError::UnknownToken);
+        }
+        if let Some(error) = issued.spoilt {
+            return Err(error);
         }
         if issued.at.elapsed() >= TOKEN_LIFE {
             return Err(AuthError::ExpiredToken);
@@ -225,6 +259,13 @@ impl Auth {
 }
 
 impl Keys {
+    /// Numbers an app key; those beyond [`MOST_KEYS`] have no number.
+    fn meet(&mut self, app_key: &str) {
+        if self.app_keys.len() < MOST_KEYS && !self.app_keys.iter().any(|known| known == app_key) {
+            self.app_keys.push(app_key.to_owned());
+        }
+    }
+
     /// A word that no other run gives again: 64 hex digits.
     fn word(&mut self) -> String {
         self.counter += 1;

@@ -8,6 +8,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::market::EventTime;
 
+use super::faults;
 use super::options::SimSpeed;
 use super::playback::FrameInfo;
 use super::server::Shared;
@@ -47,6 +48,9 @@ pub(crate) async fn run(shared: &Shared, speed: SimSpeed) {
         // A day at full speed must leave room for the sockets on a small runtime.
         tokio::task::yield_now().await;
     }
+    if !shared.faults.idle() {
+        faults::release(shared).await;
+    }
     settle(shared).await;
     shared.finished.send_replace(true);
 }
@@ -62,7 +66,7 @@ async fn wait_until_watched(shared: &Shared) {
 }
 
 /// Frames with their place in the buffer.
-type Frames = Vec<(FrameInfo, std::ops::Range<usize>)>;
+pub(crate) type Frames = Vec<(FrameInfo, std::ops::Range<usize>)>;
 
 fn play(shared: &Shared, until: Option<EventTime>) -> (Frames, Vec<u8>) {
     let mut playback = shared.playback.lock();
@@ -82,6 +86,9 @@ fn play(shared: &Shared, until: Option<EventTime>) -> (Frames, Vec<u8>) {
 /// Queues the frames at every session that wants them; waits where a queue is full.
 async fn deliver(shared: &Shared, frames: &Frames, bytes: Vec<u8>) {
     let bytes = Bytes::from(bytes);
+    if !shared.faults.idle() {
+        return faults::deliver(shared, frames, &bytes).await;
+    }
     let sessions = shared.sessions.lock().clone();
     for session in sessions {
         let wanted: Vec<Utf8Bytes> = {

@@ -12,6 +12,8 @@
 //!   a clock. REST answers are computed from the same state as the frames, so they agree with what
 //!   has been played.
 //!
+//! `faults` spoils frames, registrations, connections and calls on request, and keeps a record.
+//!
 //! Limits: no orders and no account; the opening and closing auctions are single prints; a
 //! volatility interruption or a circuit breaker is not acted out (the codes 174 are sent, trading
 //! goes on as it was recorded); the order books are invented.
@@ -25,6 +27,7 @@ mod book;
 mod calls;
 mod clock;
 mod day;
+mod faults;
 mod header_case;
 mod options;
 mod path;
@@ -39,6 +42,10 @@ mod state;
 mod text;
 mod view;
 
+pub use faults::{
+    FaultCount, FaultKind, FaultRecord, FaultSpec, FaultSpecError, LostTrades, PlayedTrade,
+    fault_help,
+};
 pub use options::{FrameShape, SimEnv, SimError, SimOptions, SimSource, SimSpeed, SimSpeedError};
 pub use playback::{Feed, FrameInfo, Playback, PlaybackFrames, SimEvent};
 pub use server::{RunningSim, Simulator};

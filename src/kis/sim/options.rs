@@ -10,6 +10,8 @@ use secrecy::SecretString;
 
 use crate::market::SessionDay;
 
+use super::faults::FaultSpec;
+
 /// Event seconds played in one second of wall time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum SimSpeed {
@@ -163,6 +165,10 @@ pub struct SimOptions {
     pub ping_every: Duration,
     /// A session that has not answered a `PINGPONG` for so long is dropped.
     pub drop_after: Duration,
+    /// What goes wrong.
+    pub faults: Vec<FaultSpec>,
+    /// Keeps a book of every trade played and whether it reached anybody.
+    pub audit: bool,
 }
 
 impl Default for SimOptions {
@@ -186,6 +192,8 @@ impl Default for SimOptions {
             enforce_rate_limits: false,
             ping_every: Duration::from_secs(10),
             drop_after: Duration::from_secs(100),
+            faults: Vec::new(),
+            audit: false,
         }
     }
 }

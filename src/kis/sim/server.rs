@@ -1,6 +1,6 @@
 //! The servers around a day being played.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,9 +15,10 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::market::{Reference, SessionDay};
+use crate::market::{Reference, SessionDay, Symbol};
 
 use super::auth::Auth;
+use super::faults::{self, FaultCount, FaultRecord, FaultSpec, Faults, PlayedTrade};
 use super::header_case::HeaderCase;
 use super::options::{SimError, SimOptions, SimSpeed};
 use super::playback::Playback;
@@ -34,6 +35,7 @@ pub(crate) struct Shared {
     pub options: SimOptions,
     pub playback: Mutex<Playback>,
     pub auth: Auth,
+    pub faults: Faults,
     pub issue_keys: HashMap<String, u32>,
     pub index_keys: HashMap<String, u32>,
     pub sessions: Mutex<Vec<Arc<Session>>>,
@@ -141,6 +143,7 @@ impl Simulator {
                 options.enforce_rate_limits,
                 options.env,
             ),
+            faults: Faults::new(options.faults.clone(), options.seed, options.audit),
             issue_keys: numbered(references.iter().map(|r| r.symbol.to_string()).collect()),
             index_keys: numbered(playback.index_codes().iter().map(ToString::to_string).collect()),
             playback: Mutex::new(playback),
@@ -209,7 +212,7 @@ where
 }
 
 fn spawn_rest(shared: &Arc<Shared>, tasks: &TaskTracker, listener: TcpListener) {
-    let router = rest::router(Arc::clone(shared));
+    let router = faults::layer(rest::router(Arc::clone(shared)), Arc::clone(shared));
     let stop = shared.stop.clone();
     spawn_listener(shared, tasks, listener, move |stream| {
         let (service, stop) = (TowerToHyperService::new(router.clone()), stop.clone());
@@ -275,6 +278,43 @@ impl RunningSim {
         let mut finished = self.shared.finished.subscribe();
         // The sender lives in `shared`, which this borrows.
         let _ = finished.wait_for(|finished| *finished).await;
+    }
+
+    /// One more fault, from now on.
+    pub fn inject(&self, fault: FaultSpec) {
+        self.shared.faults.inject(fault);
+    }
+
+    /// What went wrong so far, oldest first; the first 65,536.
+    #[must_use]
+    pub fn faults(&self) -> Vec<FaultRecord> {
+        self.shared.faults.records()
+    }
+
+    /// How often each fault was played, in the order of the list.
+    #[must_use]
+    pub fn fault_counts(&self) -> Vec<FaultCount> {
+        self.shared.faults.counts()
+    }
+
+    /// Records, and trades of the audit, that there was no room for.
+    #[must_use]
+    pub fn left_out(&self) -> (u64, u64) {
+        self.shared.faults.left_out()
+    }
+
+    /// Every trade played so far, in order; the first two million. Empty without
+    /// [`SimOptions::audit`].
+    pub fn trades_played(&self) -> impl Iterator<Item = PlayedTrade> + use<> {
+        self.shared.faults.played().into_iter()
+    }
+
+    /// Issue, day and cumulative volume of every trade played so far that has been written intact
+    /// to no session, be it for a fault or because nobody was subscribed. What waits for a socket
+    /// right now is among them. Empty without [`SimOptions::audit`].
+    #[must_use]
+    pub fn undelivered(&self) -> BTreeSet<(Symbol, SessionDay, i64)> {
+        self.shared.faults.undelivered()
     }
 
     /// Closes everything and waits until it is closed.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures::stream::{SplitSink, SplitStream};
+use futures::stream::SplitStream;
 use futures::{SinkExt, StreamExt};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -20,6 +20,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use super::auth::korean_stamp;
+use super::faults::{self, Cutter, Door, Line, Pipe, Refused, Sink, Verdict, Wire};
 use super::options::SimEnv;
 use super::playback::Feed;
 use super::server::Shared;
@@ -31,6 +32,8 @@ const QUEUE: usize = 8;
 pub(crate) enum Outgoing {
     /// Frames of the feeds.
     Frames(Vec<Utf8Bytes>),
+    /// What faults made of frames.
+    Wires(Vec<Wire>),
     /// An answer to a message of the client.
     Answer(String),
     /// Tells when everything before it has been written.
@@ -50,6 +53,11 @@ impl Subscriptions {
         self.data.len() + self.notices.len()
     }
 
+    /// Ends every data subscription; how many there were.
+    pub fn clear(&mut self) -> usize {
+        std::mem::take(&mut self.data).len()
+    }
+
     /// Whether frames of this feed and key are wanted.
     pub fn wants(&self, feed: Feed, key: u32) -> bool {
         self.data.contains(&(feed, key))
@@ -63,6 +71,7 @@ pub(crate) struct Session {
     pub queue: mpsc::Sender<Outgoing>,
     /// Since when a `PINGPONG` is without an answer.
     unanswered: Mutex<Option<Instant>>,
+    pub faults: Mutex<Pipe>,
 }
 
 /// What to do after an answer.
@@ -86,7 +95,20 @@ pub(crate) async fn serve(shared: Arc<Shared>, id: u64, stream: TcpStream) {
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let handshake = tokio_tungstenite::accept_async(stream);
+    let door = shared.faults.connection(&shared);
+    if door == Door::Reset {
+        // Without lingering, the connection's end is a reset. If that cannot be set it is closed.
+        let _ = stream.set_zero_linger();
+        return;
+    }
+    let (line, cutter) = Line::new(stream);
+    if let Door::Refused(status) = door {
+        let refusal = tokio_tungstenite::accept_hdr_async(line, faults::refuse_upgrade(status));
+        // An error either way: the client is refused, or it did not ask.
+        let _ = timeout(shared.options.drop_after, refusal).await;
+        return;
+    }
+    let handshake = tokio_tungstenite::accept_async(line);
     let Ok(Ok(socket)) = timeout(shared.options.drop_after, handshake).await else { return };
     let (sink, stream) = socket.split();
     let (queue, waiting) = mpsc::channel(QUEUE);
@@ -95,25 +117,26 @@ pub(crate) async fn serve(shared: Arc<Shared>, id: u64, stream: TcpStream) {
         subscriptions: Mutex::default(),
         queue,
         unanswered: Mutex::default(),
+        faults: Mutex::new(shared.faults.pipe()),
     });
     shared.sessions.lock().push(Arc::clone(&session));
     tokio::select! {
         () = shared.stop.cancelled() => {}
         () = read(&shared, &session, stream) => {}
-        () = write(&shared, &session, sink, waiting) => {}
+        () = write(&shared, &session, sink, &cutter, waiting) => {}
     }
     shared.sessions.lock().retain(|other| other.id != id);
     shared.owners.lock().retain(|_, owner| *owner != id);
-    let left = session.subscriptions.lock().data.len();
+    shared.faults.forget(&session);
+    let left = session.subscriptions.lock().clear();
     shared.watch_changed(-(left as isize));
 }
-
-type Sink = SplitSink<WebSocketStream<TcpStream>, Message>;
 
 async fn write(
     shared: &Shared,
     session: &Session,
     mut sink: Sink,
+    cutter: &Cutter,
     mut waiting: mpsc::Receiver<Outgoing>,
 ) {
     let every = shared.options.ping_every;
@@ -127,6 +150,9 @@ async fn write(
                 if silent.is_some_and(|silent| silent >= shared.options.drop_after) {
                     return;
                 }
+                if shared.faults.swallows_ping(shared, session) {
+                    continue;
+                }
                 let stamp = korean_stamp();
                 let ping = json!({ "header": { "tr_id": "PINGPONG", "datetime": stamp } });
                 session.unanswered.lock().get_or_insert_with(Instant::now);
@@ -134,8 +160,18 @@ async fn write(
             }
         };
         let Some(outgoing) = outgoing else { return };
+        let outgoing = match outgoing {
+            Outgoing::Wires(wires) => {
+                if !faults::write(shared, cutter, &mut sink, wires).await {
+                    return;
+                }
+                continue;
+            }
+            other => other,
+        };
         let sent = async {
             match outgoing {
+                Outgoing::Wires(_) => Ok(()),
                 Outgoing::Frames(frames) => {
                     for frame in frames {
                         sink.feed(Message::Text(frame)).await?;
@@ -158,11 +194,7 @@ async fn write(
     }
 }
 
-async fn read(
-    shared: &Shared,
-    session: &Session,
-    mut stream: SplitStream<WebSocketStream<TcpStream>>,
-) {
+async fn read(shared: &Shared, session: &Session, mut stream: SplitStream<WebSocketStream<Line>>) {
     while let Some(Ok(message)) = stream.next().await {
         let text = match message {
             Message::Text(text) => text,
@@ -178,13 +210,23 @@ async fn read(
             *session.unanswered.lock() = None;
             continue;
         }
-        let (answer, then) = respond(shared, session, &request);
-        if session.queue.send(Outgoing::Answer(answer)).await.is_err() {
+        let verdict = shared.faults.request(shared, session, &request);
+        let (answer, then) = match &verdict.refused {
+            None => respond(shared, session, &request),
+            Some(refused) => refuse(&request, refused),
+        };
+        if let Some(pause) = verdict.pause
+            && session.queue.send(Outgoing::Wires(vec![Wire::Pause(pause)])).await.is_err()
+        {
+            return;
+        }
+        let answer = Outgoing::Answer(verdict.answer(answer));
+        if !verdict.silent && session.queue.send(answer).await.is_err() {
             return;
         }
         match then {
             Then::Go => {}
-            Then::Change(change) => apply(shared, session, change),
+            Then::Change(change) => apply(shared, session, change, &verdict),
             Then::Close => {
                 let (done, written) = oneshot::channel();
                 if session.queue.send(Outgoing::Barrier(done)).await.is_ok() {
@@ -197,7 +239,12 @@ async fn read(
     }
 }
 
-fn apply(shared: &Shared, session: &Session, change: Change) {
+fn apply(shared: &Shared, session: &Session, change: Change, verdict: &Verdict) {
+    match change {
+        Change::Add(feed, key) => shared.faults.registered(session, feed, key, Some(verdict)),
+        Change::Remove(feed, key) => shared.faults.registered(session, feed, key, None),
+        Change::AddNotice(..) | Change::RemoveNotice(..) => {}
+    }
     let mut subscriptions = session.subscriptions.lock();
     let by = match change {
         Change::Add(feed, key) => isize::from(subscriptions.data.insert((feed, key))),
@@ -213,6 +260,23 @@ fn apply(shared: &Shared, session: &Session, change: Change) {
     };
     drop(subscriptions);
     shared.watch_changed(by);
+}
+
+/// The second session of an app key.
+fn in_use() -> (String, Then) {
+    (refusal("(null)", "", "9", "OPSP8996", "ALREADY IN USE appkey"), Then::Close)
+}
+
+/// A refusal that is a fault.
+fn refuse(request: &Value, refused: &Refused) -> (String, Then) {
+    let input = |name: &str| request["body"]["input"][name].as_str().unwrap_or_default();
+    match refused {
+        Refused::InUse => in_use(),
+        Refused::Code(code) => {
+            let answer = refusal(input("tr_id"), input("tr_key"), "1", code, "internal error");
+            (answer, Then::Go)
+        }
+    }
 }
 
 /// What a subscription names.
@@ -241,8 +305,7 @@ fn respond(shared: &Shared, session: &Session, request: &Value) -> (String, Then
         return refuse("1", "OPSP0011", "invalid approval : NOT FOUND");
     };
     if *shared.owners.lock().entry(app_key).or_insert(session.id) != session.id {
-        let in_use = refusal("(null)", "", "9", "OPSP8996", "ALREADY IN USE appkey");
-        return (in_use, Then::Close);
+        return in_use();
     }
     let target = match target(shared, &tr_id, &tr_key) {
         Ok(target) => target,

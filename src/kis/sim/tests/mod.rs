@@ -2,6 +2,8 @@
 
 mod client;
 mod daily_file;
+mod faults;
+mod faults_control;
 mod playing;
 mod rest;
 mod socket;
