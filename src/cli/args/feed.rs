@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::{Flag, flag};
+use crate::kis::sim::SimAccountNumber;
 
 /// What the simulator plays.
 #[derive(Debug, Default, Args)]
@@ -124,7 +125,8 @@ Examples:
   bongsu kis-sim --listen 127.0.0.1:9443 --ws-listen 127.0.0.1:21000 --market crash --hold
   KIS_BASE_URL=http://127.0.0.1:9443 KIS_WS_URL=ws://127.0.0.1:21000 bongsu run --source kis
 
-It takes the keys in KIS_APP_KEY and KIS_APP_SECRET, or any keys when none are set.";
+It takes the keys in KIS_APP_KEY and KIS_APP_SECRET, or any keys when none are set. Every app key has
+an account with 100,000,000 won, whose orders trade against the market that is played.";
 
 /// `bongsu kis-sim`. Its play and the form of its frames are settings (`sim.…`).
 #[derive(Debug, Args)]
@@ -142,6 +144,15 @@ pub struct KisSimArgs {
     /// Registrations in one WebSocket session, or none for no limit
     #[arg(long, value_name = "N|none", default_value = "41")]
     pub max_registrations: RegistrationLimit,
+    /// HTS id that order notices are subscribed with [default: any]
+    #[arg(long, value_name = "ID")]
+    pub hts_id: Option<String>,
+    /// The only account number [default: the first that each app key names]
+    #[arg(long, value_name = "8-2 DIGITS")]
+    pub account: Option<SimAccountNumber>,
+    /// Serve calls beyond KIS's rate limits as well
+    #[arg(long)]
+    pub no_rate_limits: bool,
     /// Environment that is played: real or mock [default: real]
     #[arg(long, value_name = "real|mock")]
     pub env: Option<String>,
