@@ -212,10 +212,9 @@ impl Auth {
         keys.approval_order.push_back(key.clone());
         if keys.approval_order.len() > MOST_KEYS
             && let Some(oldest) = keys.approval_order.pop_front()
+            && let Some((app_key, _)) = keys.approvals.remove(&oldest)
         {
-            if let Some((app_key, _)) = keys.approvals.remove(&oldest) {
-                keys.asked.remove(&("approval", app_key));
-            }
+            keys.asked.remove(&("approval", app_key));
         }
         Ok(key)
     }

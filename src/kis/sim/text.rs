@@ -81,7 +81,7 @@ mod tests {
     fn small_negative_decimals_keep_their_sign() {
         assert_eq!(dec2_text(-80), "-0.80");
         assert_eq!(dec2_text(5), "0.05");
-        assert_eq!(decimal_text(-71_400_0000, 4), "-71400.0000");
+        assert_eq!(decimal_text(-714_000_000, 4), "-71400.0000");
         assert_eq!(decimal_text(0, 8), "0.00000000");
     }
 }

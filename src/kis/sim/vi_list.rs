@@ -195,4 +195,32 @@ mod tests {
         assert_eq!((found[0].reference, found[0].is_static, found[0].count), (10_000, true, 1));
         assert_eq!((found[1].reference, found[1].is_static, found[1].count), (11_200, false, 2));
     }
+
+    #[test]
+    fn a_row_tells_an_active_one_from_one_that_is_over() {
+        let one = Interruption {
+            issue: 0,
+            began_ms: 36_902_000,
+            ended_ms: 37_037_000,
+            price: 8_970,
+            reference: 8_150,
+            is_static: true,
+            count: 1,
+        };
+        let text = |now_ms, one: &Interruption| {
+            let row = row(&day(&[]), one, now_ms);
+            row.iter().map(|(name, value)| format!("{name}={}", value.as_str().unwrap())).collect()
+        };
+        let active: Vec<String> = text(37_000_000, &one);
+        assert_eq!(
+            active.join(" "),
+            "hts_kor_isnm= mksc_shrn_iscd=005930 vi_cls_code=Y bsop_date=20260915 \
+             cntg_vi_hour=101502 vi_cncl_hour=000000 vi_kind_code=1 vi_prc=8970 vi_stnd_prc=8150 \
+             vi_dprt=10.06 vi_dmc_stnd_prc=0 vi_dmc_dprt=0.00 vi_count=1"
+        );
+        let over: Vec<String> = text(37_037_000, &Interruption { is_static: false, ..one });
+        let over = over.join(" ");
+        assert!(over.contains("vi_cls_code=N") && over.contains("vi_cncl_hour=101717"), "{over}");
+        assert!(over.ends_with("vi_dmc_stnd_prc=8150 vi_dmc_dprt=10.06 vi_count=1"), "{over}");
+    }
 }

@@ -315,7 +315,8 @@ impl SimAccount {
         self.orders[at].cancelled += quantity;
         let new = NewOrder { number, issue, side, price, quantity };
         let entered = self.enter(new, Some(original), market);
-        if entered.is_err() {
+        // Refused by the broker or the exchange, it leaves its original as it was.
+        if !matches!(entered, Ok(order) if order.refused == 0) {
             self.orders[at].cancelled -= quantity;
         }
         self.forget_closed();
