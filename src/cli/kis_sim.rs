@@ -21,6 +21,9 @@ pub fn execute(args: KisSimArgs, settings: Settings) -> Result<(), CliError> {
         max_registrations: args.max_registrations.0,
         app_key: settings.kis.app_key.clone(),
         app_secret: settings.kis.app_secret.clone(),
+        enforce_rate_limits: !args.no_rate_limits,
+        hts_id: args.hts_id,
+        account: args.account,
         ..assembly::sim_options(&settings)?
     };
     let simulator = Simulator::load(options).map_err(|error| CliError::Runtime(error.into()))?;

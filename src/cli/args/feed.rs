@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::{Flag, flag};
-use crate::kis::sim::fault_help;
+use crate::kis::sim::{SimAccountNumber, fault_help};
 
 /// What the simulator plays.
 #[derive(Debug, Default, Args)]
@@ -127,7 +127,8 @@ Examples:
 
   bongsu kis-sim --fault 'cut:at=09:30:00;refuse-connect:for=5s' --fault lose:p=0.001
 
-It takes the keys in KIS_APP_KEY and KIS_APP_SECRET, or any keys when none are set.
+It takes the keys in KIS_APP_KEY and KIS_APP_SECRET, or any keys when none are set. Every app key has
+an account with 100,000,000 won, whose orders trade against the market that is played.
 
 ";
 
@@ -151,6 +152,15 @@ pub struct KisSimArgs {
     /// Registrations in one WebSocket session, or none for no limit
     #[arg(long, value_name = "N|none", default_value = "41")]
     pub max_registrations: RegistrationLimit,
+    /// HTS id that order notices are subscribed with [default: any]
+    #[arg(long, value_name = "ID")]
+    pub hts_id: Option<String>,
+    /// The only account number [default: the first that each app key names]
+    #[arg(long, value_name = "8-2 DIGITS")]
+    pub account: Option<SimAccountNumber>,
+    /// Serve calls beyond KIS's rate limits as well
+    #[arg(long)]
+    pub no_rate_limits: bool,
     /// Environment that is played: real or mock [default: real]
     #[arg(long, value_name = "real|mock")]
     pub env: Option<String>,

@@ -18,6 +18,7 @@ const TOKEN_LIFE: Duration = Duration::from_secs(24 * 3_600);
 /// Asking again within this time gives the same token.
 const TOKEN_KEPT: Duration = Duration::from_secs(6 * 3_600);
 const TOKEN_PAUSE: Duration = Duration::from_secs(60);
+const SECOND: Duration = Duration::from_secs(1);
 /// Tokens and approval keys remembered; beyond it the oldest is forgotten.
 const MOST_KEYS: usize = 10_000;
 
@@ -84,6 +85,8 @@ struct Keys {
     newest: HashMap<String, String>,
     approvals: HashMap<String, (String, Instant)>,
     approval_order: VecDeque<String>,
+    /// When each app key last asked for a token or an approval key.
+    asked: HashMap<(&'static str, String), Instant>,
     /// Calls of the last second, for each app key.
     calls: HashMap<String, VecDeque<Instant>>,
     counter: u64,
@@ -95,6 +98,8 @@ struct Keys {
 pub(crate) struct Auth {
     app_key: Option<SecretString>,
     app_secret: Option<SecretString>,
+    /// Further pairs, used beside an `app_key`.
+    extra: Vec<(SecretString, SecretString)>,
     enforce: bool,
     calls_a_second: usize,
     keys: Mutex<Keys>,
@@ -108,7 +113,13 @@ impl Auth {
         env: SimEnv,
     ) -> Self {
         let calls_a_second = if env == SimEnv::Real { 18 } else { 1 };
-        Self { app_key, app_secret, enforce, calls_a_second, keys: Mutex::default() }
+        let extra = Vec::new();
+        Self { app_key, app_secret, extra, enforce, calls_a_second, keys: Mutex::default() }
+    }
+
+    /// The same with further pairs of app key and secret.
+    pub fn with_extra(self, extra: Vec<(SecretString, SecretString)>) -> Self {
+        Self { extra, ..self }
     }
 
     fn check_keys(
@@ -120,11 +131,28 @@ impl Auth {
         let is = |expected: &Option<SecretString>, given: &str| {
             !given.is_empty() && expected.as_ref().is_none_or(|key| key.expose_secret() == given)
         };
+        let extra = self.extra.iter().find(|(key, _)| key.expose_secret() == app_key);
+        if let Some((_, expected)) = extra {
+            let right = expected.expose_secret() == secret;
+            return if right { Ok(()) } else { Err(wrong_secret) };
+        }
         if !is(&self.app_key, app_key) {
             return Err(AuthError::AppKey);
         }
         if !is(&self.app_secret, secret) {
             return Err(wrong_secret);
+        }
+        Ok(())
+    }
+
+    /// Refuses the second request of its kind within a second.
+    fn pace(&self, keys: &mut Keys, kind: &'static str, app_key: &str) -> Result<(), AuthError> {
+        if !self.enforce {
+            return Ok(());
+        }
+        let before = keys.asked.insert((kind, app_key.to_owned()), Instant::now());
+        if before.is_some_and(|before| before.elapsed() < SECOND) {
+            return Err(AuthError::TooMany);
         }
         Ok(())
     }
@@ -142,6 +170,7 @@ impl Auth {
             if self.enforce && age < TOKEN_PAUSE {
                 return Err(AuthError::TooSoon);
             }
+            self.pace(&mut keys, "token", app_key)?;
             if age < TOKEN_KEPT {
                 return Ok(Token { text, expires, seconds: (TOKEN_LIFE - age).as_secs() });
             }
@@ -163,6 +192,7 @@ impl Auth {
         {
             keys.newest.remove(&issued.app_key);
             keys.calls.remove(&issued.app_key);
+            keys.asked.remove(&("token", issued.app_key));
         }
         Ok(Token { text, expires, seconds: TOKEN_LIFE.as_secs() })
     }
@@ -183,6 +213,7 @@ impl Auth {
     pub fn approval(&self, app_key: &str, secret: &str) -> Result<String, AuthError> {
         self.check_keys(app_key, secret, AuthError::AppSecret)?;
         let mut keys = self.keys.lock();
+        self.pace(&mut keys, "approval", app_key)?;
         keys.meet(app_key);
         let word = keys.word();
         let parts = [&word[..8], &word[8..12], &word[12..16], &word[16..20], &word[20..32]];
@@ -191,8 +222,9 @@ impl Auth {
         keys.approval_order.push_back(key.clone());
         if keys.approval_order.len() > MOST_KEYS
             && let Some(oldest) = keys.approval_order.pop_front()
+            && let Some((app_key, _)) = keys.approvals.remove(&oldest)
         {
-            keys.approvals.remove(&oldest);
+            keys.asked.remove(&("approval", app_key));
         }
         Ok(key)
     }
@@ -246,7 +278,7 @@ impl Auth {
         }
         if self.enforce {
             let calls = keys.calls.entry(app_key.into()).or_default();
-            while calls.front().is_some_and(|at| at.elapsed() >= Duration::from_secs(1)) {
+            while calls.front().is_some_and(|at| at.elapsed() >= SECOND) {
                 calls.pop_front();
             }
             if calls.len() >= self.calls_a_second {
@@ -327,6 +359,24 @@ mod tests {
         assert_eq!(auth.call(Some(&token), "key", "secret"), Err(AuthError::TooMany));
         auth.revoke("key", "secret", &token[7..]).unwrap();
         assert_eq!(auth.call(Some(&token), "key", "secret"), Err(AuthError::UnknownToken));
+    }
+
+    #[test]
+    fn further_pairs_are_pairs() {
+        let auth = auth(false).with_extra(vec![("other".into(), "hidden".into())]);
+        assert!(auth.token("other", "hidden").is_ok());
+        assert!(auth.token("key", "secret").is_ok());
+        assert_eq!(auth.token("other", "secret"), Err(AuthError::AppSecret));
+        assert_eq!(auth.token("key", "hidden"), Err(AuthError::AppSecret));
+        assert_eq!(auth.token("third", "hidden"), Err(AuthError::AppKey));
+    }
+
+    #[test]
+    fn one_approval_a_second_when_enforced() {
+        let auth = auth(true).with_extra(vec![("other".into(), "hidden".into())]);
+        assert!(auth.approval("key", "secret").is_ok());
+        assert_eq!(auth.approval("key", "secret"), Err(AuthError::TooMany));
+        assert!(auth.approval("other", "hidden").is_ok(), "each app key has limits of its own");
     }
 
     #[test]

@@ -8,23 +8,26 @@ use serde_json::{Map, Value, json};
 use crate::market::{Calendar, SessionDay, Won, rules};
 
 use super::book::{Book, LEVELS};
-use super::day::{DailyBar, hhmmss};
-use super::state::{plain_sign, ratio, sign_code};
+use super::charts;
+use super::day::hhmmss;
+use super::state::{IssueState, plain_sign, ratio, sign_code};
 use super::text::dec2_text;
 use super::view::{IndexView, IssueView};
 
-type Fields = Map<String, Value>;
+pub(crate) type Fields = Map<String, Value>;
 
-fn put(fields: &mut Fields, name: &str, value: impl ToString) {
+/// Adds a field at the end.
+pub(crate) fn put(fields: &mut Fields, name: &str, value: impl ToString) {
     fields.insert(name.to_owned(), Value::String(value.to_string()));
 }
 
-fn time(at_ms: u32) -> String {
+/// `HHMMSS`.
+pub(crate) fn time(at_ms: u32) -> String {
     format!("{:06}", hhmmss(at_ms))
 }
 
 /// Change against the base price: value, sign and percent.
-fn change(fields: &mut Fields, view: &IssueView, price: Won) {
+pub(crate) fn change(fields: &mut Fields, view: &IssueView, price: Won) {
     let issue = view.issue();
     let difference = price - issue.base_price;
     put(fields, "prdy_vrss", difference);
@@ -32,7 +35,8 @@ fn change(fields: &mut Fields, view: &IssueView, price: Won) {
     put(fields, "prdy_ctrt", dec2_text(ratio(difference, issue.base_price, 10_000)));
 }
 
-fn known(value: i64) -> String {
+/// A positive number; empty when it is not known.
+pub(crate) fn known(value: i64) -> String {
     if value > 0 { value.to_string() } else { String::new() }
 }
 
@@ -41,8 +45,13 @@ pub(crate) fn price(view: &IssueView) -> Value {
     let (issue, s, price) = (view.issue(), &view.state, view.price());
     let mut out = Fields::new();
     put(&mut out, "iscd_stat_cls_code", if issue.halted { "58" } else { "00" });
+    put(&mut out, "marg_rate", "");
     put(&mut out, "rprs_mrkt_kor_name", market_name(issue.market));
+    put(&mut out, "bstp_kor_isnm", "");
     put(&mut out, "temp_stop_yn", if issue.halted { "Y" } else { "N" });
+    put(&mut out, "oprc_rang_cont_yn", "N");
+    put(&mut out, "clpr_rang_cont_yn", "N");
+    empty(&mut out, &["crdt_able_yn", "grmn_rate_cls_code", "elw_pblc_yn"]);
     put(&mut out, "stck_prpr", price);
     change(&mut out, view, price);
     put(&mut out, "acml_tr_pbmn", s.value);
@@ -55,18 +64,29 @@ pub(crate) fn price(view: &IssueView) -> Value {
     put(&mut out, "stck_llam", issue.limits.0);
     put(&mut out, "stck_sdpr", issue.base_price);
     put(&mut out, "wghn_avrg_stck_prc", dec2_text(ratio(s.value, s.volume, 100)));
+    empty(&mut out, &["hts_frgn_ehrt", "frgn_ntby_qty", "pgtr_ntby_qty"]);
+    pivots(&mut out, view);
+    put(&mut out, "cpfn", "");
     let width = issue.base_price * 3 / 10;
     let width = width - width % rules::tick_size(view.day.day, issue.market, issue.base_price);
     put(&mut out, "rstc_wdth_prc", width);
+    put(&mut out, "stck_fcam", "");
+    // Shares are usually taken as collateral at 80 % of the base price.
+    put(&mut out, "stck_sspr", issue.base_price * 8 / 10);
     put(&mut out, "aspr_unit", rules::tick_size(view.day.day, issue.market, price));
     put(&mut out, "hts_deal_qty_unit_val", 1);
     put(&mut out, "lstn_stcn", known(issue.listed_shares));
-    let value = i128::from(price) * i128::from(issue.listed_shares) / 100_000_000;
-    put(&mut out, "hts_avls", known(i64::try_from(value).unwrap_or(0)));
+    put(&mut out, "hts_avls", known(market_value(price, issue.listed_shares)));
+    empty(&mut out, &["per", "pbr", "stac_month"]);
     put(&mut out, "vol_tnrt", dec2_text(ratio(s.volume, issue.listed_shares, 10_000)));
+    empty(&mut out, &["eps", "bps"]);
+    extremes(&mut out, view);
+    empty(&mut out, &["whol_loan_rmnd_rate", "ssts_yn"]);
     put(&mut out, "stck_shrn_iscd", issue.symbol);
+    empty(&mut out, &["fcam_cnnm", "cpfn_cnnm", "frgn_hldn_qty"]);
     put(&mut out, "vi_cls_code", "N");
     put(&mut out, "ovtm_vi_cls_code", "N");
+    put(&mut out, "last_ssts_cntg_qty", "");
     put(&mut out, "invt_caful_yn", "N");
     put(&mut out, "mrkt_warn_cls_code", "00");
     put(&mut out, "short_over_yn", "N");
@@ -74,6 +94,92 @@ pub(crate) fn price(view: &IssueView) -> Value {
     json!({ "output": out })
 }
 
+/// Fields that nothing is known for.
+pub(crate) fn empty(fields: &mut Fields, names: &[&str]) {
+    for name in names {
+        put(fields, name, "");
+    }
+}
+
+/// Market value in 100 million won, cut; 0 when the shares are not known.
+pub(crate) fn market_value(price: Won, shares: i64) -> i64 {
+    let value = i128::from(price) * i128::from(shares) / 100_000_000;
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// Pivot levels and DeMark's, of the session before.
+fn pivots(out: &mut Fields, view: &IssueView) {
+    const NAMES: [&str; 7] = [
+        "pvt_scnd_dmrs_prc",
+        "pvt_frst_dmrs_prc",
+        "pvt_pont_val",
+        "pvt_frst_dmsp_prc",
+        "pvt_scnd_dmsp_prc",
+        "dmrs_val",
+        "dmsp_val",
+    ];
+    let Some(bar) = view.issue().history.last() else { return empty(out, &NAMES) };
+    let (high, low, close) = (bar.high, bar.low, bar.close);
+    let pivot = (high + low + close) / 3;
+    let weighted = match close.cmp(&bar.open) {
+        std::cmp::Ordering::Greater => 2 * high + low + close,
+        std::cmp::Ordering::Less => high + 2 * low + close,
+        std::cmp::Ordering::Equal => high + low + 2 * close,
+    };
+    let levels = [
+        pivot + high - low,
+        2 * pivot - low,
+        pivot,
+        2 * pivot - high,
+        pivot - high + low,
+        weighted / 2 - low,
+        weighted / 2 - high,
+    ];
+    for (name, level) in NAMES.into_iter().zip(levels) {
+        put(out, name, level);
+    }
+}
+
+/// Highs and lows of 250 days, of the calendar year and of 52 weeks, as far back as the issue's
+/// sessions are known.
+fn extremes(out: &mut Fields, view: &IssueView) {
+    let (today, price) = (view.day.day, view.price());
+    let bars = charts::sessions(view);
+    let year = today.yyyymmdd() / 10_000 * 10_000;
+    let spans = [
+        (0, ["d250_hgpr", "d250_hgpr_date", "d250_hgpr_vrss_prpr_rate"]),
+        (0, ["d250_lwpr", "d250_lwpr_date", "d250_lwpr_vrss_prpr_rate"]),
+        (year, ["stck_dryy_hgpr", "dryy_hgpr_date", "dryy_hgpr_vrss_prpr_rate"]),
+        (year, ["stck_dryy_lwpr", "dryy_lwpr_date", "dryy_lwpr_vrss_prpr_rate"]),
+        (0, ["w52_hgpr", "w52_hgpr_date", "w52_hgpr_vrss_prpr_ctrt"]),
+        (0, ["w52_lwpr", "w52_lwpr_date", "w52_lwpr_vrss_prpr_ctrt"]),
+    ];
+    for (index, (from, [level, date, distance])) in spans.into_iter().enumerate() {
+        let within = bars.iter().filter(|bar| bar.day.yyyymmdd() >= from);
+        let extreme = if index % 2 == 0 {
+            within.max_by_key(|bar| bar.high).map(|bar| (bar.high, bar.day))
+        } else {
+            within.min_by_key(|bar| bar.low).map(|bar| (bar.low, bar.day))
+        };
+        // Only the 250 days have the date in front of the distance.
+        let names = if index < 2 { [level, date, distance] } else { [level, distance, date] };
+        let Some((won, day)) = extreme else {
+            empty(out, &names);
+            continue;
+        };
+        for name in names {
+            if name == level {
+                put(out, name, won);
+            } else if name == date {
+                put(out, name, day.yyyymmdd());
+            } else {
+                put(out, name, dec2_text(ratio(price - won, won, 10_000)));
+            }
+        }
+    }
+}
+
+/// What an issue's market is called.
 fn market_name(market: crate::market::Market) -> &'static str {
     use crate::market::Market;
     match market {
@@ -90,161 +196,52 @@ pub(crate) fn latest_trades(view: &IssueView) -> Value {
         put(&mut row, "stck_cntg_hour", time(trade.at_ms));
         put(&mut row, "stck_prpr", trade.price);
         change(&mut row, view, trade.price);
+        let percent = row.shift_remove("prdy_ctrt");
         put(&mut row, "cntg_vol", trade.quantity);
         put(&mut row, "tday_rltv", dec2_text(trade.strength));
+        row.extend(percent.map(|percent| ("prdy_ctrt".to_owned(), percent)));
         Value::Object(row)
     });
     json!({ "output": rows.collect::<Vec<_>>() })
-}
-
-/// Today so far and the sessions before, newest first.
-fn bars(view: &IssueView) -> Vec<DailyBar> {
-    let s = &view.state;
-    let mut bars = Vec::with_capacity(view.issue().history.len() + 1);
-    if s.trades > 0 {
-        bars.push(DailyBar {
-            day: view.day.day,
-            open: s.open,
-            high: s.high,
-            low: s.low,
-            close: s.price,
-            volume: s.volume,
-        });
-    } else if view.issue().halted {
-        let price = view.price();
-        bars.push(DailyBar {
-            day: view.day.day,
-            open: price,
-            high: price,
-            low: price,
-            close: price,
-            volume: 0,
-        });
-    }
-    bars.extend(view.issue().history.iter().rev());
-    bars
-}
-
-/// One row of a daily answer; `before` is the session before.
-fn daily_row(bar: &DailyBar, before: Option<&DailyBar>) -> Fields {
-    let mut row = Fields::new();
-    put(&mut row, "stck_bsop_date", bar.day.yyyymmdd());
-    put(&mut row, "stck_oprc", bar.open);
-    put(&mut row, "stck_hgpr", bar.high);
-    put(&mut row, "stck_lwpr", bar.low);
-    put(&mut row, "stck_clpr", bar.close);
-    put(&mut row, "acml_vol", bar.volume);
-    let difference = before.map_or(0, |before| bar.close - before.close);
-    put(&mut row, "prdy_vrss", difference);
-    put(&mut row, "prdy_vrss_sign", plain_sign(difference));
-    put(&mut row, "flng_cls_code", "00");
-    row
-}
-
-/// `inquire-daily-price`: `output`, 30 days.
-pub(crate) fn daily_price(view: &IssueView) -> Value {
-    let bars = bars(view);
-    let rows = bars.iter().take(30).enumerate().map(|(i, bar)| {
-        let before = bars.get(i + 1);
-        let mut row = daily_row(bar, before);
-        let volume = before.map_or(0, |b| ratio(bar.volume - b.volume, b.volume, 10_000));
-        let percent = before.map_or(0, |b| ratio(bar.close - b.close, b.close, 10_000));
-        put(&mut row, "prdy_vrss_vol_rate", dec2_text(volume));
-        put(&mut row, "prdy_ctrt", dec2_text(percent));
-        put(&mut row, "acml_prtt_rate", "0.00");
-        Value::Object(row)
-    });
-    json!({ "output": rows.collect::<Vec<_>>() })
-}
-
-/// `inquire-daily-itemchartprice`: `output1` and up to 100 days between two dates.
-pub(crate) fn period_chart(view: &IssueView, from: SessionDay, to: SessionDay) -> Value {
-    let (issue, s, price) = (view.issue(), &view.state, view.price());
-    let mut head = Fields::new();
-    change(&mut head, view, price);
-    put(&mut head, "stck_prdy_clpr", issue.base_price);
-    put(&mut head, "acml_vol", s.volume);
-    put(&mut head, "acml_tr_pbmn", s.value);
-    put(&mut head, "hts_kor_isnm", &issue.name);
-    put(&mut head, "stck_prpr", price);
-    put(&mut head, "stck_shrn_iscd", issue.symbol);
-    put(&mut head, "prdy_vol", issue.previous_volume);
-    put(&mut head, "stck_mxpr", issue.limits.1);
-    put(&mut head, "stck_llam", issue.limits.0);
-    put(&mut head, "stck_oprc", s.open);
-    put(&mut head, "stck_hgpr", s.high);
-    put(&mut head, "stck_lwpr", s.low);
-    let before = issue.history.last();
-    put(&mut head, "stck_prdy_oprc", before.map_or(0, |bar| bar.open));
-    put(&mut head, "stck_prdy_hgpr", before.map_or(0, |bar| bar.high));
-    put(&mut head, "stck_prdy_lwpr", before.map_or(0, |bar| bar.low));
-    put(&mut head, "askp", s.ask);
-    put(&mut head, "bidp", s.bid);
-    put(&mut head, "prdy_vrss_vol", s.volume - issue.previous_volume);
-    put(&mut head, "vol_tnrt", dec2_text(ratio(s.volume, issue.listed_shares, 10_000)));
-    put(&mut head, "lstn_stcn", known(issue.listed_shares));
-
-    let bars = bars(view);
-    let wanted = bars.iter().enumerate().filter(|(_, bar)| (from..=to).contains(&bar.day));
-    let rows = wanted.take(100).map(|(i, bar)| {
-        let mut row = daily_row(bar, bars.get(i + 1));
-        // Past sessions are known by their bars alone: the value is volume × typical price.
-        let typical = (bar.high + bar.low + bar.close) / 3;
-        let value = if bar.day == view.day.day { s.value } else { typical * bar.volume };
-        put(&mut row, "acml_tr_pbmn", value);
-        put(&mut row, "prtt_rate", "0.00");
-        put(&mut row, "mod_yn", if bar.volume == 0 { "Y" } else { "N" });
-        put(&mut row, "revl_issu_reas", "");
-        Value::Object(row)
-    });
-    json!({ "output1": head, "output2": rows.collect::<Vec<_>>() })
-}
-
-/// `inquire-time-itemchartprice`: `output1` and 30 one-minute bars at or before `until_ms`.
-pub(crate) fn minute_chart(view: &IssueView, until_ms: u32) -> Value {
-    let (issue, s, price) = (view.issue(), &view.state, view.price());
-    let mut head = Fields::new();
-    change(&mut head, view, price);
-    put(&mut head, "stck_prdy_clpr", issue.base_price);
-    put(&mut head, "acml_vol", s.volume);
-    put(&mut head, "acml_tr_pbmn", s.value);
-    put(&mut head, "hts_kor_isnm", &issue.name);
-    put(&mut head, "stck_prpr", price);
-    let bars = view.minute_bars();
-    let wanted = bars.iter().rev().filter(|bar| bar.minute <= until_ms / 60_000);
-    let rows = wanted.take(30).map(|bar| {
-        let mut row = Fields::new();
-        put(&mut row, "stck_bsop_date", view.day.day.yyyymmdd());
-        put(&mut row, "stck_cntg_hour", time(bar.minute * 60_000));
-        put(&mut row, "stck_prpr", bar.close);
-        put(&mut row, "stck_oprc", bar.open);
-        put(&mut row, "stck_hgpr", bar.high);
-        put(&mut row, "stck_lwpr", bar.low);
-        put(&mut row, "cntg_vol", bar.volume);
-        put(&mut row, "acml_tr_pbmn", bar.cum_value);
-        Value::Object(row)
-    });
-    json!({ "output1": head, "output2": rows.collect::<Vec<_>>() })
 }
 
 /// `inquire-asking-price-exp-ccn`: the book and the last auction.
 pub(crate) fn order_book(view: &IssueView) -> Value {
     let (issue, s) = (view.issue(), &view.state);
-    let book = if s.trades == 0 { Book::default() } else { Book::of(view.day.day, issue, s) };
+    let book_at = |state: &IssueState| match state.trades {
+        0 => Book::default(),
+        _ => Book::of(view.day.day, issue, state),
+    };
+    let (book, earlier) = (book_at(s), book_at(&view.state_before()));
     let mut out = Fields::new();
     put(&mut out, "aspr_acpt_hour", format!("{:06}", view.now.time_of_day().hhmmss()));
-    for (name, side) in [("askp", &book.asks), ("bidp", &book.bids)] {
+    let sides = [("askp", &book.asks, &earlier.asks), ("bidp", &book.bids, &earlier.bids)];
+    for (name, side, _) in sides {
         for level in 0..LEVELS {
             put(&mut out, &format!("{name}{}", level + 1), side.prices[level]);
         }
+    }
+    for (name, side, _) in sides {
         for level in 0..LEVELS {
             put(&mut out, &format!("{name}_rsqn{}", level + 1), side.sizes[level]);
         }
     }
+    for (name, side, before) in sides {
+        for level in 0..LEVELS {
+            let change = side.sizes[level] - before.sizes[level];
+            put(&mut out, &format!("{name}_rsqn_icdc{}", level + 1), change);
+        }
+    }
     put(&mut out, "total_askp_rsqn", book.asks.total);
     put(&mut out, "total_bidp_rsqn", book.bids.total);
+    put(&mut out, "total_askp_rsqn_icdc", book.asks.total - earlier.asks.total);
+    put(&mut out, "total_bidp_rsqn_icdc", book.bids.total - earlier.bids.total);
+    for name in ["askp_icdc", "bidp_icdc", "askp_rsqn", "bidp_rsqn"] {
+        put(&mut out, &format!("ovtm_total_{name}"), 0);
+    }
     put(&mut out, "ntby_aspr_rsqn", book.bids.total - book.asks.total);
-    put(&mut out, "new_mkop_cls_code", "20");
+    let closed = view.now.time_of_day() >= rules::CLOSE;
+    put(&mut out, "new_mkop_cls_code", if closed { "31" } else { "20" });
     let mut auction = Fields::new();
     put(&mut auction, "antc_mkop_cls_code", "112");
     put(&mut auction, "stck_prpr", view.price());
@@ -274,7 +271,9 @@ pub(crate) fn index_price(view: &IndexView) -> Value {
     put(&mut out, "prdy_vrss_sign", plain_sign(level - base));
     put(&mut out, "bstp_nmix_prdy_ctrt", dec2_text(ratio(level - base, base, 10_000)));
     put(&mut out, "acml_vol", s.volume);
+    put(&mut out, "prdy_vol", known(view.before.volume / 1_000));
     put(&mut out, "acml_tr_pbmn", s.value);
+    put(&mut out, "prdy_tr_pbmn", known(view.before.value / 1_000_000));
     let against = |level: i64| if s.ticks == 0 { 0 } else { level - base };
     let percent = |level: i64| dec2_text(ratio(against(level), base, 10_000));
     put(&mut out, "bstp_nmix_oprc", dec2_text(s.open));
@@ -295,6 +294,18 @@ pub(crate) fn index_price(view: &IndexView) -> Value {
     put(&mut out, "stnr_issu_cnt", same);
     put(&mut out, "down_issu_cnt", down);
     put(&mut out, "lslm_issu_cnt", lower);
+    // The index's own past is not known.
+    let year = ["dryy_bstp_nmix_hgpr", "dryy_hgpr_vrss_prpr_rate", "dryy_bstp_nmix_hgpr_date"];
+    empty(&mut out, &year);
+    let year = ["dryy_bstp_nmix_lwpr", "dryy_lwpr_vrss_prpr_rate", "dryy_bstp_nmix_lwpr_date"];
+    empty(&mut out, &year);
+    let (asks, bids) = view.depth;
+    put(&mut out, "total_askp_rsqn", asks);
+    put(&mut out, "total_bidp_rsqn", bids);
+    let asked = ratio(asks, asks + bids, 10_000);
+    put(&mut out, "seln_rsqn_rate", dec2_text(asked));
+    put(&mut out, "shnu_rsqn_rate", dec2_text(if asks + bids == 0 { 0 } else { 10_000 - asked }));
+    put(&mut out, "ntby_rsqn", bids - asks);
     json!({ "output": out })
 }
 

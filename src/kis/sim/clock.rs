@@ -44,6 +44,7 @@ pub(crate) async fn run(shared: &Shared, speed: SimSpeed) {
             }
         };
         let (frames, bytes) = play(shared, until);
+        shared.accounts.follow(&shared.playback, &shared.outbox);
         deliver(shared, &frames, bytes).await;
         // A day at full speed must leave room for the sockets on a small runtime.
         tokio::task::yield_now().await;

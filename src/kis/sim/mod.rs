@@ -22,32 +22,44 @@
 //! one at start. A subscriber that reads slowly slows the clock and loses nothing; one that reads
 //! nothing for [`SimOptions::drop_after`] is dropped.
 
+mod account;
 mod auth;
 mod book;
 mod calls;
+mod charts;
 mod clock;
 mod day;
 mod faults;
 mod header_case;
+mod notices;
 mod options;
 mod path;
 mod playback;
 mod profile;
+mod ranking;
 mod render;
+mod request;
+mod request_log;
 mod rest;
+mod routes;
 mod server;
 mod session;
 mod source;
 mod state;
 mod text;
+mod vi_list;
 mod view;
 
 pub use faults::{
     FaultCount, FaultKind, FaultRecord, FaultSpec, FaultSpecError, LostTrades, PlayedTrade,
     fault_help,
 };
-pub use options::{FrameShape, SimEnv, SimError, SimOptions, SimSource, SimSpeed, SimSpeedError};
+pub use options::{
+    FrameShape, SimAccountNumber, SimAccountNumberError, SimEnv, SimError, SimHolding, SimOptions,
+    SimSource, SimSpeed, SimSpeedError,
+};
 pub use playback::{Feed, FrameInfo, Playback, PlaybackFrames, SimEvent};
+pub use request_log::{RequestCounts, RequestRecord};
 pub use server::{RunningSim, Simulator};
 pub use source::builtin_markets;
 

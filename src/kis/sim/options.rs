@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::market::SessionDay;
+use crate::market::{SessionDay, Symbol, Won};
 
 use super::faults::FaultSpec;
 
@@ -128,6 +128,52 @@ impl FrameShape {
     }
 }
 
+/// Shares that a simulated account begins with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SimHolding {
+    /// Issue; one that is not played is left out.
+    pub symbol: Symbol,
+    /// Shares.
+    pub quantity: i64,
+    /// What a share cost, won.
+    pub average_price: Won,
+}
+
+/// Number of an account: eight digits and the product's two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SimAccountNumber(String);
+
+/// Why a text is not an account number.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "\"{0}\" is not an account number: expected 8 digits, a hyphen and 2 digits, for example 50000001-01"
+)]
+pub struct SimAccountNumberError(pub String);
+
+impl FromStr for SimAccountNumber {
+    type Err = SimAccountNumberError;
+
+    fn from_str(text: &str) -> Result<Self, SimAccountNumberError> {
+        let digits = |part: &str, count| {
+            part.len() == count && part.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        match text.split_once('-') {
+            Some((account, product)) if digits(account, 8) && digits(product, 2) => {
+                Ok(Self(format!("{account}{product}")))
+            }
+            _ => Err(SimAccountNumberError(text.to_owned())),
+        }
+    }
+}
+
+impl SimAccountNumber {
+    /// The ten digits.
+    #[must_use]
+    pub fn digits(&self) -> &str {
+        &self.0
+    }
+}
+
 /// Everything a simulator needs to know.
 #[derive(Debug, Clone)]
 pub struct SimOptions {
@@ -159,8 +205,19 @@ pub struct SimOptions {
     pub app_key: Option<SecretString>,
     /// The only app secret accepted; `None` accepts any.
     pub app_secret: Option<SecretString>,
-    /// Refuses calls beyond KIS's limits: 18 a second (1 in paper trading), one token a minute.
+    /// Further pairs of app key and secret; without `app_key` they are accepted anyway.
+    pub extra_keys: Vec<(SecretString, SecretString)>,
+    /// Refuses calls beyond KIS's limits: 18 a second (1 in paper trading), one token a minute,
+    /// one approval key a second.
     pub enforce_rate_limits: bool,
+    /// The only account number; `None` takes the first that each app key names.
+    pub account: Option<SimAccountNumber>,
+    /// Deposit that each app key's account begins with, won.
+    pub cash: Won,
+    /// Shares that each app key's account begins with.
+    pub holdings: Vec<SimHolding>,
+    /// The HTS id that order notices are subscribed with; `None` takes any.
+    pub hts_id: Option<String>,
     /// Interval of `PINGPONG`.
     pub ping_every: Duration,
     /// A session that has not answered a `PINGPONG` for so long is dropped.
@@ -189,7 +246,12 @@ impl Default for SimOptions {
             env: SimEnv::Real,
             app_key: None,
             app_secret: None,
+            extra_keys: Vec::new(),
             enforce_rate_limits: false,
+            account: None,
+            cash: 100_000_000,
+            holdings: Vec::new(),
+            hts_id: None,
             ping_every: Duration::from_secs(10),
             drop_after: Duration::from_secs(100),
             faults: Vec::new(),
@@ -298,6 +360,15 @@ mod tests {
         assert_eq!("max".parse(), Ok(SimSpeed::Max));
         for text in ["0", "-1", "fast", "inf", "nan", ""] {
             assert!(text.parse::<SimSpeed>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn account_numbers() {
+        let number: SimAccountNumber = "50000001-01".parse().unwrap();
+        assert_eq!(number.digits(), "5000000101");
+        for text in ["5000000101", "5000000-101", "50000001-1", "5000000a-01", "", "-"] {
+            assert!(text.parse::<SimAccountNumber>().is_err(), "{text}");
         }
     }
 

@@ -17,13 +17,16 @@ use tokio_util::task::TaskTracker;
 
 use crate::market::{Reference, SessionDay, Symbol};
 
+use super::account::Accounts;
 use super::auth::Auth;
 use super::faults::{self, FaultCount, FaultRecord, FaultSpec, Faults, PlayedTrade};
 use super::header_case::HeaderCase;
+use super::notices::Outbox;
 use super::options::{SimError, SimOptions, SimSpeed};
 use super::playback::Playback;
+use super::request_log::{RequestCounts, RequestLog, RequestRecord};
 use super::session::Session;
-use super::{clock, rest, session};
+use super::{clock, notices, rest, session};
 
 /// Connections served at once, on each side; further ones wait.
 const MOST_CONNECTIONS: usize = 256;
@@ -36,6 +39,9 @@ pub(crate) struct Shared {
     pub playback: Mutex<Playback>,
     pub auth: Auth,
     pub faults: Faults,
+    pub accounts: Accounts,
+    pub outbox: Outbox,
+    pub log: RequestLog,
     pub issue_keys: HashMap<String, u32>,
     pub index_keys: HashMap<String, u32>,
     pub sessions: Mutex<Vec<Arc<Session>>>,
@@ -142,8 +148,16 @@ impl Simulator {
                 options.app_secret.clone(),
                 options.enforce_rate_limits,
                 options.env,
+            )
+            .with_extra(options.extra_keys.clone()),
+            accounts: Accounts::new(
+                options.account.as_ref().map(|number| number.digits().to_owned()),
+                options.cash,
+                options.holdings.clone(),
             ),
             faults: Faults::new(options.faults.clone(), options.seed, options.audit),
+            outbox: Outbox::default(),
+            log: RequestLog::default(),
             issue_keys: numbered(references.iter().map(|r| r.symbol.to_string()).collect()),
             index_keys: numbered(playback.index_codes().iter().map(ToString::to_string).collect()),
             playback: Mutex::new(playback),
@@ -164,6 +178,13 @@ impl Simulator {
             tokio::select! {
                 () = clock.stop.cancelled() => {}
                 () = clock::run(&clock, speed) => {}
+            }
+        });
+        let courier = Arc::clone(&shared);
+        tasks.spawn(async move {
+            tokio::select! {
+                () = courier.stop.cancelled() => {}
+                () = notices::deliver(&courier) => {}
             }
         });
         tasks.close();
@@ -270,6 +291,18 @@ impl RunningSim {
     #[must_use]
     pub fn session_day(&self) -> SessionDay {
         self.shared.playback.lock().session_day()
+    }
+
+    /// The newest requests of all clients, oldest first, at most 100,000.
+    #[must_use]
+    pub fn requests(&self) -> Vec<RequestRecord> {
+        self.shared.log.records()
+    }
+
+    /// All requests since the start, counted by endpoint and outcome.
+    #[must_use]
+    pub fn request_counts(&self) -> RequestCounts {
+        self.shared.log.counts()
     }
 
     /// Waits until the day has been played and every subscriber has been sent all of it. The

@@ -4,7 +4,7 @@
 //! queue is bounded: a client that does not read makes the clock wait, and is dropped when it has
 //! taken nothing, or answered no `PINGPONG`, for the time KIS allows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,7 +12,6 @@ use futures::stream::SplitStream;
 use futures::{SinkExt, StreamExt};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval_at, timeout};
@@ -21,6 +20,7 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use super::auth::korean_stamp;
 use super::faults::{self, Cutter, Door, Line, Pipe, Refused, Sink, Verdict, Wire};
+use super::notices::{self, NoticeCipher, NoticeSubscription};
 use super::options::SimEnv;
 use super::playback::Feed;
 use super::server::Shared;
@@ -44,8 +44,8 @@ pub(crate) enum Outgoing {
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
     data: BTreeSet<(Feed, u32)>,
-    /// Order notices: acknowledged, but nothing ever comes.
-    notices: BTreeSet<(String, String)>,
+    /// Order notices, by HTS id.
+    notices: BTreeMap<String, NoticeSubscription>,
 }
 
 impl Subscriptions {
@@ -56,6 +56,11 @@ impl Subscriptions {
     /// Ends every data subscription; how many there were.
     pub fn clear(&mut self) -> usize {
         std::mem::take(&mut self.data).len()
+    }
+
+    /// Subscriptions to order notices.
+    pub fn notices(&self) -> impl Iterator<Item = &NoticeSubscription> {
+        self.notices.values()
     }
 
     /// Whether frames of this feed and key are wanted.
@@ -86,8 +91,9 @@ enum Then {
 enum Change {
     Add(Feed, u32),
     Remove(Feed, u32),
-    AddNotice(String, String),
-    RemoveNotice(String, String),
+    AddNotice(NoticeSubscription),
+    /// The HTS id.
+    RemoveNotice(String),
 }
 
 /// Serves one connection until it ends.
@@ -120,6 +126,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, id: u64, stream: TcpStream) {
         faults: Mutex::new(shared.faults.pipe()),
     });
     shared.sessions.lock().push(Arc::clone(&session));
+    shared.log.record("", "ws:connect", "", "101");
     tokio::select! {
         () = shared.stop.cancelled() => {}
         () = read(&shared, &session, stream) => {}
@@ -128,6 +135,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, id: u64, stream: TcpStream) {
     shared.sessions.lock().retain(|other| other.id != id);
     shared.owners.lock().retain(|_, owner| *owner != id);
     shared.faults.forget(&session);
+    shared.log.record("", "ws:close", "", "");
     let left = session.subscriptions.lock().clear();
     shared.watch_changed(-(left as isize));
 }
@@ -215,6 +223,7 @@ async fn read(shared: &Shared, session: &Session, mut stream: SplitStream<WebSoc
             None => respond(shared, session, &request),
             Some(refused) => refuse(&request, refused),
         };
+        log(shared, &request, &answer);
         if let Some(pause) = verdict.pause
             && session.queue.send(Outgoing::Wires(vec![Wire::Pause(pause)])).await.is_err()
         {
@@ -239,6 +248,21 @@ async fn read(shared: &Shared, session: &Session, mut stream: SplitStream<WebSoc
     }
 }
 
+/// Takes note of a subscription and its answer.
+fn log(shared: &Shared, request: &Value, answer: &str) {
+    let text = |value: &'_ Value| value.as_str().unwrap_or_default().to_owned();
+    let (header, input) = (&request["header"], &request["body"]["input"]);
+    let endpoint = match header["tr_type"].as_str() {
+        Some("1") => "ws:subscribe",
+        Some("2") => "ws:unsubscribe",
+        _ => "ws:message",
+    };
+    let app_key = shared.auth.approved(&text(&header["approval_key"])).unwrap_or_default();
+    let what = format!("{} {}", text(&input["tr_id"]), text(&input["tr_key"]));
+    let answer: Value = serde_json::from_str(answer).unwrap_or(Value::Null);
+    shared.log.record(&app_key, endpoint, &what, &text(&answer["body"]["msg_cd"]));
+}
+
 fn apply(shared: &Shared, session: &Session, change: Change, verdict: &Verdict) {
     match change {
         Change::Add(feed, key) => shared.faults.registered(session, feed, key, Some(verdict)),
@@ -249,12 +273,12 @@ fn apply(shared: &Shared, session: &Session, change: Change, verdict: &Verdict) 
     let by = match change {
         Change::Add(feed, key) => isize::from(subscriptions.data.insert((feed, key))),
         Change::Remove(feed, key) => -isize::from(subscriptions.data.remove(&(feed, key))),
-        Change::AddNotice(tr_id, key) => {
-            subscriptions.notices.insert((tr_id, key));
+        Change::AddNotice(notice) => {
+            subscriptions.notices.insert(notice.hts_id.clone(), notice);
             0
         }
-        Change::RemoveNotice(tr_id, key) => {
-            subscriptions.notices.remove(&(tr_id, key));
+        Change::RemoveNotice(hts_id) => {
+            subscriptions.notices.remove(&hts_id);
             0
         }
     };
@@ -304,18 +328,21 @@ fn respond(shared: &Shared, session: &Session, request: &Value) -> (String, Then
     let Some(app_key) = shared.auth.approved(&approval) else {
         return refuse("1", "OPSP0011", "invalid approval : NOT FOUND");
     };
-    if *shared.owners.lock().entry(app_key).or_insert(session.id) != session.id {
+    if *shared.owners.lock().entry(app_key.clone()).or_insert(session.id) != session.id {
         return in_use();
     }
     let target = match target(shared, &tr_id, &tr_key) {
         Ok(target) => target,
+        // Of a wrong HTS id KIS does not repeat the TR ID.
+        Err((code, message)) if code == "OPSP0017" => {
+            return (refusal("(null)", "", "9", code, message), Then::Go);
+        }
         Err((code, message)) => return refuse("9", code, message),
     };
     let subscriptions = session.subscriptions.lock();
-    let notice = (tr_id.clone(), tr_key.clone());
     let there = match target {
         Target::Data(feed, key) => subscriptions.wants(feed, key),
-        Target::Notice => subscriptions.notices.contains(&notice),
+        Target::Notice => subscriptions.notices.contains_key(&tr_key),
     };
     let full = shared.options.max_registrations.is_some_and(|most| subscriptions.len() >= most);
     match header["tr_type"].as_str() {
@@ -324,7 +351,11 @@ fn respond(shared: &Shared, session: &Session, request: &Value) -> (String, Then
         Some("1") => {
             let change = match target {
                 Target::Data(feed, key) => Change::Add(feed, key),
-                Target::Notice => Change::AddNotice(notice.0, notice.1),
+                Target::Notice => Change::AddNotice(NoticeSubscription {
+                    app_key,
+                    hts_id: tr_key.clone(),
+                    cipher: NoticeCipher::of(&approval),
+                }),
             };
             let ack = success(&tr_id, &tr_key, &approval, "OPSP0000", "SUBSCRIBE SUCCESS");
             (ack, Then::Change(change))
@@ -333,7 +364,7 @@ fn respond(shared: &Shared, session: &Session, request: &Value) -> (String, Then
         Some("2") => {
             let change = match target {
                 Target::Data(feed, key) => Change::Remove(feed, key),
-                Target::Notice => Change::RemoveNotice(notice.0, notice.1),
+                Target::Notice => Change::RemoveNotice(tr_key.clone()),
             };
             let ack = success(&tr_id, &tr_key, &approval, "OPSP0001", "UNSUBSCRIBE SUCCESS");
             (ack, Then::Change(change))
@@ -349,8 +380,11 @@ fn target(
     tr_key: &str,
 ) -> Result<Target, (&'static str, &'static str)> {
     let real = shared.options.env == SimEnv::Real;
-    if tr_id == if real { "H0STCNI0" } else { "H0STCNI9" } {
-        return Ok(Target::Notice);
+    if tr_id == notices::tr_id(shared.options.env) {
+        let expected = shared.options.hts_id.as_deref();
+        let right = !tr_key.is_empty() && expected.is_none_or(|hts_id| hts_id == tr_key);
+        let wrong = ("OPSP0017", "ERROR : htsid가잘못되었습니다");
+        return if right { Ok(Target::Notice) } else { Err(wrong) };
     }
     let feed = Feed::from_tr_id(tr_id)
         .filter(|feed| real || matches!(feed, Feed::Trade | Feed::Book))
@@ -370,8 +404,8 @@ fn refusal(tr_id: &str, tr_key: &str, rt_cd: &str, code: &str, message: &str) ->
 }
 
 fn success(tr_id: &str, tr_key: &str, approval: &str, code: &str, message: &str) -> String {
-    let secret = hex::encode(Sha256::digest(approval));
-    let output = json!({ "iv": &secret[..16], "key": &secret[16..48] });
+    let NoticeCipher { key, iv } = NoticeCipher::of(approval);
+    let output = json!({ "iv": iv, "key": key });
     let body = json!({ "rt_cd": "0", "msg_cd": code, "msg1": message, "output": output });
     json!({ "header": head(tr_id, tr_key), "body": body }).to_string()
 }

@@ -47,9 +47,14 @@ pub(crate) fn padded(out: &mut Vec<u8>, value: u32, width: u32) {
 
 /// `hundredths` as text with two digits after the point.
 pub(crate) fn dec2_text(hundredths: i64) -> String {
-    let sign = if hundredths < 0 { "-" } else { "" };
-    let value = hundredths.unsigned_abs();
-    format!("{sign}{}.{:02}", value / 100, value % 100)
+    decimal_text(hundredths, 2)
+}
+
+/// `value`, counted in units of the last place, as text with `digits` places after the point.
+pub(crate) fn decimal_text(value: i64, digits: u32) -> String {
+    let (sign, unit) = (if value < 0 { "-" } else { "" }, 10u64.pow(digits));
+    let value = value.unsigned_abs();
+    format!("{sign}{}.{:02$}", value / unit, value % unit, digits as usize)
 }
 
 #[cfg(test)]
@@ -76,5 +81,7 @@ mod tests {
     fn small_negative_decimals_keep_their_sign() {
         assert_eq!(dec2_text(-80), "-0.80");
         assert_eq!(dec2_text(5), "0.05");
+        assert_eq!(decimal_text(-714_000_000, 4), "-71400.0000");
+        assert_eq!(decimal_text(0, 8), "0.00000000");
     }
 }

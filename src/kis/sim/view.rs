@@ -8,6 +8,8 @@ use parking_lot::Mutex;
 
 use crate::market::{EventTime, Side, Won};
 
+use super::book::Book;
+use super::charts;
 use super::day::{Day, Issue};
 use super::playback::Playback;
 use super::state::{Breadth, IndexState, IssueState, ratio};
@@ -28,6 +30,17 @@ pub(crate) struct IndexView {
     pub number: usize,
     pub state: IndexState,
     pub breadth: Breadth,
+    /// Volume (shares) and value (won) of its market in the session before.
+    pub before: MarketSums,
+    /// Sizes asked and bid in the books of its market.
+    pub depth: (i64, i64),
+}
+
+/// Sums over a market's issues.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct MarketSums {
+    pub volume: i64,
+    pub value: Won,
 }
 
 /// A trade that was.
@@ -71,11 +84,27 @@ pub(crate) fn issue(playback: &Mutex<Playback>, code: &str) -> Option<IssueView>
 pub(crate) fn index(playback: &Mutex<Playback>, code: &str) -> Option<IndexView> {
     let playback = playback.lock();
     let number = playback.day.series.iter().position(|series| series.symbol.as_str() == code)?;
+    let (mut before, mut depth) = (MarketSums::default(), (0, 0));
+    let market = playback.day.series[number].market;
+    for (issue, state) in playback.day.issues.iter().zip(&playback.issues) {
+        if issue.market != market {
+            continue;
+        }
+        before.volume += issue.previous_volume;
+        before.value += issue.history.last().map_or(0, charts::value_of);
+        if state.trades > 0 {
+            let book = Book::of(playback.day.day, issue, state);
+            depth.0 += book.asks.total;
+            depth.1 += book.bids.total;
+        }
+    }
     Some(IndexView {
         day: Arc::clone(&playback.day),
         number,
         state: playback.indices[number],
         breadth: playback.breadth[number],
+        before,
+        depth,
     })
 }
 
@@ -87,6 +116,14 @@ impl IssueView {
     /// Last price, or the base price before the first trade.
     pub fn price(&self) -> Won {
         if self.state.trades == 0 { self.issue().base_price } else { self.state.price }
+    }
+
+    /// The state before the last trade.
+    pub fn state_before(&self) -> IssueState {
+        let mut state = IssueState::new(self.issue().carried);
+        let trades = self.state.trades.saturating_sub(1) as usize;
+        self.prints().take(trades).for_each(|print| state.apply(print));
+        state
     }
 
     fn prints(&self) -> impl Iterator<Item = &super::day::Print> {

@@ -95,3 +95,102 @@ pub(super) async fn answer(socket: &mut Socket) -> Value {
         }
     }
 }
+
+/// What a call was answered.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub status: u16,
+    /// The header `tr_cont`.
+    pub tr_cont: String,
+    pub body: Value,
+}
+
+impl Reply {
+    pub fn code(&self) -> &str {
+        self.body["msg_cd"].as_str().unwrap()
+    }
+
+    /// The rows of an output.
+    pub fn rows(&self, output: &str) -> &[Value] {
+        self.body[output].as_array().unwrap_or_else(|| panic!("no {output}: {}", self.body))
+    }
+}
+
+/// A client with keys, a token and an account.
+pub(super) struct Caller {
+    http: reqwest::Client,
+    url: String,
+    token: String,
+    keys: (&'static str, &'static str),
+}
+
+impl Caller {
+    pub async fn new(sim: &RunningSim, keys: (&'static str, &'static str)) -> Self {
+        let body =
+            json!({ "grant_type": "client_credentials", "appkey": keys.0, "appsecret": keys.1 });
+        let (status, answer) = post(sim, "/oauth2/tokenP", body).await;
+        assert_eq!(status, 200, "{answer}");
+        let token = answer["access_token"].as_str().unwrap().to_owned();
+        Self { http: reqwest::Client::new(), url: sim.rest_url(), token, keys }
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder, tr_id: &str, tr_cont: &str) -> Reply {
+        let request = request
+            .header("authorization", format!("Bearer {}", self.token))
+            .header("appkey", self.keys.0)
+            .header("appsecret", self.keys.1)
+            .header("tr_id", tr_id)
+            .header("tr_cont", tr_cont);
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        let tr_cont = response.headers().get("tr_cont");
+        let tr_cont = tr_cont.map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
+        Reply { status, tr_cont, body: response.json().await.unwrap_or(Value::Null) }
+    }
+
+    /// A GET of `path` below the version, with query names and values.
+    pub async fn get(&self, path: &str, tr_id: &str, query: &[(&str, &str)]) -> Reply {
+        self.page(path, tr_id, query, "").await
+    }
+
+    pub async fn page(
+        &self,
+        path: &str,
+        tr_id: &str,
+        query: &[(&str, &str)],
+        tr_cont: &str,
+    ) -> Reply {
+        let url = format!("{}/uapi/domestic-stock/v1/{path}", self.url);
+        self.send(self.http.get(url).query(query), tr_id, tr_cont).await
+    }
+
+    pub async fn post(&self, path: &str, tr_id: &str, body: &Value) -> Reply {
+        let url = format!("{}/uapi/domestic-stock/v1/{path}", self.url);
+        self.send(self.http.post(url).body(body.to_string()), tr_id, "").await
+    }
+
+    /// All pages of a call, walked as KIS says.
+    pub async fn pages(&self, path: &str, tr_id: &str, query: &[(&str, &str)]) -> Vec<Reply> {
+        let mut pages = vec![self.get(path, tr_id, query).await];
+        loop {
+            let last = pages.last().unwrap();
+            if !matches!(last.tr_cont.as_str(), "F" | "M") {
+                return pages;
+            }
+            let context = |name: &str| last.body[name].as_str().unwrap().to_owned();
+            let (fk, nk) = (context("ctx_area_fk100"), context("ctx_area_nk100"));
+            assert_eq!((fk.len(), nk.len()), (100, 100));
+            let query: Vec<(&str, &str)> = query
+                .iter()
+                .map(|(name, value)| match *name {
+                    "CTX_AREA_FK100" => (*name, fk.as_str()),
+                    "CTX_AREA_NK100" => (*name, nk.as_str()),
+                    _ => (*name, *value),
+                })
+                .collect();
+            let next = self.page(path, tr_id, &query, "N").await;
+            pages.push(next);
+            assert!(pages.len() < 100, "the pages never end");
+        }
+    }
+}

@@ -1,12 +1,17 @@
 //! Tests of the whole: sources, frames, servers.
 
+mod charts;
 mod client;
 mod daily_file;
 mod faults;
 mod faults_control;
+mod fields;
+mod limits;
+mod notices;
 mod playing;
 mod rest;
 mod socket;
+mod trading;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -15,9 +20,14 @@ use super::{FrameInfo, FrameShape, Playback, SimSource};
 
 /// A file of real market data; `None`, and a line that says so, when this machine has none.
 fn shared_data(test: &str, file: &str) -> Option<PathBuf> {
+    shared_file(test, &format!("data/{file}"))
+}
+
+/// The same for any shared file.
+fn shared_file(test: &str, file: &str) -> Option<PathBuf> {
     let shared = std::env::var_os("BONGSU_SHARED")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
-    let path = shared.join("data").join(file);
+    let path = shared.join(file);
     if path.is_file() {
         return Some(path);
     }
