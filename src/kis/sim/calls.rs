@@ -40,9 +40,9 @@ fn known(value: i64) -> String {
 pub(crate) fn price(view: &IssueView) -> Value {
     let (issue, s, price) = (view.issue(), &view.state, view.price());
     let mut out = Fields::new();
-    put(&mut out, "iscd_stat_cls_code", if issue.halted { "58" } else { "00" });
+    put(&mut out, "iscd_stat_cls_code", if s.halted { "58" } else { "00" });
     put(&mut out, "rprs_mrkt_kor_name", market_name(issue.market));
-    put(&mut out, "temp_stop_yn", if issue.halted { "Y" } else { "N" });
+    put(&mut out, "temp_stop_yn", if s.halted { "Y" } else { "N" });
     put(&mut out, "stck_prpr", price);
     change(&mut out, view, price);
     put(&mut out, "acml_tr_pbmn", s.value);
@@ -65,7 +65,7 @@ pub(crate) fn price(view: &IssueView) -> Value {
     put(&mut out, "hts_avls", known(i64::try_from(value).unwrap_or(0)));
     put(&mut out, "vol_tnrt", dec2_text(ratio(s.volume, issue.listed_shares, 10_000)));
     put(&mut out, "stck_shrn_iscd", issue.symbol);
-    put(&mut out, "vi_cls_code", "N");
+    put(&mut out, "vi_cls_code", if s.interrupted { "Y" } else { "N" });
     put(&mut out, "ovtm_vi_cls_code", "N");
     put(&mut out, "invt_caful_yn", "N");
     put(&mut out, "mrkt_warn_cls_code", "00");
@@ -230,7 +230,8 @@ pub(crate) fn minute_chart(view: &IssueView, until_ms: u32) -> Value {
 /// `inquire-asking-price-exp-ccn`: the book and the last auction.
 pub(crate) fn order_book(view: &IssueView) -> Value {
     let (issue, s) = (view.issue(), &view.state);
-    let book = if s.trades == 0 { Book::default() } else { Book::of(view.day.day, issue, s) };
+    let shown = s.trades > 0 || s.expected.is_some();
+    let book = if shown { Book::of(view.day.day, issue, s) } else { Book::default() };
     let mut out = Fields::new();
     put(&mut out, "aspr_acpt_hour", format!("{:06}", view.now.time_of_day().hhmmss()));
     for (name, side) in [("askp", &book.asks), ("bidp", &book.bids)] {
@@ -252,15 +253,17 @@ pub(crate) fn order_book(view: &IssueView) -> Value {
     put(&mut auction, "stck_hgpr", s.high);
     put(&mut auction, "stck_lwpr", s.low);
     put(&mut auction, "stck_sdpr", issue.base_price);
-    let expected = if s.auction_volume > 0 { s.open } else { 0 };
+    let opened = if s.auction_volume > 0 { s.open } else { 0 };
+    let expected = s.expected.map_or(opened, |expected| expected.price);
+    let volume = s.expected.map_or(s.auction_volume, |expected| expected.quantity);
     let against = expected - issue.base_price;
     put(&mut auction, "antc_cnpr", expected);
     put(&mut auction, "antc_cntg_vrss_sign", plain_sign(against));
     put(&mut auction, "antc_cntg_vrss", against);
     put(&mut auction, "antc_cntg_prdy_ctrt", dec2_text(ratio(against, issue.base_price, 10_000)));
-    put(&mut auction, "antc_vol", s.auction_volume);
+    put(&mut auction, "antc_vol", volume);
     put(&mut auction, "stck_shrn_iscd", issue.symbol);
-    put(&mut auction, "vi_cls_code", "N");
+    put(&mut auction, "vi_cls_code", if s.interrupted { "Y" } else { "N" });
     json!({ "output1": out, "output2": auction })
 }
 

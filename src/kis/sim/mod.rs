@@ -6,15 +6,18 @@
 //!   bars, or the script of an invented market. `source` loads it into a `Day`, which holds every
 //!   trade and index level to come;
 //! - [`Playback`] takes the day event by event, keeps the running sums of every issue and writes
-//!   records of `H0STCNT0`, `H0STASP0`, `H0UPCNT0` and `H0STMKO0`. It has no clock and no I/O;
+//!   records of `H0STCNT0`, `H0STASP0`, `H0UPCNT0`, `H0STMKO0` and `H0UNVIC0`. It has no clock and no I/O;
 //!   the same source and seed give the same bytes. [`PlaybackFrames`] is the same without a server;
 //! - [`Simulator`] serves REST (HTTP/1.1) and the WebSocket on two addresses and plays the day by
 //!   a clock. REST answers are computed from the same state as the frames, so they agree with what
 //!   has been played.
 //!
-//! Limits: no orders and no account; the opening and closing auctions are single prints; a
-//! volatility interruption or a circuit breaker is not acted out (the codes 174 are sent, trading
-//! goes on as it was recorded); the calendar knows weekends only. The order books are invented.
+//! Invented and rebuilt days obey the market's rules (VI, circuit breaker, price limits); a
+//! recording of single trades is played as it was.
+//!
+//! Limits: no orders and no account; auctions are single prints with a few books before; a VI does
+//! not prolong the closing auction; sidecars are not acted out, because no futures are played; the
+//! calendar knows weekends only. The order books are invented.
 //!
 //! Failure modes: a missing or wrong file, day or script is a [`SimError`] at load, a taken port
 //! one at start. A subscriber that reads slowly slows the clock and loses nothing; one that reads
@@ -25,7 +28,9 @@ mod book;
 mod calls;
 mod clock;
 mod day;
+mod feed;
 mod header_case;
+mod interruption;
 mod options;
 mod path;
 mod playback;
@@ -39,8 +44,10 @@ mod state;
 mod text;
 mod view;
 
+pub use feed::{Feed, FrameInfo, SimEvent};
+pub use interruption::SimInterruption;
 pub use options::{FrameShape, SimEnv, SimError, SimOptions, SimSource, SimSpeed, SimSpeedError};
-pub use playback::{Feed, FrameInfo, Playback, PlaybackFrames, SimEvent};
+pub use playback::{Playback, PlaybackFrames};
 pub use server::{RunningSim, Simulator};
 pub use source::builtin_markets;
 

@@ -20,8 +20,8 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use super::auth::korean_stamp;
+use super::feed::Feed;
 use super::options::SimEnv;
-use super::playback::Feed;
 use super::server::Shared;
 
 /// Batches of frames and acknowledgements that wait for a session's socket.

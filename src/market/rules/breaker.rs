@@ -415,7 +415,7 @@ mod tests {
             for (micros, level, futures, index) in inputs {
                 let time = EventTime::from_micros(micros / 4);
                 stages += usize::from(breaker.feed(time, level).is_some());
-                breaker.distance(level);
+                prop_assert!(breaker.distance(level).is_none_or(|next| next.percent.is_finite()));
                 sidecar.feed(time, futures, index);
             }
             prop_assert!(stages <= 3);
