@@ -8,10 +8,16 @@ use crate::kis::sim::{Feed, SimEnv, SimOptions};
 use crate::market::rules::vi::ViKind;
 use crate::market::{EventTime, Market};
 
-/// Every frame of the day.
-fn frames(mut playback: Playback) -> (Vec<(FrameInfo, Vec<Vec<String>>)>, Playback) {
+/// A frame and its records.
+type Frame = (FrameInfo, Vec<Vec<String>>);
+
+/// Every frame until the time `hhmmss`.
+fn frames_until(hhmmss: u32, mut playback: Playback) -> (Vec<Frame>, Playback) {
     let (mut all, mut bytes) = (Vec::new(), Vec::new());
     while let Some(info) = playback.next_frame(&mut bytes) {
+        if info.at.time_of_day().hhmmss() >= hhmmss {
+            break;
+        }
         all.push((info, records(&bytes)));
         bytes.clear();
     }
@@ -20,11 +26,11 @@ fn frames(mut playback: Playback) -> (Vec<(FrameInfo, Vec<Vec<String>>)>, Playba
 
 #[test]
 fn interruptions_are_told_on_every_feed() {
-    let (frames, playback) = frames(load(&market("crash"), FrameShape::default()));
+    let (frames, playback) = frames_until(110_000, load(&market("crash"), FrameShape::default()));
     let list = playback.interruptions();
     let stopped: HashSet<&str> = list.iter().map(|vi| vi.symbol.as_str()).collect();
     assert!(stopped.contains("247540"), "the issue that crashes by itself: {stopped:?}");
-    assert!(list.iter().all(|vi| vi.ended.is_some()), "the day is over");
+    assert!(list.iter().all(|vi| vi.ended.is_some()), "the crash is over");
 
     let mut active: HashMap<String, EventTime> = HashMap::new();
     let mut just_ended: HashMap<String, String> = HashMap::new();
@@ -103,7 +109,7 @@ fn interruptions_are_told_on_every_feed() {
 
 #[test]
 fn a_circuit_breaker_is_acted_out() {
-    let (frames, _) = frames(load(&market("crash"), FrameShape::default()));
+    let (frames, _) = frames_until(160_000, load(&market("crash"), FrameShape::default()));
     let kospi: HashSet<&str> = ["005930", "000660"].into();
     let told = |code: &str| {
         let mut frames = frames.iter();
@@ -145,7 +151,7 @@ fn a_real_day_stops_where_it_did() {
     let Some(indices) = shared_data(test, "indices-1995-2025.parquet") else { return };
     let source = data(path, "2024-08-05", Some(indices), Some(40));
     let playback = Playback::load(&source, 7, Some(200), FrameShape::default()).unwrap();
-    let (frames, _) = frames(playback);
+    let (frames, _) = frames_until(160_000, playback);
     let codes: Vec<&str> = frames
         .iter()
         .filter(|(info, records)| info.feed == Feed::Operation && records[0][0] == "005930")
@@ -169,7 +175,7 @@ fn with_halt(folder: &std::path::Path, halt: &str) -> SimSource {
 fn a_script_can_halt_an_issue() {
     let folder = tempfile::tempdir().unwrap();
     let source = with_halt(folder.path(), r#"{code: "035420", from: "09:20", to: "10:05"}"#);
-    let (frames, _) = frames(load(&source, FrameShape::default()));
+    let (frames, _) = frames_until(101_500, load(&source, FrameShape::default()));
     let mut halted = None;
     let mut told = Vec::new();
     for (info, records) in &frames {
