@@ -15,7 +15,7 @@ use super::ingest::wall_micros;
 use super::limits::BATCH_BYTES;
 use super::supervision::{Edge, StageError};
 use crate::journal::{Fault, JournalError, JournalReader};
-use crate::kis::sim::PlaybackFrames;
+use crate::kis::sim::{Feed, PlaybackFrames};
 use crate::market::{EventTime, Reference, Symbol, TimeOfDay};
 use crate::messages::{FetchedBars, FrameBatch, FrameKind, Sample};
 
@@ -153,6 +153,10 @@ pub async fn play_day(
     while let Some((info, bytes)) = frames.next() {
         if stop.is_cancelled() {
             break;
+        }
+        // The daemon learns of interruptions from the market operation feed.
+        if info.feed == Feed::Vi {
+            continue;
         }
         if sender.wants(info.at) && (wants(&info.symbol) || indices.contains(&info.symbol)) {
             sender.push(FrameKind::Data, info.at, bytes).await?;

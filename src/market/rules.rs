@@ -4,6 +4,9 @@
 //! 가격제한폭, 서킷브레이커). The tick table changed on 2023-01-25; recordings from before need the
 //! old one. ETF and ETN have ticks of their own: [`Product`].
 
+pub mod breaker;
+pub mod vi;
+
 use super::{Market, SessionDay, TimeOfDay, Won};
 
 /// First session day of the present tick table, 2023-01-25.

@@ -6,10 +6,14 @@
 use crate::market::{SessionDay, Won, rules};
 
 use super::day::Issue;
+use super::interruption::Expected;
 use super::state::IssueState;
 
 /// Levels of a side.
 pub(crate) const LEVELS: usize = 10;
+
+/// Levels of a side that are told during an auction.
+const AUCTION_LEVELS: usize = 3;
 
 /// The finalizer of SplitMix64: every bit of the result depends on every bit of `word`.
 pub(crate) const fn mix(word: u64) -> u64 {
@@ -38,8 +42,11 @@ pub(crate) struct Book {
 }
 
 impl Book {
-    /// The book of `issue` after the trade that `state` stands at.
+    /// The book of `issue` after the trade that `state` stands at, or of the auction under way.
     pub fn of(day: SessionDay, issue: &Issue, state: &IssueState) -> Self {
+        if let Some(expected) = &state.expected {
+            return Self::of_auction(day, issue, expected);
+        }
         // The day's real range may leave the limits (first days, re-openings, adjusted prices).
         let floor = issue.limits.0.min(state.low).max(1);
         let ceiling = issue.limits.1.max(state.high);
@@ -61,6 +68,30 @@ impl Book {
             }
             if bid >= floor {
                 book.bids.set(level, bid, size(level, bid_lean));
+                bid -= rules::tick_size(day, issue.market, bid - 1);
+            }
+        }
+        book
+    }
+
+    /// The three levels a side that an auction shows, around its expected price.
+    fn of_auction(day: SessionDay, issue: &Issue, expected: &Expected) -> Self {
+        let mut noise = issue.salt ^ u64::from(expected.at_ms);
+        let mut size = || {
+            noise = mix(noise);
+            let percent = 50 + (noise >> 32) % 150;
+            (issue.depth_unit as f64 * percent as f64 / 100.0) as i64 + 1
+        };
+        let mut book = Self::default();
+        let mut ask = expected.price;
+        let mut bid = ask - rules::tick_size(day, issue.market, ask - 1);
+        for level in 0..AUCTION_LEVELS {
+            if ask <= issue.limits.1 {
+                book.asks.set(level, ask, size());
+                ask += rules::tick_size(day, issue.market, ask);
+            }
+            if bid >= issue.limits.0.max(1) {
+                book.bids.set(level, bid, size());
                 bid -= rules::tick_size(day, issue.market, bid - 1);
             }
         }

@@ -44,11 +44,11 @@ pub(crate) fn known(value: i64) -> String {
 pub(crate) fn price(view: &IssueView) -> Value {
     let (issue, s, price) = (view.issue(), &view.state, view.price());
     let mut out = Fields::new();
-    put(&mut out, "iscd_stat_cls_code", if issue.halted { "58" } else { "00" });
+    put(&mut out, "iscd_stat_cls_code", if s.halted { "58" } else { "00" });
     put(&mut out, "marg_rate", "");
     put(&mut out, "rprs_mrkt_kor_name", market_name(issue.market));
     put(&mut out, "bstp_kor_isnm", "");
-    put(&mut out, "temp_stop_yn", if issue.halted { "Y" } else { "N" });
+    put(&mut out, "temp_stop_yn", if s.halted { "Y" } else { "N" });
     put(&mut out, "oprc_rang_cont_yn", "N");
     put(&mut out, "clpr_rang_cont_yn", "N");
     empty(&mut out, &["crdt_able_yn", "grmn_rate_cls_code", "elw_pblc_yn"]);
@@ -84,7 +84,7 @@ pub(crate) fn price(view: &IssueView) -> Value {
     empty(&mut out, &["whol_loan_rmnd_rate", "ssts_yn"]);
     put(&mut out, "stck_shrn_iscd", issue.symbol);
     empty(&mut out, &["fcam_cnnm", "cpfn_cnnm", "frgn_hldn_qty"]);
-    put(&mut out, "vi_cls_code", "N");
+    put(&mut out, "vi_cls_code", if s.interrupted { "Y" } else { "N" });
     put(&mut out, "ovtm_vi_cls_code", "N");
     put(&mut out, "last_ssts_cntg_qty", "");
     put(&mut out, "invt_caful_yn", "N");
@@ -208,9 +208,9 @@ pub(crate) fn latest_trades(view: &IssueView) -> Value {
 /// `inquire-asking-price-exp-ccn`: the book and the last auction.
 pub(crate) fn order_book(view: &IssueView) -> Value {
     let (issue, s) = (view.issue(), &view.state);
-    let book_at = |state: &IssueState| match state.trades {
-        0 => Book::default(),
-        _ => Book::of(view.day.day, issue, state),
+    let book_at = |state: &IssueState| match state.trades > 0 || state.expected.is_some() {
+        false => Book::default(),
+        true => Book::of(view.day.day, issue, state),
     };
     let (book, earlier) = (book_at(s), book_at(&view.state_before()));
     let mut out = Fields::new();
@@ -249,15 +249,17 @@ pub(crate) fn order_book(view: &IssueView) -> Value {
     put(&mut auction, "stck_hgpr", s.high);
     put(&mut auction, "stck_lwpr", s.low);
     put(&mut auction, "stck_sdpr", issue.base_price);
-    let expected = if s.auction_volume > 0 { s.open } else { 0 };
+    let opened = if s.auction_volume > 0 { s.open } else { 0 };
+    let expected = s.expected.map_or(opened, |expected| expected.price);
+    let volume = s.expected.map_or(s.auction_volume, |expected| expected.quantity);
     let against = expected - issue.base_price;
     put(&mut auction, "antc_cnpr", expected);
     put(&mut auction, "antc_cntg_vrss_sign", plain_sign(against));
     put(&mut auction, "antc_cntg_vrss", against);
     put(&mut auction, "antc_cntg_prdy_ctrt", dec2_text(ratio(against, issue.base_price, 10_000)));
-    put(&mut auction, "antc_vol", s.auction_volume);
+    put(&mut auction, "antc_vol", volume);
     put(&mut auction, "stck_shrn_iscd", issue.symbol);
-    put(&mut auction, "vi_cls_code", "N");
+    put(&mut auction, "vi_cls_code", if s.interrupted { "Y" } else { "N" });
     json!({ "output1": out, "output2": auction })
 }
 

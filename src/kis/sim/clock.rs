@@ -9,8 +9,8 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use crate::market::EventTime;
 
 use super::faults;
+use super::feed::FrameInfo;
 use super::options::SimSpeed;
-use super::playback::FrameInfo;
 use super::server::Shared;
 use super::session::Outgoing;
 

@@ -5,6 +5,10 @@ use crate::market::{
 };
 
 use super::book::mix;
+use super::interruption::Rules;
+
+/// Limits of an issue that has none today: a first day, a re-opening.
+pub(crate) const NO_LIMITS: (Won, Won) = (1, 999_999_999);
 
 /// One bar of an issue's history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +42,7 @@ pub(crate) struct Issue {
     pub previous_volume: i64,
     /// Shares listed; 0 when unknown.
     pub listed_shares: i64,
-    /// Daily limits, lower and upper.
+    /// Daily limits, lower and upper; [`NO_LIMITS`] where there are none.
     pub limits: (Won, Won),
     /// No trading today.
     pub halted: bool,
@@ -134,6 +138,8 @@ pub(crate) struct Day {
     pub index_prints: Vec<IndexPrint>,
     /// The speed a script asks for.
     pub speed: Option<f64>,
+    /// What the market rules do to it.
+    pub rules: Rules,
 }
 
 impl Day {
@@ -146,11 +152,14 @@ impl Day {
     pub fn span(&self) -> (u32, u32) {
         let prints = self.prints.first().zip(self.prints.last()).map(|(a, b)| (a.at_ms, b.at_ms));
         let indices = self.index_prints.first().zip(self.index_prints.last());
-        match (prints, indices.map(|(a, b)| (a.at_ms, b.at_ms))) {
-            (Some(a), Some(b)) => (a.0.min(b.0), a.1.max(b.1)),
-            (Some(span), None) | (None, Some(span)) => span,
-            (None, None) => (0, 0),
-        }
+        let notices = self.rules.notices.first().zip(self.rules.notices.last());
+        let spans = [
+            prints,
+            indices.map(|(a, b)| (a.at_ms, b.at_ms)),
+            notices.map(|(a, b)| (a.at_ms, b.at_ms)),
+        ];
+        let whole = |a: (u32, u32), b: (u32, u32)| (a.0.min(b.0), a.1.max(b.1));
+        spans.into_iter().flatten().reduce(whole).unwrap_or_default()
     }
 }
 

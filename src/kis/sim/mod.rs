@@ -6,7 +6,7 @@
 //!   bars, or the script of an invented market. `source` loads it into a `Day`, which holds every
 //!   trade and index level to come;
 //! - [`Playback`] takes the day event by event, keeps the running sums of every issue and writes
-//!   records of `H0STCNT0`, `H0STASP0`, `H0UPCNT0` and `H0STMKO0`. It has no clock and no I/O;
+//!   records of `H0STCNT0`, `H0STASP0`, `H0UPCNT0`, `H0STMKO0` and `H0UNVIC0`. It has no clock and no I/O;
 //!   the same source and seed give the same bytes. [`PlaybackFrames`] is the same without a server;
 //! - [`Simulator`] serves REST (HTTP/1.1) and the WebSocket on two addresses and plays the day by
 //!   a clock. REST answers are computed from the same state as the frames, so they agree with what
@@ -14,9 +14,13 @@
 //!
 //! `faults` spoils frames, registrations, connections and calls on request, and keeps a record.
 //!
-//! Limits: no orders and no account; the opening and closing auctions are single prints; a
-//! volatility interruption or a circuit breaker is not acted out (the codes 174 are sent, trading
-//! goes on as it was recorded); the order books are invented.
+//! Invented and rebuilt days obey the market's rules (VI, circuit breaker, price limits); a
+//! recording of single trades is played as it was. Each app key has an account whose orders trade
+//! against what is played.
+//!
+//! Limits: auctions are single prints with a few books before; a VI does not prolong the closing
+//! auction; sidecars are not acted out, because no futures are played. The order books are
+//! invented.
 //!
 //! Failure modes: a missing or wrong file, day or script is a [`SimError`] at load, a taken port
 //! one at start. A subscriber that reads slowly slows the clock and loses nothing; one that reads
@@ -30,7 +34,9 @@ mod charts;
 mod clock;
 mod day;
 mod faults;
+mod feed;
 mod header_case;
+mod interruption;
 mod notices;
 mod options;
 mod path;
@@ -54,11 +60,13 @@ pub use faults::{
     FaultCount, FaultKind, FaultRecord, FaultSpec, FaultSpecError, LostTrades, PlayedTrade,
     fault_help,
 };
+pub use feed::{Feed, FrameInfo, SimEvent};
+pub use interruption::SimInterruption;
 pub use options::{
     FrameShape, SimAccountNumber, SimAccountNumberError, SimEnv, SimError, SimHolding, SimOptions,
     SimSource, SimSpeed, SimSpeedError,
 };
-pub use playback::{Feed, FrameInfo, Playback, PlaybackFrames, SimEvent};
+pub use playback::{Playback, PlaybackFrames};
 pub use request_log::{RequestCounts, RequestRecord};
 pub use server::{RunningSim, Simulator};
 pub use source::builtin_markets;

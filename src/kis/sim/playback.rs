@@ -7,75 +7,23 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::market::{EventTime, Market, Reference, SessionDay, Symbol, rules};
+use crate::market::{EventTime, Market, Reference, SessionDay, Symbol};
 
 use super::day::{Day, Print};
+use super::feed::{Feed, FrameInfo, SimEvent};
+use super::interruption::{Interruption, SimInterruption, What};
 use super::options::{FrameShape, SimError, SimSource};
 use super::render;
 use super::source;
 use super::state::{Breadth, IndexState, IssueState, sign_code};
 use super::text::padded;
 
-/// A real-time feed that the simulator plays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Feed {
-    /// Trades, `H0STCNT0`.
+/// The kinds of what happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Head {
     Trade,
-    /// Order books, `H0STASP0`.
-    Book,
-    /// Index levels, `H0UPCNT0`.
     Index,
-    /// Market operation, `H0STMKO0`.
-    Operation,
-}
-
-impl Feed {
-    /// The TR ID.
-    #[must_use]
-    pub const fn tr_id(self) -> &'static str {
-        match self {
-            Self::Trade => "H0STCNT0",
-            Self::Book => "H0STASP0",
-            Self::Index => "H0UPCNT0",
-            Self::Operation => "H0STMKO0",
-        }
-    }
-
-    /// The feed with this TR ID.
-    #[must_use]
-    pub fn from_tr_id(tr_id: &str) -> Option<Self> {
-        [Self::Trade, Self::Book, Self::Index, Self::Operation]
-            .into_iter()
-            .find(|feed| feed.tr_id() == tr_id)
-    }
-}
-
-/// One thing that happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SimEvent {
-    /// When.
-    pub at: EventTime,
-    /// On which feed.
-    pub feed: Feed,
-    /// Number of the issue in [`Playback::references`], or of the index series.
-    pub key: u32,
-    /// Code of a market operation; 0 otherwise.
-    pub code: u16,
-}
-
-/// What a frame holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FrameInfo {
-    /// When its last record happened.
-    pub at: EventTime,
-    /// On which feed.
-    pub feed: Feed,
-    /// Number of the issue or of the index series, as in [`SimEvent::key`].
-    pub key: u32,
-    /// Issue code or sector code.
-    pub symbol: Symbol,
-    /// Records in the frame.
-    pub records: usize,
+    Notice,
 }
 
 /// A day being played.
@@ -85,6 +33,7 @@ pub struct Playback {
     shape: FrameShape,
     pub(crate) next_print: usize,
     next_index: usize,
+    next_notice: usize,
     pub(crate) issues: Vec<IssueState>,
     pub(crate) indices: Vec<IndexState>,
     /// Of each index's market.
@@ -92,6 +41,8 @@ pub struct Playback {
     /// Which breadths an issue counts in: its market's.
     counted_in: Vec<Option<u32>>,
     pending: VecDeque<SimEvent>,
+    /// Markets that closed before the day was over.
+    closed_markets: Vec<Market>,
     opened: bool,
     closed: bool,
     pub(crate) now_ms: u32,
@@ -122,13 +73,15 @@ impl Playback {
             })
             .collect();
         Self {
-            issues: day.issues.iter().map(|issue| IssueState::new(issue.carried)).collect(),
+            issues: day.issues.iter().map(IssueState::new).collect(),
+            closed_markets: Vec::new(),
             indices: vec![IndexState::default(); day.series.len()],
             breadth: vec![Breadth::default(); day.series.len()],
             counted_in,
             shape,
             next_print: 0,
             next_index: 0,
+            next_notice: 0,
             pending: VecDeque::new(),
             opened: false,
             closed: false,
@@ -180,22 +133,53 @@ impl Playback {
         if !self.pending.is_empty() || !self.opened {
             return Some(self.now());
         }
-        let (trade, index) = self.heads();
-        let next = match (trade, index) {
-            (Some(trade), Some(index)) => Some(trade.min(index)),
-            (one, None) | (None, one) => one,
-        };
-        match next {
-            Some(at_ms) => Some(self.day.instant(at_ms)),
+        match self.head() {
+            Some((at_ms, _)) => Some(self.day.instant(at_ms)),
             None => (!self.closed).then(|| self.now()),
         }
     }
 
-    fn heads(&self) -> (Option<u32>, Option<u32>) {
-        (
-            self.day.prints.get(self.next_print).map(|print| print.at_ms),
-            self.day.index_prints.get(self.next_index).map(|print| print.at_ms),
-        )
+    /// When the next thing happens and what it is. At the same time trades come before indices
+    /// and these before notices, so an interruption ends with its auction print.
+    fn head(&self) -> Option<(u32, Head)> {
+        let day = &self.day;
+        let trade = day.prints.get(self.next_print).map(|print| (print.at_ms, Head::Trade));
+        let index = day.index_prints.get(self.next_index).map(|print| (print.at_ms, Head::Index));
+        let notices = &day.rules.notices;
+        let notice = notices.get(self.next_notice).map(|notice| (notice.at_ms, Head::Notice));
+        // The first of equals is the minimum.
+        [trade, index, notice].into_iter().flatten().min_by_key(|(at_ms, _)| *at_ms)
+    }
+
+    /// The volatility interruptions that have begun, oldest first.
+    #[must_use]
+    pub fn interruptions(&self) -> Vec<SimInterruption> {
+        let told = &self.day.rules.notices[..self.next_notice];
+        let begun = told.iter().filter_map(|notice| match notice.what {
+            What::ViBegins(number) => Some(number),
+            _ => None,
+        });
+        begun
+            .map(|number| {
+                let vi = self.interruption(number);
+                let issue = &self.day.issues[vi.issue as usize];
+                let state = &self.issues[vi.issue as usize];
+                let active = state.interrupted && state.last_vi == Some(number);
+                SimInterruption {
+                    symbol: issue.symbol,
+                    name: issue.name.clone(),
+                    market: issue.market,
+                    breach: vi.breach,
+                    count: vi.count,
+                    began: self.day.instant(vi.from_ms),
+                    ended: (!active).then(|| self.day.instant(vi.until_ms)),
+                }
+            })
+            .collect()
+    }
+
+    fn interruption(&self, number: u32) -> &Interruption {
+        &self.day.rules.interruptions[number as usize]
     }
 
     /// Plays the next event; `None` when the day is over. [`Playback::render`] writes it as long
@@ -206,19 +190,53 @@ impl Playback {
             self.opened = true;
             self.announce(112, None);
         }
-        if let Some(event) = self.pending.pop_front() {
-            return Some(event);
-        }
-        match self.heads() {
-            (Some(trade), index) if index.is_none_or(|index| trade <= index) => {
-                Some(self.play_trade())
+        loop {
+            if let Some(event) = self.pending.pop_front() {
+                return Some(event);
             }
-            (_, Some(_)) => Some(self.play_index()),
-            _ if self.closed => None,
-            _ => {
-                self.closed = true;
-                self.announce(129, None);
-                self.pending.pop_front()
+            match self.head() {
+                Some((_, Head::Trade)) => return Some(self.play_trade()),
+                Some((_, Head::Index)) => return Some(self.play_index()),
+                Some((_, Head::Notice)) => self.play_notice(),
+                None if self.closed => return None,
+                None => {
+                    self.closed = true;
+                    self.announce(129, None);
+                }
+            }
+        }
+    }
+
+    /// Takes in a notice and queues what it tells; a book that the shape leaves out tells nothing.
+    fn play_notice(&mut self) {
+        let notice = self.day.rules.notices[self.next_notice];
+        self.next_notice += 1;
+        self.now_ms = notice.at_ms;
+        let at = self.now();
+        let mut tell = |feed, key| self.pending.push_back(SimEvent { at, feed, key, code: 0 });
+        match notice.what {
+            What::ViBegins(number) | What::ViEnds(number) => {
+                let issue = self.day.rules.interruptions[number as usize].issue;
+                let state = &mut self.issues[issue as usize];
+                state.interrupted = matches!(notice.what, What::ViBegins(_));
+                state.last_vi = Some(number);
+                tell(Feed::Operation, issue);
+                tell(Feed::Vi, issue);
+            }
+            What::Halt { issue, halted } => {
+                self.issues[issue as usize].halted = halted;
+                tell(Feed::Operation, issue);
+            }
+            What::Book { issue, expected } => {
+                if self.shape.book_every > 0 {
+                    self.issues[issue as usize].expected = Some(expected);
+                    tell(Feed::Book, issue);
+                }
+            }
+            What::Operation { code, market } => self.announce(code, market),
+            What::Closes(market) => {
+                self.announce(129, Some(market));
+                self.closed_markets.push(market);
             }
         }
     }
@@ -262,25 +280,23 @@ impl Playback {
         self.now_ms = print.at_ms;
         let index = print.series as usize;
         let series = &self.day.series[index];
-        let (market, previous) = (series.market, series.previous_close);
+        let previous = series.previous_close;
         let breadth = &self.breadth[index];
         let (volume, value) = (breadth.volume, breadth.value);
         let state = &mut self.indices[index];
         state.apply(&print, previous, volume, value);
-        if breaks(state, previous, print.at_ms) {
-            self.announce(174, Some(market));
-        }
         let at = self.day.instant(print.at_ms);
         SimEvent { at, feed: Feed::Index, key: print.series, code: 0 }
     }
 
-    /// Queues a market operation for every issue (of one market).
+    /// Queues a market operation for every issue (of one market) whose market has not closed.
     fn announce(&mut self, code: u16, market: Option<Market>) {
         let at = self.now();
         let issues = self.day.issues.iter().enumerate();
         self.pending.extend(
             issues
                 .filter(|(_, issue)| market.is_none_or(|market| issue.market == market))
+                .filter(|(_, issue)| !self.closed_markets.contains(&issue.market))
                 .map(|(key, _)| SimEvent { at, feed: Feed::Operation, key: key as u32, code }),
         );
     }
@@ -300,7 +316,18 @@ impl Playback {
             Feed::Index => {
                 render::index(out, &self.day.series[key], &self.indices[key], &self.breadth[key]);
             }
-            Feed::Operation => render::operation(out, &self.day.issues[key], event.code),
+            Feed::Operation => {
+                let (issue, state) = (&self.day.issues[key], &self.issues[key]);
+                render::operation(out, issue, state, event.code);
+            }
+            Feed::Vi => {
+                let state = &self.issues[key];
+                // The event follows from an interruption, which the state names.
+                if let Some(number) = state.last_vi {
+                    let vi = self.interruption(number);
+                    render::vi(out, day, &self.day.issues[key], vi, state.interrupted);
+                }
+            }
         }
     }
 
@@ -336,10 +363,9 @@ impl Playback {
 
     /// Whether what comes next is another trade of the same issue in the same second.
     fn joins(&self, event: &SimEvent) -> bool {
-        let (Some(trade), index) = self.heads() else { return false };
+        let Some((trade, Head::Trade)) = self.head() else { return false };
         event.feed == Feed::Trade
             && self.pending.is_empty()
-            && index.is_none_or(|index| trade <= index)
             && trade / 1_000 == self.now_ms / 1_000
             && self.day.prints[self.next_print].issue == event.key
     }
@@ -349,24 +375,6 @@ impl Playback {
     pub fn into_frames(self) -> PlaybackFrames {
         PlaybackFrames { playback: self, bytes: Vec::new() }
     }
-}
-
-/// Whether the index has been below its next circuit-breaker level for a minute (서킷브레이커).
-/// The first two stages are not used from 14:50 on.
-fn breaks(state: &mut IndexState, previous: i64, at_ms: u32) -> bool {
-    const LAST_CALL_MS: u32 = (14 * 60 + 50) * 60_000;
-    let Some(fall) = rules::CIRCUIT_BREAKER_FALLS.get(state.stages) else { return false };
-    let below = (state.level as f64) <= previous as f64 * (1.0 - fall);
-    if !below || (at_ms >= LAST_CALL_MS && state.stages < 2) {
-        state.below_since_ms = None;
-        return false;
-    }
-    if at_ms - *state.below_since_ms.get_or_insert(at_ms) < 60_000 {
-        return false;
-    }
-    state.stages += 1;
-    state.below_since_ms = None;
-    true
 }
 
 /// A day's frames, one after the other, without a server.

@@ -4,10 +4,11 @@
 //! those of the KIS documentation; every sum, rate and distance is computed from the running state,
 //! so records agree with each other and with the REST answers.
 
-use crate::market::{SessionDay, Side};
+use crate::market::{Market, SessionDay, Side};
 
 use super::book::Book;
 use super::day::{Issue, Series, hhmmss};
+use super::interruption::Interruption;
 use super::options::FrameShape;
 use super::profile;
 use super::state::{Breadth, IndexState, IssueState, plain_sign, ratio, sign_code};
@@ -127,7 +128,7 @@ pub(crate) fn trade(
         .dec2(ratio(s.volume, before, 10_000))
         .text("0")
         .text("")
-        .int(s.open); // 45: the opening auction's price is the static VI reference
+        .int(s.vi_reference); // 45
     if shape.trade_fields > 46 {
         record.text("2");
     }
@@ -143,7 +144,9 @@ pub(crate) fn book(
 ) {
     let book = Book::of(day, issue, state);
     let mut record = Record::new(out);
-    record.text(issue.symbol.as_str()).time(state.at_ms).text("0"); // 0 to 2
+    let expected = state.expected;
+    let (at_ms, class) = expected.map_or((state.at_ms, "0"), |x| (x.at_ms, x.class.code()));
+    record.text(issue.symbol.as_str()).time(at_ms).text(class); // 0 to 2
     for value in book.asks.prices.iter().chain(&book.bids.prices) {
         record.int(*value); // 3 to 22
     }
@@ -152,7 +155,12 @@ pub(crate) fn book(
     }
     record.int(book.asks.total).int(book.bids.total).int(0).int(0); // 43 to 46
     // Outside auctions KIS sends an expected price of 0 and its "change" of -100 %.
-    record.int(0).int(0).int(state.auction_volume).int(-issue.base_price).text("5").text("-100.00");
+    let (price, quantity) = expected.map_or((0, 0), |x| (x.price, x.quantity));
+    let volume = if expected.is_some() { state.volume + quantity } else { state.auction_volume };
+    let change = price - issue.base_price;
+    record.int(price).int(quantity).int(volume).int(change); // 47 to 50
+    record.int(sign_code(price, issue.base_price, issue.limits).into());
+    record.dec2(ratio(change, issue.base_price, 10_000));
     record
         .int(state.volume) // 53
         .int(book.asks.total - state.sent_asks)
@@ -162,7 +170,8 @@ pub(crate) fn book(
         .text("0"); // 58
     if shape.book_fields > 59 {
         let best = (book.asks.prices[0], book.bids.prices[0]);
-        let middle = if best.0 > 0 && best.1 > 0 { (best.0 + best.1) / 2 } else { 0 };
+        let continuous = expected.is_none() && best.0 > 0 && best.1 > 0;
+        let middle = if continuous { (best.0 + best.1) / 2 } else { 0 };
         record.int(middle).text("0").text("0");
     }
     if shape.book_fields > 62 {
@@ -202,21 +211,71 @@ pub(crate) fn index(out: &mut Vec<u8>, series: &Series, state: &IndexState, brea
     record.int(0).int(0).int(s.level - s.before); // 27 to 29
 }
 
-/// Appends an `H0STMKO0` record (장운영정보): `code` is 112, 129 or 174; 0 leaves it empty.
-pub(crate) fn operation(out: &mut Vec<u8>, issue: &Issue, code: u16) {
+/// Appends an `H0STMKO0` record (장운영정보); a `code` of 0 leaves the phase empty.
+pub(crate) fn operation(out: &mut Vec<u8>, issue: &Issue, state: &IssueState, code: u16) {
     let mut record = Record::new(out);
-    record.text(issue.symbol.as_str()).text(if issue.halted { "Y" } else { "N" }).text("(null)");
-    let announced = !issue.halted && code != 0;
+    record.text(issue.symbol.as_str()).text(yes(state.halted)).text("(null)");
+    let announced = !state.halted && code != 0;
     if announced {
         record.int(code.into());
     } else {
         record.text("");
     }
-    // Field 4 speaks of auctions: the opening one ended (112), the closing one ended (129).
-    if announced && matches!(code, 112 | 129) {
+    // Field 4 speaks of auctions: the opening one ended (112), the closing one began (121), ended
+    // (129).
+    if announced && matches!(code, 112 | 121 | 129) {
         record.int(code.into());
     } else {
         record.text("");
     }
-    record.text("").text("").text(if issue.halted { "58" } else { "00" }).text("N").text("N");
+    record.text("").text("").text(if state.halted { "58" } else { "00" });
+    record.text(yes(state.interrupted)).text("N");
+}
+
+const fn yes(is: bool) -> &'static str {
+    if is { "Y" } else { "N" }
+}
+
+/// Appends an `H0UNVIC0` record: an interruption begins (`active`) or has ended.
+pub(crate) fn vi(
+    out: &mut Vec<u8>,
+    day: SessionDay,
+    issue: &Issue,
+    vi: &Interruption,
+    active: bool,
+) {
+    let breach = &vi.breach;
+    let market = match issue.market {
+        Market::Kospi => "KSP",
+        Market::Kosdaq => "KSQ",
+        Market::Other | Market::Unknown => "",
+    };
+    // The reference of the kind that did not trigger is 0, and so is its deviation.
+    let away = |applies: bool, reference: i64| {
+        if applies {
+            (reference, ratio(breach.price - reference, reference, 10_000))
+        } else {
+            (0, 0)
+        }
+    };
+    let fixed = away(breach.kind.is_static(), breach.static_reference);
+    let moving = away(breach.kind.is_dynamic(), breach.dynamic_reference);
+    let mut record = Record::new(out);
+    record
+        .int(day.yyyymmdd().into()) // 0
+        .text(issue.symbol.as_str())
+        .text(&issue.name)
+        .text(market)
+        .text(yes(active))
+        .time(if active { 0 } else { vi.until_ms }) // 5
+        .time(vi.from_ms)
+        .int(breach.kind.code().into())
+        .int(breach.price)
+        .int(fixed.0)
+        .dec2(fixed.1) // 10
+        .int(moving.0)
+        .dec2(moving.1)
+        .int(vi.count.into())
+        .text("1")
+        .text("N"); // 15
 }

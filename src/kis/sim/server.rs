@@ -287,6 +287,12 @@ impl RunningSim {
         format!("ws://{}", self.ws_addr)
     }
 
+    /// The player at work, for tests that move it on themselves.
+    #[cfg(test)]
+    pub(super) fn playback(&self) -> parking_lot::MutexGuard<'_, Playback> {
+        self.shared.playback.lock()
+    }
+
     /// The session day that is played.
     #[must_use]
     pub fn session_day(&self) -> SessionDay {

@@ -20,9 +20,9 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use super::auth::korean_stamp;
 use super::faults::{self, Cutter, Door, Line, Pipe, Refused, Sink, Verdict, Wire};
+use super::feed::Feed;
 use super::notices::{self, NoticeCipher, NoticeSubscription};
 use super::options::SimEnv;
-use super::playback::Feed;
 use super::server::Shared;
 
 /// Batches of frames and acknowledgements that wait for a session's socket.

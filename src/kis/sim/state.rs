@@ -2,7 +2,8 @@
 
 use crate::market::{IndexLevel, Side, Won};
 
-use super::day::{Carried, IndexPrint, Print};
+use super::day::{IndexPrint, Issue, Print};
+use super::interruption::Expected;
 
 /// Running sums of an issue; every field of a trade record is computed from these and the
 /// [`super::day::Issue`].
@@ -31,6 +32,16 @@ pub(crate) struct IssueState {
     pub buy_volume: i64,
     /// Size of the opening auction; 0 when there was none.
     pub auction_volume: i64,
+    /// Price of the last auction, or of the first trade played: reference of the static VI.
+    pub vi_reference: Won,
+    /// The issue is halted (거래정지).
+    pub halted: bool,
+    /// A VI is under way.
+    pub interrupted: bool,
+    /// Number of the last VI among those of the day.
+    pub last_vi: Option<u32>,
+    /// The auction that is under way.
+    pub expected: Option<Expected>,
     /// Totals of the last book sent.
     pub sent_asks: i64,
     pub sent_bids: i64,
@@ -40,8 +51,10 @@ pub(crate) struct IssueState {
 
 impl IssueState {
     /// Before the first trade that is played.
-    pub fn new(carried: Carried) -> Self {
+    pub fn new(issue: &Issue) -> Self {
+        let carried = issue.carried;
         Self {
+            halted: issue.halted,
             volume: carried.volume,
             value: carried.value,
             sell_volume: carried.sell_volume,
@@ -63,6 +76,10 @@ impl IssueState {
             let move_percent = (price - self.price) as f64 / self.price as f64 * 100.0;
             self.pressure = (self.pressure * 0.96 + move_percent * 0.5).clamp(-1.0, 1.0);
         }
+        if self.trades == 0 || print.side == Side::Auction {
+            self.vi_reference = price;
+        }
+        self.expected = None;
         if price > self.high {
             (self.high, self.high_ms) = (price, print.at_ms);
         }
@@ -118,10 +135,6 @@ pub(crate) struct IndexState {
     pub value: i64,
     pub volume_before: i64,
     pub value_before: i64,
-    /// Circuit-breaker stages already announced.
-    pub stages: usize,
-    /// Since when the level has been below the next stage.
-    pub below_since_ms: Option<u32>,
 }
 
 impl IndexState {

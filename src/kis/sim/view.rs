@@ -120,7 +120,7 @@ impl IssueView {
 
     /// The state before the last trade.
     pub fn state_before(&self) -> IssueState {
-        let mut state = IssueState::new(self.issue().carried);
+        let mut state = IssueState::new(self.issue());
         let trades = self.state.trades.saturating_sub(1) as usize;
         self.prints().take(trades).for_each(|print| state.apply(print));
         state

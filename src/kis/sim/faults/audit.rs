@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use crate::market::{EventTime, SessionDay, Symbol, TimeOfDay, Won};
 
-use super::super::playback::Feed;
+use super::super::feed::Feed;
 
 /// Trades remembered: a day of 40 busy issues and more.
 const MOST: usize = 2_000_000;

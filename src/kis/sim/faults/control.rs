@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::http::StatusCode;
 
-use super::super::playback::Feed;
+use super::super::feed::Feed;
 use super::super::server::Shared;
 use super::super::session::Session;
 use super::frames::delay;

@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use crate::market::EventTime;
 
 use super::super::book::mix;
-use super::super::playback::{Feed, FrameInfo};
+use super::super::feed::{Feed, FrameInfo};
 use super::audit;
 use super::key::{Rubbish, Side};
 use super::kind::{FaultKind, Place};

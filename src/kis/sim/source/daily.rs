@@ -3,7 +3,9 @@
 //! Every issue meets its real open, high, low, close and volume; the issues fall and rise together
 //! along the day's index (or, without an index file, along the median issue). Levels out of order
 //! are clamped, halted rows are listed but do not trade, the sessions before give base price,
-//! previous volume and history.
+//! previous volume and history. A bar that leaves the day's price limits (a first day, a
+//! re-opening, prices adjusted on that day) means that the issue has none. Then the day is made to
+//! obey the market rules: see [`interruptions`].
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,7 +19,9 @@ use crate::market::{Market, Reference, SessionDay, Symbol};
 use super::SimError;
 use super::columns::{Batch, Table};
 use super::indices::{self, Indices};
-use crate::kis::sim::day::{DailyBar, Day, Issue, Print};
+use super::interruptions::{self, Levels};
+use crate::kis::sim::day::{DailyBar, Day, Issue, NO_LIMITS, Print};
+use crate::kis::sim::interruption::Rules;
 use crate::kis::sim::path::{self, Bar, Course, Plan, log_path};
 
 const COLUMNS: [&str; 11] = [
@@ -173,8 +177,15 @@ fn build(
         issue.halted = rows.halted;
         let skip = rows.bars.len().saturating_sub(Reference::MAX_CLOSES);
         issue.history = rows.bars.split_off(skip);
+        if bar.low < issue.limits.0 || bar.high > issue.limits.1 {
+            issue.limits = NO_LIMITS;
+        }
         issues.push(issue);
         today.push(bar);
+    }
+    let unlimited = issues.iter().filter(|issue| issue.limits == NO_LIMITS).count();
+    if unlimited > 0 {
+        tracing::info!(%day, unlimited, "issues left their price limits that day and have none");
     }
     let mean = trades_per_symbol
         .unwrap_or_else(|| (TRADES_IN_ALL / issues.len().max(1)).clamp(400, 4_000));
@@ -219,11 +230,19 @@ fn build(
         prints.append(path);
     }
     prints.par_sort_by_key(|print| (print.at_ms, print.issue));
-    let mut loaded =
-        Day { day, issues, prints, series: Vec::new(), index_prints: Vec::new(), speed: None };
+    let mut loaded = Day {
+        day,
+        issues,
+        prints,
+        series: Vec::new(),
+        index_prints: Vec::new(),
+        speed: None,
+        rules: Rules::default(),
+    };
     if let Some(indices) = indices {
         indices.add_to(&mut loaded);
     }
+    interruptions::act_out(&mut loaded, &Levels::Given, seed);
     loaded
 }
 

@@ -4,7 +4,7 @@
 //! issue has a walk and shocks of its own. A trade happens at the bid or the ask around the
 //! issue's level, so quiet stretches bounce between two ticks as real ones do. Volume follows the
 //! usual shape of a day times the phase's multiple. Indices are computed from the issues of their
-//! market by market value.
+//! market by market value, from the trades as the market rules let them happen.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -12,9 +12,11 @@ use rand_distr::{Distribution, StandardNormal};
 
 use crate::market::{Reference, SessionDay, Side, Won, rules};
 
+use super::interruptions::{self, Levels};
 use super::script::{IssueLine, MarketScript, Phase};
 use crate::kis::sim::book::{mix, quotes_around};
 use crate::kis::sim::day::{DailyBar, Day, IndexPrint, Issue, Print, Series, ms};
+use crate::kis::sim::interruption::{IssueHalt, Rules};
 use crate::kis::sim::path::Bar;
 use crate::kis::sim::profile;
 
@@ -84,9 +86,21 @@ pub(super) fn build(script: &MarketScript, day: Option<SessionDay>, seed: u64) -
         series: Vec::new(),
         index_prints: Vec::new(),
         speed: Some(script.speed),
+        rules: Rules { issue_halts: issue_halts(script), ..Rules::default() },
     };
-    add_indices(script, &mut loaded);
+    let write = |day: &mut Day| write_indices(script, day);
+    interruptions::act_out(&mut loaded, &Levels::Computed(&write), seed);
     loaded
+}
+
+/// The halts of single issues that the script asks for.
+fn issue_halts(script: &MarketScript) -> Vec<IssueHalt> {
+    let halts = script.halts.iter().filter_map(|halt| {
+        // The script's checks refuse a halt of an issue that is not listed.
+        let issue = script.issues.iter().position(|line| line.code == halt.code)? as u32;
+        Some(IssueHalt { issue, from_ms: ms(halt.from), until_ms: halt.to.map(ms) })
+    });
+    halts.collect()
 }
 
 /// Cuts continuous trading at the ends of the phases.
@@ -307,8 +321,10 @@ impl Player<'_> {
     }
 }
 
-/// Computes the indices along the trades.
-fn add_indices(script: &MarketScript, day: &mut Day) {
+/// Computes the indices along the trades, in place of what was there.
+fn write_indices(script: &MarketScript, day: &mut Day) {
+    day.series.clear();
+    day.index_prints.clear();
     let (first, last) = day.span();
     for (number, line) in script.indices.iter().enumerate() {
         let previous_close = (line.previous_close * 100.0).round() as i64;

@@ -2,11 +2,13 @@
 //!
 //! - [`ticks`]: single trades of a recording, played as they were;
 //! - [`daily`]: daily bars, turned into a day of trades that meets them;
-//! - [`script`] and [`market`]: an invented market from a YAML script.
+//! - [`script`] and [`market`]: an invented market from a YAML script;
+//! - [`interruptions`]: makes what was rebuilt or invented obey the market rules.
 
 mod columns;
 mod daily;
 mod indices;
+mod interruptions;
 mod market;
 mod script;
 mod ticks;
@@ -43,6 +45,7 @@ pub(crate) fn load(
             };
             if let Some(indices) = indices {
                 indices::load(indices, loaded.day, seed)?.add_to(&mut loaded);
+                interruptions::announce(&mut loaded);
             }
             Ok(loaded)
         }

@@ -47,6 +47,10 @@ pub(crate) struct MarketScript {
     pub issues: Vec<IssueLine>,
     #[garde(dive, custom(phases_fit(&self.session, &self.issues)))]
     pub phases: Vec<Phase>,
+    /// Issues that are halted for a while or from some time on.
+    #[garde(custom(halts_fit(&self.session, &self.issues)))]
+    #[serde(default)]
+    pub halts: Vec<HaltLine>,
 }
 
 /// From when to when is traded; within the hours of the regular session.
@@ -143,6 +147,17 @@ pub(crate) struct Shock {
     pub volume: f64,
 }
 
+/// A halt of one issue (거래정지). Trades that would fall into it do not happen.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HaltLine {
+    pub code: Symbol,
+    pub from: TimeOfDay,
+    /// When it trades again, with an auction; never today when it is missing.
+    #[serde(default)]
+    pub to: Option<TimeOfDay>,
+}
+
 const fn one() -> f64 {
     1.0
 }
@@ -203,6 +218,30 @@ fn phases_fit<'a>(
                 return error(format!("phase {number} shocks {code}, which is not in issues"));
             }
             until = to;
+        }
+        Ok(())
+    }
+}
+
+fn halts_fit<'a>(
+    session: &'a Session,
+    issues: &'a [IssueLine],
+) -> impl FnOnce(&Vec<HaltLine>, &()) -> garde::Result + 'a {
+    move |halts, ()| {
+        for halt in halts {
+            let HaltLine { code, from, to } = *halt;
+            let error = |text: String| Err(garde::Error::new(format!("halt of {code} {text}")));
+            if !issues.iter().any(|issue| issue.code == code) {
+                return error("is of an issue that is not in issues".into());
+            }
+            if from < session.start || from >= session.end {
+                let Session { start, end } = session;
+                return error(format!("begins at {from}; expected {start} or later, before {end}"));
+            }
+            if let Some(to) = to.filter(|to| *to <= from || *to >= session.end) {
+                let end = session.end;
+                return error(format!("ends at {to}; expected after {from} and before {end}"));
+            }
         }
         Ok(())
     }

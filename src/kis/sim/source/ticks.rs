@@ -13,6 +13,7 @@ use crate::market::{Market, SessionDay, Side, Symbol, Won, rules};
 use super::SimError;
 use super::columns::{Batch, Table};
 use crate::kis::sim::day::{Carried, Day, Issue, Print};
+use crate::kis::sim::interruption::Rules;
 
 struct Row {
     second: i64,
@@ -67,7 +68,15 @@ pub(super) fn load(
     }
     // Stable, so the order inside a second of an issue stays that of `seq`.
     prints.sort_by_key(|print| (print.at_ms, print.issue));
-    Ok(Day { day, issues, prints, series: Vec::new(), index_prints: Vec::new(), speed: None })
+    Ok(Day {
+        day,
+        issues,
+        prints,
+        series: Vec::new(),
+        index_prints: Vec::new(),
+        speed: None,
+        rules: Rules::default(),
+    })
 }
 
 fn read_batch(batch: &Batch, by_symbol: &mut BTreeMap<Symbol, Vec<Row>>) -> Result<(), SimError> {

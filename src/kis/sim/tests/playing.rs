@@ -33,13 +33,14 @@ fn a_script_plays_consistent_frames() {
                 Feed::Book => {
                     assert_eq!(record.len(), 63);
                     books += 1;
-                    check_book(record, audit.last.get(&record[0]).unwrap());
+                    check_book(record, audit.last.get(&record[0]));
                 }
                 Feed::Index => {
                     assert_eq!(record.len(), 30);
                     check_index(record);
                     levels.entry(record[0].clone()).or_default().push(hundredths(&record[2]));
                 }
+                Feed::Vi => assert_eq!(record.len(), 16),
                 Feed::Operation => {
                     assert_eq!(record.len(), 10);
                     *codes.entry(record[3].clone()).or_default() += 1;
@@ -57,7 +58,7 @@ fn a_script_plays_consistent_frames() {
     assert!(*kospi.last().unwrap() > *kospi.iter().min().unwrap());
 }
 
-fn check_book(record: &[String], trade: &[String]) {
+fn check_book(record: &[String], trade: Option<&Vec<String>>) {
     let n = |i: usize| number(&record[i]);
     let sum = |from: usize| (from..from + 10).map(n).sum::<i64>();
     assert_eq!((sum(23), sum(33)), (n(43), n(44)));
@@ -67,6 +68,13 @@ fn check_book(record: &[String], trade: &[String]) {
         let bids = (n(13 + level), n(14 + level));
         assert!(bids.0 > bids.1 || bids == (0, 0), "{record:?}");
     }
+    if record[2] != "0" {
+        // An auction shows three levels a side around its expected price.
+        assert!(n(47) > 0 && n(48) > 0 && n(49) == n(48) + n(53), "{record:?}");
+        assert_eq!((n(6), n(16), n(59)), (0, 0, 0));
+        return;
+    }
+    let trade = trade.expect("a continuous book follows a trade");
     assert_eq!((n(47), n(48), n(51)), (0, 0, 5));
     assert_eq!(record[52], "-100.00");
     // The book is the one the last trade told of.
@@ -114,7 +122,7 @@ fn frame_widths_can_be_the_old_ones() {
             match info.feed {
                 Feed::Trade => assert_eq!(width, trade_fields),
                 Feed::Book => assert_eq!(width, book_fields),
-                Feed::Index | Feed::Operation => {}
+                Feed::Index | Feed::Operation | Feed::Vi => {}
             }
         }
     }
@@ -245,7 +253,7 @@ fn a_real_day_meets_its_bars() {
                     check_index(&record);
                     index.insert(record[0].clone(), record);
                 }
-                Feed::Book | Feed::Operation => {}
+                Feed::Book | Feed::Operation | Feed::Vi => {}
             }
         }
     }

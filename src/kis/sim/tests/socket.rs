@@ -89,7 +89,7 @@ async fn a_held_day_is_delivered_whole_and_agrees_with_rest() {
         let wanted = match info.feed {
             Feed::Trade | Feed::Operation => info.symbol.as_str() == "005930",
             Feed::Index => info.symbol.as_str() == "0001",
-            Feed::Book => false,
+            Feed::Book | Feed::Vi => false,
         };
         if wanted {
             expected.push(String::from_utf8(frame.to_vec()).unwrap());
