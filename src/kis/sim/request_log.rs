@@ -89,6 +89,7 @@ mod tests {
         let records = log.records();
         assert_eq!(records.len(), RequestLog::MOST);
         assert_eq!(records[0].app_key, "0001", "the key itself is not kept");
+        assert!(records.iter().all(|record| record.outcome != "EGW00201"), "the oldest went");
         assert!(records.iter().all(|record| record.tr_id.len() <= 40));
         assert_eq!(records.last().unwrap().app_key, "키");
         let counts = log.counts();
