@@ -4,6 +4,7 @@
 //! actor. [`tree`] is the only file that knows who feeds and who supervises whom.
 
 pub mod alert;
+pub mod collection;
 mod faults;
 pub mod feed;
 pub mod ingest;

@@ -6,24 +6,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use secrecy::{ExposeSecret, SecretString};
 use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
 
 use super::CliError;
+use crate::actors::collection::{Clock, CollectionParts, Patience, Universe};
 use crate::actors::recorder::RecorderParts;
 use crate::actors::tree::{AdviceParts, SupervisionOptions, Tree, journal_folder};
 use crate::advice::{PlanSettings, ScenarioLimits};
 use crate::bus::{Publisher, RedisOptions, RedisPublisher};
-use crate::config::{Durability, KisEnv, LogFormat, Settings, Speed};
+use crate::config::{CollectUniverse, Durability, KisEnv, LogFormat, Settings, Speed};
 use crate::journal::JournalOptions;
-use crate::kis::sim::{FrameShape, SimEnv, SimOptions, SimSource, SimSpeed};
+use crate::kis::sim::{FrameShape, RunningSim, SimEnv, SimOptions, SimSource, SimSpeed};
+use crate::kis::{Account, Environment, KisClient, KisOptions, Ranking};
 use crate::llm::{ModelOptions, ModelWriter, Writer};
-use crate::market::Directory;
+use crate::market::{Directory, Symbol};
 use crate::messages::EventBus;
 use crate::messages::health::{Component, HealthRegistry, HealthState};
 use crate::risk::RiskParams;
 use crate::schedule::{Jobs, Task};
-use crate::store::{Database, DatabaseOptions, StoreWriter, WriterOptions};
+use crate::store::{Database, DatabaseOptions, LocalObjects, Objects, StoreWriter, WriterOptions};
 use crate::telemetry;
 
 /// The shared runtime: everything that waits for the outside runs on it, and all arbiters of the
@@ -344,4 +347,104 @@ pub fn sim_options(settings: &Settings) -> Result<SimOptions, CliError> {
         KisEnv::Mock => SimEnv::Mock,
     };
     Ok(SimOptions { source, speed, seed: set.seed, shape, env, ..SimOptions::default() })
+}
+
+/// A client of KIS, or of the simulator that plays it. `data_dir` keeps the access token.
+///
+/// # Errors
+/// When KIS is the source and its keys are not set, or the client cannot be built from the
+/// settings.
+pub fn kis_client(
+    settings: &Settings,
+    sim: Option<&RunningSim>,
+    data_dir: &Path,
+) -> Result<KisClient, CliError> {
+    let environment = match settings.kis.env {
+        KisEnv::Real => Environment::Real,
+        KisEnv::Mock => Environment::Mock,
+    };
+    let options = match sim {
+        Some(sim) => {
+            let key = || SecretString::from("simulator".to_owned());
+            KisOptions {
+                calls_per_second: None,
+                token_cooldown: Duration::ZERO,
+                ..KisOptions::new(environment, sim.rest_url(), key(), key())
+            }
+        }
+        None => {
+            let missing = || {
+                CliError::Usage(
+                    "feed.source is kis, but kis.app_key and kis.app_secret are not set: set \
+                     KIS_APP_KEY and KIS_APP_SECRET, or a kis_devlp.yaml, or use --source sim"
+                        .to_owned(),
+                )
+            };
+            let key = settings.kis.app_key.clone().ok_or_else(missing)?;
+            if key.expose_secret().is_empty() {
+                return Err(CliError::Usage("kis.app_key is empty: set KIS_APP_KEY".to_owned()));
+            }
+            let secret = settings.kis.app_secret.clone().ok_or_else(missing)?;
+            let base_url = settings.kis.base_url.expose();
+            KisOptions {
+                calls_per_second: Some(settings.kis.calls_per_second),
+                token_cache: Some(data_dir.join("kis-token.json")),
+                ..KisOptions::new(environment, base_url, key, secret)
+            }
+        }
+    };
+    KisClient::new(options).context("kis").map_err(CliError::Runtime)
+}
+
+/// The collection, over the issues of the settings or else those of the feed.
+///
+/// # Errors
+/// When the account or the issues cannot be used.
+pub fn collection(
+    settings: &Settings,
+    client: KisClient,
+    feed_symbols: &[Symbol],
+    database: Option<Database>,
+    health: &HealthRegistry,
+    clock: Clock,
+) -> Result<CollectionParts, CliError> {
+    let set = &settings.collect;
+    let universe = match set.universe {
+        CollectUniverse::MarketCap(count) => Universe::Ranked(Ranking::MarketCap, count),
+        CollectUniverse::Volume(count) => Universe::Ranked(Ranking::Volume, count),
+        CollectUniverse::Symbols if !set.symbols.is_empty() => {
+            Universe::Symbols(set.symbols.clone())
+        }
+        CollectUniverse::Symbols => Universe::Symbols(feed_symbols.to_vec()),
+    };
+    if universe == Universe::Symbols(Vec::new()) {
+        return Err(CliError::Usage(
+            "collect.symbols and feed.symbols are empty: say which issues to collect, for example \
+             BONGSU_COLLECT__SYMBOLS=005930,000660, or set collect.universe to market_cap:30"
+                .to_owned(),
+        ));
+    }
+    let account = match &settings.kis.account {
+        None => None,
+        Some(text) => Some(Account::parse(text.expose_secret()).ok_or_else(|| {
+            CliError::Usage(
+                "kis.account is not eight digits and the two of its product, for example \
+                 12345678-01"
+                    .to_owned(),
+            )
+        })?),
+    };
+    let objects = database
+        .is_some()
+        .then(|| Objects::Local(LocalObjects::new(settings.data_dir.join("objects"))));
+    Ok(CollectionParts {
+        client,
+        universe,
+        account,
+        database,
+        objects,
+        clock,
+        patience: Patience::default(),
+        health: health.clone(),
+    })
 }

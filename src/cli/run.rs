@@ -7,8 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
-use secrecy::{ExposeSecret, SecretString};
 use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
 use tokio::sync::broadcast::error::RecvError;
@@ -17,19 +15,22 @@ use tokio_util::sync::CancellationToken;
 use super::CliError;
 use super::args::{Role, RunArgs};
 use super::assembly::{self, DataDir};
+use crate::actors::collection::{CollectionParts, run_collection, wall_clock};
 use crate::actors::feed::{FeedParts, run_feed};
 use crate::actors::supervision::StageError;
 use crate::actors::tree::{Tree, TreeParts};
 use crate::api::{self, ApiState};
 use crate::bus::Publisher;
-use crate::config::{FeedSource, KisEnv, Settings};
+use crate::config::{FeedSource, Settings};
+use crate::kis::FeedConfig;
 use crate::kis::sim::{RunningSim, SimOptions, Simulator};
 use crate::kis::subscriptions::Watch;
-use crate::kis::{Environment, FeedConfig, KisClient, KisOptions};
 use crate::market::symbol::{KOSDAQ_CODE, KOSPI_CODE};
 use crate::market::{Directory, EventTime, SessionDay, Symbol};
 use crate::messages::health::{Component, HealthRegistry};
 use crate::messages::{AdviceBoard, BusLimits, EventBus, RiskBoard};
+use crate::schedule::Task;
+use crate::store::Database;
 use crate::telemetry;
 
 /// A stop is over within this time, one way or the other.
@@ -67,8 +68,16 @@ struct Daemon {
     advice_board: AdviceBoard,
     listener: tokio::net::TcpListener,
     feed: FeedParts,
+    collection: Option<Collection>,
     sim: Option<RunningSim>,
     parts: TreeParts,
+}
+
+/// The job of the collection.
+struct Collection {
+    parts: Arc<CollectionParts>,
+    job: String,
+    every: Duration,
 }
 
 impl Daemon {
@@ -91,6 +100,7 @@ impl Daemon {
             FeedSource::Kis => None,
         };
         let feed = feed_parts(settings, sim.as_ref(), data_dir, &health)?;
+        let collection = collection_of(settings, &feed, database.as_ref(), &health)?;
         let board = RiskBoard::new(Directory::new());
         let advice_board = AdviceBoard::default();
         let parts = TreeParts {
@@ -107,7 +117,18 @@ impl Daemon {
             advice: Some(assembly::advice(settings)?),
             batch_latency: None,
         };
-        Ok(Self { bus, publisher, health, board, advice_board, listener, feed, sim, parts })
+        Ok(Self {
+            bus,
+            publisher,
+            health,
+            board,
+            advice_board,
+            listener,
+            feed,
+            collection,
+            sim,
+            parts,
+        })
     }
 
     fn run(
@@ -116,7 +137,18 @@ impl Daemon {
         settings: &Settings,
         args: RunArgs,
     ) -> Result<(), CliError> {
-        let Self { bus, publisher, health, board, advice_board, listener, feed, sim, parts } = self;
+        let Self {
+            bus,
+            publisher,
+            health,
+            board,
+            advice_board,
+            listener,
+            feed,
+            collection,
+            sim,
+            parts,
+        } = self;
         let address = listener.local_addr().unwrap_or(settings.http.listen);
         let state = ApiState::new(
             board,
@@ -150,6 +182,11 @@ impl Daemon {
                 tree.add_service("health_monitor", move |stop| {
                     tell_health(monitored.clone(), monitor.clone(), stop)
                 });
+                if let Some(Collection { parts, job, every }) = collection {
+                    tree.add_service("collection", move |stop| {
+                        run_collection(Arc::clone(&parts), job.clone(), every, stop)
+                    });
+                }
                 tree.add_service("http", move |stop| {
                     serve(Arc::clone(&listener), listen, state.clone(), stop)
                 });
@@ -271,6 +308,30 @@ fn start_simulator(runtime: &Arc<Runtime>, settings: &Settings) -> Result<Runnin
     Ok(running)
 }
 
+/// The job of the collection with the shortest interval, when one is on. The simulator's day is left
+/// alone: what is played there has no calls in it but those of the feed.
+fn collection_of(
+    settings: &Settings,
+    feed: &FeedParts,
+    database: Option<&Database>,
+    health: &HealthRegistry,
+) -> Result<Option<Collection>, CliError> {
+    let jobs = assembly::schedule()?;
+    let job = jobs.of(Task::CollectMarketPrices).min_by_key(|job| job.interval());
+    let (Some(job), FeedSource::Kis) = (job, settings.feed.source) else { return Ok(None) };
+    let parts = assembly::collection(
+        settings,
+        feed.client.clone(),
+        &feed.symbols,
+        database.cloned(),
+        health,
+        wall_clock(),
+    )?;
+    health.declare(Component::Collection, false);
+    let (job, every) = (job.name.clone(), job.interval());
+    Ok(Some(Collection { parts: Arc::new(parts), job, every }))
+}
+
 /// Where the feed comes from and what it is to bring.
 fn feed_parts(
     settings: &Settings,
@@ -278,43 +339,12 @@ fn feed_parts(
     data_dir: &DataDir,
     health: &HealthRegistry,
 ) -> Result<FeedParts, CliError> {
-    let environment = match settings.kis.env {
-        KisEnv::Real => Environment::Real,
-        KisEnv::Mock => Environment::Mock,
+    let client = assembly::kis_client(settings, sim, &data_dir.path)?;
+    let environment = client.environment();
+    let ws_url = match sim {
+        Some(sim) => sim.ws_url(),
+        None => settings.kis.ws_url.expose().to_owned(),
     };
-    let (base_url, ws_url, key, secret) = match sim {
-        Some(sim) => {
-            let key = || SecretString::from("simulator".to_owned());
-            (sim.rest_url(), sim.ws_url(), key(), key())
-        }
-        None => {
-            let missing = || {
-                CliError::Usage(
-                    "feed.source is kis, but kis.app_key and kis.app_secret are not set: set \
-                     KIS_APP_KEY and KIS_APP_SECRET, or a kis_devlp.yaml, or use --source sim"
-                        .to_owned(),
-                )
-            };
-            (
-                settings.kis.base_url.expose().to_owned(),
-                settings.kis.ws_url.expose().to_owned(),
-                settings.kis.app_key.clone().ok_or_else(missing)?,
-                settings.kis.app_secret.clone().ok_or_else(missing)?,
-            )
-        }
-    };
-    if key.expose_secret().is_empty() {
-        return Err(CliError::Usage("kis.app_key is empty: set KIS_APP_KEY".to_owned()));
-    }
-    let mut options = KisOptions::new(environment, base_url, key, secret);
-    if sim.is_some() {
-        options.calls_per_second = None;
-        options.token_cooldown = Duration::ZERO;
-    } else {
-        options.calls_per_second = Some(settings.kis.calls_per_second);
-        options.token_cache = Some(data_dir.path.join("kis-token.json"));
-    }
-    let client = KisClient::new(options).context("kis").map_err(CliError::Runtime)?;
     let symbols: Vec<Symbol> = match (&settings.feed.symbols, sim) {
         (chosen, _) if !chosen.is_empty() => chosen.clone(),
         (_, Some(sim)) => sim.references.iter().map(|reference| reference.symbol).collect(),

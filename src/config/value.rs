@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::service_url::{ServiceUrl, without_credentials};
+use super::settings::CollectUniverse;
 use crate::market::{SessionDay, Symbol};
 
 /// What stands for a secret wherever settings are shown.
@@ -47,6 +48,8 @@ pub enum Kind {
     Mail,
     /// API tokens with their scopes.
     Tokens,
+    /// Which issues are collected.
+    Universe,
 }
 
 /// How a value was written, as far as its text alone does not tell.
@@ -146,6 +149,7 @@ impl Kind {
             Self::Tokens => {
                 "scope:token pairs separated by commas, the scope read or operate".into()
             }
+            Self::Universe => "symbols, market_cap:N or volume:N with N from 1 to 30".into(),
         }
     }
 
@@ -187,6 +191,9 @@ impl Kind {
             Self::Account => account(word).map(|account| hide(&account, secret)),
             Self::Mail => mail_addresses(text).map(|text| hide(&text, secret)),
             Self::Tokens => tokens(text).map(|text| hide(&text, secret)),
+            Self::Universe => {
+                CollectUniverse::from_word(word).map(|_| Value::Text(word.to_owned()))
+            }
         }
     }
 
