@@ -235,7 +235,7 @@ fn failing(asked: Arc<AtomicUsize>, well: bool) -> Router {
         let unfilled = json!({"ord_dt": "20240805", "odno": "0000000003", "pdno": "005930",
             "sll_buy_dvsn_cd": "02", "ord_qty": "1", "tot_ccld_qty": "0"});
         let body = answer(json!({"output1": [row, unfilled], "CANO": "12345678",
-            "ctx_area_fk100": "12345678", "ctx_area_nk100": "next"}));
+            "ctx_area_fk100": "12345678", "ctx_area_nk100": "next", "output2": {}}));
         ([("tr_cont", if second { "D" } else { "F" })], body)
     };
     let quotation = |name: &str| format!("/uapi/domestic-stock/v1/quotations/{name}");
@@ -262,7 +262,7 @@ async fn one_issues_failure_is_kept_and_stops_no_other() {
     let asked = Arc::new(AtomicUsize::new(0));
     let url = serve(failing(Arc::clone(&asked), false)).await;
     let mut place = Place::new(url, wall_clock(), None).await;
-    place.parts.account = Account::parse("12345678-01");
+    place.parts.account = Account::parse("12345678-01", "01").ok();
     let log = place.collect().await;
     assert_eq!(log.status, RunStatus::Partial, "{}", log.summary());
     assert_eq!(asked.load(Ordering::SeqCst), 3, "twice in trouble, then well");

@@ -13,6 +13,7 @@
 //! the next issue's turn. An error that no repetition helps (keys, permission) ends the run. In a
 //! dry run every step is done but the writing.
 
+mod ask;
 mod log;
 mod run;
 mod steps;
@@ -22,11 +23,12 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+pub use ask::Ranking;
 pub use log::{FailureLine, RunLog, RunStatus, StepLog};
 
 use super::ingest::wall_micros;
 use super::supervision::StageError;
-use crate::kis::{Account, KisClient, Ranking};
+use crate::kis::{Account, KisClient};
 use crate::market::{EventTime, Symbol};
 use crate::messages::health::{Component, HealthRegistry, HealthState};
 use crate::store::{Database, Objects};

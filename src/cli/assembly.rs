@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
 
 use super::CliError;
-use crate::actors::collection::{Clock, CollectionParts, Patience, Universe};
+use crate::actors::collection::{Clock, CollectionParts, Patience, Ranking, Universe};
 use crate::actors::recorder::RecorderParts;
 use crate::actors::tree::{AdviceParts, SupervisionOptions, Tree, journal_folder};
 use crate::advice::{PlanSettings, ScenarioLimits};
@@ -19,7 +19,7 @@ use crate::bus::{Publisher, RedisOptions, RedisPublisher};
 use crate::config::{CollectUniverse, Durability, KisEnv, LogFormat, Settings, Speed};
 use crate::journal::JournalOptions;
 use crate::kis::sim::{FrameShape, RunningSim, SimEnv, SimOptions, SimSource, SimSpeed};
-use crate::kis::{Account, Environment, KisClient, KisOptions, Ranking};
+use crate::kis::{Account, Environment, KisClient, KisOptions, Lane};
 use crate::llm::{ModelOptions, ModelWriter, Writer};
 use crate::market::{Directory, Symbol};
 use crate::messages::EventBus;
@@ -426,19 +426,16 @@ pub fn collection(
     }
     let account = match &settings.kis.account {
         None => None,
-        Some(text) => Some(Account::parse(text.expose_secret()).ok_or_else(|| {
-            CliError::Usage(
-                "kis.account is not eight digits and the two of its product, for example \
-                 12345678-01"
-                    .to_owned(),
-            )
-        })?),
+        Some(text) => Some(
+            Account::parse(text.expose_secret(), "01")
+                .map_err(|error| CliError::Usage(format!("kis.account: {error}")))?,
+        ),
     };
     let objects = database
         .is_some()
         .then(|| Objects::Local(LocalObjects::new(settings.data_dir.join("objects"))));
     Ok(CollectionParts {
-        client,
+        client: client.with_lane(Lane::Collect),
         universe,
         account,
         database,

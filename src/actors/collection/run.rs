@@ -7,11 +7,12 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::ask::{Asked, RawAnswer};
 use super::log::{FailureLine, RunLog, RunStatus, StepLog};
 use super::{CollectionParts, wall_clock};
 use crate::collect::{Kind, SchemaError, naming};
+use crate::kis::KisError;
 use crate::kis::backoff::Backoff;
-use crate::kis::{Asked, KisError, RawAnswer};
 use crate::market::{EventTime, SessionDay};
 use crate::store::collected::{Failure, Run, write, write_failures, write_runs};
 use crate::store::objects::{About, Key};

@@ -6,16 +6,22 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Universe;
+use super::ask::{self, RawAnswer};
 use super::run::{End, Runner, Told};
 use crate::collect::prints::{Print, Unidentified, cumulative_volumes};
 use crate::collect::{AccountOrder, Execution, Kind, bars, batch, naming};
-use crate::kis::{DailyChart, LatestTrade, MinuteBar, OrderLine, RawAnswer};
-use crate::market::{EventTime, SessionDay, Symbol, rules};
+use crate::kis::{DailyChart, Execution as LatestTrade, MinuteBar, OrderRow, OrderSide};
+use crate::market::{EventTime, SessionDay, Side, Symbol, TimeOfDay, rules};
 
 /// Calendar days of daily bars that are asked for: fewer sessions than the 100 of one answer.
 const HISTORY_DAYS: i32 = 112;
 /// Calendar days of the account's orders that are asked for.
 const ORDER_DAYS: i32 = 7;
+/// No session begins before.
+const DAY_BEGINS: TimeOfDay = match TimeOfDay::from_hms(8, 0, 0) {
+    Some(time) => time,
+    None => unreachable!(),
+};
 /// Attempts to catch an issue between two trades.
 const IDENTITY_ATTEMPTS: u32 = 4;
 /// Pause between them.
@@ -73,7 +79,7 @@ impl Runner<'_> {
             Universe::Symbols(chosen) => symbols.clone_from(chosen),
             Universe::Ranked(ranking, count) => {
                 let told =
-                    self.ask("ranking", whole, || parts.client.ask_ranking(*ranking)).await?;
+                    self.ask("ranking", whole, || ask::ranking(&parts.client, *ranking)).await?;
                 // Without issues there is nothing to do.
                 let Some(told) = told else { return Err(End::Terminal) };
                 *symbols = told.value;
@@ -97,7 +103,7 @@ impl Runner<'_> {
 
     async fn daily_bars(&mut self, symbol: Symbol, sessions: &mut Sessions) -> Result<(), End> {
         let (client, day) = (&self.parts.client, self.day);
-        let ask = || client.ask_daily_bars(symbol, days_before(day, HISTORY_DAYS), day);
+        let ask = || ask::daily_bars(client, symbol, days_before(day, HISTORY_DAYS), day);
         let Some(told) = self.ask(symbol.as_str(), whole, ask).await? else { return Ok(()) };
         let Told { value: chart, payload_ref } = told;
         if let Some(newest) = chart.bars.iter().rev().find(|bar| bar.volume > 0) {
@@ -116,9 +122,10 @@ impl Runner<'_> {
         let client = &self.parts.client;
         let now = (self.parts.clock)();
         let until = now.time_of_day().min(rules::CLOSE);
-        let ask = || client.ask_minute_bars(symbol, day, until);
+        let ask = || ask::minute_bars(client, symbol, day, DAY_BEGINS, until);
         let Some(told) = self.ask(symbol.as_str(), whole, ask).await? else { return Ok(()) };
-        let raw: Vec<(EventTime, bars::RawBar)> = told.value.iter().map(raw_minute).collect();
+        let raw: Vec<(EventTime, bars::RawBar)> =
+            told.value.bars.iter().filter_map(raw_minute).collect();
         let batch = batch::of_bars(&bars::minute_bars(symbol, &raw, now));
         self.store(Kind::Bars, symbol.as_str(), batch, told.payload_ref).await
     }
@@ -140,7 +147,8 @@ impl Runner<'_> {
     ) -> Result<(), End> {
         let (client, subject) = (&self.parts.client, symbol.as_str());
         let mut unidentified = None;
-        let Some(mut before) = self.ask(subject, whole, || client.ask_price(symbol)).await? else {
+        let Some(mut before) = self.ask(subject, whole, || ask::price(client, symbol)).await?
+        else {
             return Ok(());
         };
         for attempt in 0..IDENTITY_ATTEMPTS {
@@ -148,11 +156,11 @@ impl Runner<'_> {
                 self.pause(IDENTITY_PAUSE).await?;
             }
             let Some(prints) =
-                self.ask(subject, whole, || client.ask_latest_trades(symbol)).await?
+                self.ask(subject, whole, || ask::latest_trades(client, symbol)).await?
             else {
                 return Ok(());
             };
-            let Some(after) = self.ask(subject, whole, || client.ask_price(symbol)).await? else {
+            let Some(after) = self.ask(subject, whole, || ask::price(client, symbol)).await? else {
                 return Ok(());
             };
             let volumes = (before.value.volume.unwrap_or(0), after.value.volume.unwrap_or(0));
@@ -193,7 +201,7 @@ impl Runner<'_> {
         let hash = naming::account_hash(&format!("{}{}", account.number(), account.product()));
         let (from, to) = (days_before(self.day, ORDER_DAYS), self.day);
         let mask = |raw: &RawAnswer| naming::mask_account(&raw.body, account.number()).into();
-        let ask = || parts.client.ask_orders(account, from, to);
+        let ask = || ask::orders(&parts.client, account, from, to);
         let Some(told) = self.ask(&hash, mask, ask).await? else { return Ok(()) };
         let batch = batch::of_orders(&filled(&hash, &told.value));
         self.store(Kind::Orders, &hash, batch, told.payload_ref).await
@@ -220,16 +228,17 @@ fn day_bars(
     bars.collect()
 }
 
-fn raw_minute(bar: &MinuteBar) -> (EventTime, bars::RawBar) {
+/// A minute whose value KIS tells.
+fn raw_minute(bar: &MinuteBar) -> Option<(EventTime, bars::RawBar)> {
     let raw = bars::RawBar {
         open: bar.open,
         high: bar.high,
         low: bar.low,
         close: bar.close,
         volume: bar.volume,
-        value: bar.cum_value,
+        value: bar.cum_value?,
     };
-    (EventTime::from_kst(bar.day, bar.minute), raw)
+    Some((bar.start, raw))
 }
 
 fn identified(
@@ -240,7 +249,7 @@ fn identified(
 ) -> Result<Vec<Execution>, Unidentified> {
     let prints: Vec<Print> = trades
         .iter()
-        .map(|&LatestTrade { time, price, quantity }| Print { time, price, quantity })
+        .map(|&LatestTrade { time, price, quantity, .. }| Print { time, price, quantity })
         .collect();
     let volumes = cumulative_volumes(before, &prints, after)?;
     let executions = prints.iter().zip(volumes).map(|(print, cum_volume)| Execution {
@@ -253,21 +262,25 @@ fn identified(
     Ok(executions.collect())
 }
 
-/// The orders with fills; the average price of the fills is rounded to whole won.
-fn filled(hash: &str, orders: &[OrderLine]) -> Vec<AccountOrder> {
-    let filled = orders.iter().filter(|order| order.filled > 0);
-    filled
-        .map(|order| AccountOrder {
+/// The orders with fills and a known side; the average price of the fills is rounded to whole won.
+fn filled(hash: &str, orders: &[OrderRow]) -> Vec<AccountOrder> {
+    let order_of = |row: &OrderRow| {
+        let filled = row.filled.filter(|filled| *filled > 0)?;
+        Some(AccountOrder {
             account: hash.to_owned(),
-            day: order.day,
-            branch: order.branch.clone(),
-            number: order.number.clone(),
-            symbol: order.symbol,
-            side: order.side,
-            time: EventTime::from_kst(order.day, order.time),
-            ordered: order.ordered,
-            filled: order.filled,
-            price: (order.filled_value + order.filled / 2) / order.filled,
+            day: row.day,
+            branch: row.branch.clone().unwrap_or_else(|| "00000".to_owned()),
+            number: row.number.clone(),
+            symbol: row.symbol,
+            side: match row.side? {
+                OrderSide::Sell => Side::Sell,
+                OrderSide::Buy => Side::Buy,
+            },
+            time: EventTime::from_kst(row.day, row.time.unwrap_or_default()),
+            ordered: row.quantity?,
+            filled,
+            price: (row.filled_amount? + filled / 2) / filled,
         })
-        .collect()
+    };
+    orders.iter().filter_map(order_of).collect()
 }
