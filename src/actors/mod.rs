@@ -4,6 +4,8 @@
 //! actor. [`tree`] is the only file that knows who feeds and who supervises whom.
 
 pub mod alert;
+pub mod backfill;
+pub mod collection;
 mod faults;
 pub mod feed;
 mod feed_watch;

@@ -128,6 +128,16 @@ pub enum JobsCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Do a job now, whether or not it is on; of the collection it is that of KIS, or of the
+    /// simulator's day played to its end
+    Run {
+        /// Its name, as `jobs list` prints it
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 impl Default for Command {

@@ -6,24 +6,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use secrecy::{ExposeSecret, SecretString};
 use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
 
 use super::CliError;
+use crate::actors::collection::{Clock, CollectionParts, Patience, Ranking, Universe};
 use crate::actors::recorder::RecorderParts;
 use crate::actors::tree::{AdviceParts, SupervisionOptions, Tree, journal_folder};
 use crate::advice::{PlanSettings, ScenarioLimits};
 use crate::bus::{Publisher, RedisOptions, RedisPublisher};
-use crate::config::{Durability, KisEnv, LogFormat, Settings, Speed};
+use crate::config::{CollectUniverse, Durability, KisEnv, LogFormat, Settings, Speed};
 use crate::journal::JournalOptions;
-use crate::kis::sim::{FaultSpec, FrameShape, SimEnv, SimOptions, SimSource, SimSpeed};
+use crate::kis::sim::{FaultSpec, FrameShape, RunningSim, SimEnv, SimOptions, SimSource, SimSpeed};
+use crate::kis::{Account, Environment, KisClient, KisOptions, Lane};
 use crate::llm::{ModelOptions, ModelWriter, Writer};
-use crate::market::Directory;
+use crate::market::{Directory, Symbol};
 use crate::messages::EventBus;
 use crate::messages::health::{Component, HealthRegistry, HealthState};
 use crate::risk::RiskParams;
 use crate::schedule::{Jobs, Task};
-use crate::store::{Database, DatabaseOptions, StoreWriter, WriterOptions};
+use crate::store::{Database, DatabaseOptions, LocalObjects, Objects, StoreWriter, WriterOptions};
 use crate::telemetry;
 
 /// The shared runtime: everything that waits for the outside runs on it, and all arbiters of the
@@ -355,5 +358,110 @@ pub fn sim_options(settings: &Settings) -> Result<SimOptions, CliError> {
         max_registrations: set.max_registrations.and_then(|most| usize::try_from(most).ok()),
         enforce_rate_limits: set.enforce_limits,
         ..SimOptions::default()
+    })
+}
+
+/// Clients of KIS, one an app key and at least one, or one of the simulator that plays it.
+/// `data_dir` keeps the access tokens.
+///
+/// # Errors
+/// When KIS is the source and its keys are not set, or a client cannot be built from the settings.
+pub fn kis_clients(
+    settings: &Settings,
+    sim: Option<&RunningSim>,
+    data_dir: &Path,
+) -> Result<Vec<KisClient>, CliError> {
+    let environment = match settings.kis.env {
+        KisEnv::Real => Environment::Real,
+        KisEnv::Mock => Environment::Mock,
+    };
+    let options = match sim {
+        Some(sim) => {
+            let key = || SecretString::from("simulator".to_owned());
+            vec![KisOptions {
+                calls_per_second: None,
+                token_cooldown: Duration::ZERO,
+                ..KisOptions::new(environment, sim.rest_url(), key(), key())
+            }]
+        }
+        None => {
+            let base_url = settings.kis.base_url.expose();
+            let options = app_keys(settings)?.into_iter().map(|(key, secret)| KisOptions {
+                calls_per_second: Some(settings.kis.calls_per_second),
+                token_cache: Some(data_dir.join("kis-token.json")),
+                ..KisOptions::new(environment, base_url, key, secret)
+            });
+            options.collect()
+        }
+    };
+    let client = |options| KisClient::new(options).context("kis").map_err(CliError::Runtime);
+    options.into_iter().map(client).collect()
+}
+
+/// The app keys of the settings, the first one first.
+fn app_keys(settings: &Settings) -> Result<Vec<(SecretString, SecretString)>, CliError> {
+    let missing = || {
+        CliError::Usage(
+            "feed.source is kis, but kis.app_key and kis.app_secret are not set: set KIS_APP_KEY \
+             and KIS_APP_SECRET, or a kis_devlp.yaml, or use --source sim"
+                .to_owned(),
+        )
+    };
+    let key = settings.kis.app_key.clone().ok_or_else(missing)?;
+    let secret = settings.kis.app_secret.clone().ok_or_else(missing)?;
+    if key.expose_secret().is_empty() {
+        return Err(CliError::Usage("kis.app_key is empty: set KIS_APP_KEY".to_owned()));
+    }
+    let extra = settings.kis.extra_keys.iter().cloned();
+    Ok(std::iter::once((key, secret)).chain(extra).collect())
+}
+
+/// The collection, over the issues of the settings or else those of the feed.
+///
+/// # Errors
+/// When the account or the issues cannot be used.
+pub fn collection(
+    settings: &Settings,
+    client: KisClient,
+    feed_symbols: &[Symbol],
+    database: Option<Database>,
+    health: &HealthRegistry,
+    clock: Clock,
+) -> Result<CollectionParts, CliError> {
+    let set = &settings.collect;
+    let universe = match set.universe {
+        CollectUniverse::MarketCap(count) => Universe::Ranked(Ranking::MarketCap, count),
+        CollectUniverse::Volume(count) => Universe::Ranked(Ranking::Volume, count),
+        CollectUniverse::Symbols if !set.symbols.is_empty() => {
+            Universe::Symbols(set.symbols.clone())
+        }
+        CollectUniverse::Symbols => Universe::Symbols(feed_symbols.to_vec()),
+    };
+    if universe == Universe::Symbols(Vec::new()) {
+        return Err(CliError::Usage(
+            "collect.symbols and feed.symbols are empty: say which issues to collect, for example \
+             BONGSU_COLLECT__SYMBOLS=005930,000660, or set collect.universe to market_cap:30"
+                .to_owned(),
+        ));
+    }
+    let account = match &settings.kis.account {
+        None => None,
+        Some(text) => Some(
+            Account::parse(text.expose_secret(), "01")
+                .map_err(|error| CliError::Usage(format!("kis.account: {error}")))?,
+        ),
+    };
+    let objects = database
+        .is_some()
+        .then(|| Objects::Local(LocalObjects::new(settings.data_dir.join("objects"))));
+    Ok(CollectionParts {
+        client: client.with_lane(Lane::Collect),
+        universe,
+        account,
+        database,
+        objects,
+        clock,
+        patience: Patience::default(),
+        health: health.clone(),
     })
 }

@@ -73,6 +73,9 @@ fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Tail(args) => tail::execute(args, settings),
         Command::Journal(args) => journal::execute(args, settings),
         Command::Jobs { command: JobsCommand::List { json } } => jobs::list(json),
+        Command::Jobs { command: JobsCommand::Run { name, json } } => {
+            jobs::run(&name, json, &settings)
+        }
         Command::Doctor(args) => doctor::execute(args, settings),
         Command::Config { command: ConfigCommand::Show(args) } => {
             config_show::execute(args, settings)

@@ -7,8 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
-use secrecy::{ExposeSecret, SecretString};
 use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
 use tokio::sync::broadcast::error::RecvError;
@@ -17,20 +15,24 @@ use tokio_util::sync::CancellationToken;
 use super::CliError;
 use super::args::{Role, RunArgs};
 use super::assembly::{self, DataDir};
+use crate::actors::backfill::{BackfillParts, run_backfill};
+use crate::actors::collection::{CollectionParts, run_collection, wall_clock};
 use crate::actors::feed::{FeedParts, run_feed};
 use crate::actors::poll::{PollParts, PolledIssues, run_poll};
 use crate::actors::supervision::StageError;
 use crate::actors::tree::{Tree, TreeParts};
 use crate::api::{self, ApiState};
 use crate::bus::Publisher;
-use crate::config::{FeedSource, KisEnv, Settings};
+use crate::config::{FeedSource, Settings};
 use crate::kis::sim::{RunningSim, SimOptions, Simulator};
-use crate::kis::subscriptions::{MuteLimits, Watch};
-use crate::kis::{Environment, FeedConfig, KisClient, KisOptions, MarketHours};
+use crate::kis::subscriptions::{FeedKey, MuteLimits, Watch};
+use crate::kis::{FeedConfig, Lane, MarketHours};
 use crate::market::symbol::{KOSDAQ_CODE, KOSPI_CODE};
 use crate::market::{Directory, EventTime, SessionDay, Symbol};
 use crate::messages::health::{Component, HealthRegistry};
 use crate::messages::{AdviceBoard, BusLimits, EventBus, Repairs, RiskBoard};
+use crate::schedule::Task;
+use crate::store::Database;
 use crate::telemetry;
 
 /// A stop is over within this time, one way or the other.
@@ -69,8 +71,16 @@ struct Daemon {
     listener: tokio::net::TcpListener,
     feed: FeedParts,
     repairs: Repairs,
+    collection: Option<Collection>,
     sim: Option<RunningSim>,
     parts: TreeParts,
+}
+
+/// The job of the collection.
+struct Collection {
+    parts: Arc<CollectionParts>,
+    job: String,
+    every: Duration,
 }
 
 impl Daemon {
@@ -93,6 +103,7 @@ impl Daemon {
             FeedSource::Kis => None,
         };
         let feed = feed_parts(settings, sim.as_ref(), data_dir, &health)?;
+        let collection = collection_of(settings, &feed, database.as_ref(), &health)?;
         let board = RiskBoard::new(Directory::new());
         let advice_board = AdviceBoard::default();
         let repairs = Repairs::default();
@@ -120,6 +131,7 @@ impl Daemon {
             listener,
             feed,
             repairs,
+            collection,
             sim,
             parts,
         })
@@ -140,6 +152,7 @@ impl Daemon {
             listener,
             feed,
             repairs,
+            collection,
             sim,
             parts,
         } = self;
@@ -174,6 +187,11 @@ impl Daemon {
                 tree.add_service("health_monitor", move |stop| {
                     tell_health(monitored.clone(), monitor.clone(), stop)
                 });
+                if let Some(Collection { parts, job, every }) = collection {
+                    tree.add_service("collection", move |stop| {
+                        run_collection(Arc::clone(&parts), job.clone(), every, stop)
+                    });
+                }
                 tree.add_service("http", move |stop| {
                     serve(Arc::clone(&listener), listen, state.clone(), stop)
                 });
@@ -216,15 +234,21 @@ impl Daemon {
 /// Everything that brings frames: the sessions, and what REST gives where they do not reach.
 fn bring_frames(tree: &mut Tree, feed: FeedParts, repairs: Repairs) {
     let edge = tree.frames.clone();
+    let client = feed.clients[0].with_lane(Lane::Backfill);
+    let backfill = BackfillParts { client, repairs: repairs.clone() };
     let poll = PollParts {
-        clients: feed.clients.clone(),
+        clients: feed.clients.iter().map(|client| client.with_lane(Lane::Poll)).collect(),
         issues: feed.polled.clone(),
         repairs,
         hours: feed.config.hours,
     };
-    let (feed, poll) = (Arc::new(feed), Arc::new(poll));
+    let (feed, backfill, poll) = (Arc::new(feed), Arc::new(backfill), Arc::new(poll));
     let to = edge.clone();
     tree.set_feed(move |stop| run_feed(Arc::clone(&feed), to.clone(), stop));
+    let to = edge.clone();
+    tree.add_feed_task("backfill", move |stop| {
+        run_backfill(Arc::clone(&backfill), to.clone(), stop)
+    });
     tree.add_feed_task("poll", move |stop| run_poll(Arc::clone(&poll), edge.clone(), stop));
 }
 
@@ -309,6 +333,30 @@ fn start_simulator(runtime: &Arc<Runtime>, settings: &Settings) -> Result<Runnin
     Ok(running)
 }
 
+/// The job of the collection with the shortest interval, when one is on. The simulator's day is left
+/// alone: what is played there has no calls in it but those of the feed.
+fn collection_of(
+    settings: &Settings,
+    feed: &FeedParts,
+    database: Option<&Database>,
+    health: &HealthRegistry,
+) -> Result<Option<Collection>, CliError> {
+    let jobs = assembly::schedule()?;
+    let job = jobs.of(Task::CollectMarketPrices).min_by_key(|job| job.interval());
+    let (Some(job), FeedSource::Kis) = (job, settings.feed.source) else { return Ok(None) };
+    let parts = assembly::collection(
+        settings,
+        feed.clients[0].clone(),
+        &feed.symbols,
+        database.cloned(),
+        health,
+        wall_clock(),
+    )?;
+    health.declare(Component::Collection, false);
+    let (job, every) = (job.name.clone(), job.interval());
+    Ok(Some(Collection { parts: Arc::new(parts), job, every }))
+}
+
 /// Where the feed comes from and what it is to bring.
 fn feed_parts(
     settings: &Settings,
@@ -316,33 +364,12 @@ fn feed_parts(
     data_dir: &DataDir,
     health: &HealthRegistry,
 ) -> Result<FeedParts, CliError> {
-    let environment = match settings.kis.env {
-        KisEnv::Real => Environment::Real,
-        KisEnv::Mock => Environment::Mock,
+    let clients = assembly::kis_clients(settings, sim, &data_dir.path)?;
+    let environment = clients[0].environment();
+    let ws_url = match sim {
+        Some(sim) => sim.ws_url(),
+        None => settings.kis.ws_url.expose().to_owned(),
     };
-    let (base_url, ws_url, keys) = match sim {
-        Some(sim) => {
-            let key = || SecretString::from("simulator".to_owned());
-            (sim.rest_url(), sim.ws_url(), vec![(key(), key())])
-        }
-        None => (
-            settings.kis.base_url.expose().to_owned(),
-            settings.kis.ws_url.expose().to_owned(),
-            app_keys(settings)?,
-        ),
-    };
-    let client = |(key, secret): (SecretString, SecretString)| {
-        let mut options = KisOptions::new(environment, base_url.clone(), key, secret);
-        if sim.is_some() {
-            options.calls_per_second = None;
-            options.token_cooldown = Duration::ZERO;
-        } else {
-            options.calls_per_second = Some(settings.kis.calls_per_second);
-            options.token_cache = Some(data_dir.path.join("kis-token.json"));
-        }
-        KisClient::new(options).context("kis").map_err(CliError::Runtime)
-    };
-    let clients = keys.into_iter().map(client).collect::<Result<Vec<_>, _>>()?;
     let symbols: Vec<Symbol> = match (&settings.feed.symbols, sim) {
         (chosen, _) if !chosen.is_empty() => chosen.clone(),
         (_, Some(sim)) => sim.references.iter().map(|reference| reference.symbol).collect(),
@@ -379,24 +406,6 @@ fn feed_parts(
     let day = sim.map_or_else(today, RunningSim::session_day);
     let polled = PolledIssues::default();
     Ok(FeedParts { clients, config, symbols, day, health: health.clone(), polled })
-}
-
-/// The app keys of the settings, the first one first.
-fn app_keys(settings: &Settings) -> Result<Vec<(SecretString, SecretString)>, CliError> {
-    let missing = || {
-        CliError::Usage(
-            "feed.source is kis, but kis.app_key and kis.app_secret are not set: set KIS_APP_KEY \
-             and KIS_APP_SECRET, or a kis_devlp.yaml, or use --source sim"
-                .to_owned(),
-        )
-    };
-    let key = settings.kis.app_key.clone().ok_or_else(missing)?;
-    let secret = settings.kis.app_secret.clone().ok_or_else(missing)?;
-    if key.expose_secret().is_empty() {
-        return Err(CliError::Usage("kis.app_key is empty: set KIS_APP_KEY".to_owned()));
-    }
-    let extra = settings.kis.extra_keys.iter().cloned();
-    Ok(std::iter::once((key, secret)).chain(extra).collect())
 }
 
 /// The Korean date by the wall clock.

@@ -148,6 +148,10 @@ pub(super) fn settings(values: &Values, effective: Vec<Effective>) -> Settings {
             books: v.switch("feed.books"),
             max_registrations: v.integer("feed.max_registrations"),
         },
+        collect: CollectSettings {
+            universe: v.choice("collect.universe", CollectUniverse::from_word),
+            symbols: v.symbols("collect.symbols"),
+        },
         kis: KisSettings {
             app_key: v.secret("kis.app_key"),
             app_secret: v.secret("kis.app_secret"),

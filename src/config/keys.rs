@@ -105,6 +105,7 @@ pub fn find(path: &str) -> Option<&'static Key> {
 pub const SECTIONS: &[(&str, &str)] = &[
     ("", "Settings of the whole process"),
     ("feed", "What is watched, and from where"),
+    ("collect", "What is asked of KIS besides the live feed: prices, trades, orders"),
     ("kis", "The KIS Open API account; a kis_devlp.yaml can hold these instead"),
     ("sim", "The built-in KIS simulator, played when the feed's source is sim"),
     ("journal", "The append-only record of every raw frame"),
@@ -127,7 +128,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
 
 use Kind::{
     Account, Choice, Day, Integer, IntegerOf, KeyPairs, Listen, Mail, Number, Path, Speed, Switch,
-    Symbols, Text, Texts, Tokens, Url,
+    Symbols, Text, Texts, Tokens, Universe, Url,
 };
 
 const HTTP: Kind = Url(&["http", "https"]);
@@ -167,6 +168,16 @@ pub const KEYS: &[Key] = &[
         "Registrations in one WebSocket session; KIS allows 41",
     )
     .default("41"),
+    // collect
+    Key::new(
+        "collect.universe",
+        Universe,
+        "Which issues: symbols (those of collect.symbols), or so many from the top of a ranking, \
+         which paper trading does not have",
+    )
+    .default("symbols"),
+    Key::new("collect.symbols", Symbols, "Issue codes to collect; empty: those of the feed")
+        .default(""),
     // kis
     Key::new("kis.app_key", Text, "App key (앱키)")
         .example("PS0000000000000000000000000000000000")

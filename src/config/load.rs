@@ -61,6 +61,8 @@ pub struct Settings {
     pub writes: bool,
     /// What is watched.
     pub feed: FeedSettings,
+    /// What is asked of KIS besides.
+    pub collect: CollectSettings,
     /// The KIS account.
     pub kis: KisSettings,
     /// The simulator.

@@ -108,6 +108,40 @@ pub struct FeedSettings {
     pub max_registrations: u32,
 }
 
+/// Which issues are collected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CollectUniverse {
+    /// Those of `collect.symbols`, or else of the feed.
+    Symbols,
+    /// So many with the largest market value.
+    MarketCap(usize),
+    /// So many with the largest average volume.
+    Volume(usize),
+}
+
+impl CollectUniverse {
+    /// What `word` stands for: `symbols`, `market_cap:N` or `volume:N`, N from 1 to 30.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        let count = |text: &str| text.parse().ok().filter(|count| (1..=30).contains(count));
+        match word.split_once(':') {
+            None if word == "symbols" => Some(Self::Symbols),
+            Some(("market_cap", text)) => count(text).map(Self::MarketCap),
+            Some(("volume", text)) => count(text).map(Self::Volume),
+            _ => None,
+        }
+    }
+}
+
+/// `collect`: what is asked of KIS besides the live feed.
+#[derive(Debug, Clone)]
+pub struct CollectSettings {
+    /// Which issues.
+    pub universe: CollectUniverse,
+    /// Issues; empty: those of the feed.
+    pub symbols: Vec<Symbol>,
+}
+
 /// `kis`: the KIS Open API account.
 #[derive(Debug, Clone)]
 pub struct KisSettings {

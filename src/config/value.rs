@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::service_url::{ServiceUrl, without_credentials};
+use super::settings::CollectUniverse;
 use crate::market::{SessionDay, Symbol};
 
 /// What stands for a secret wherever settings are shown.
@@ -51,6 +52,8 @@ pub enum Kind {
     Tokens,
     /// Pairs of a KIS app key and its secret.
     KeyPairs,
+    /// Which issues are collected.
+    Universe,
 }
 
 /// How a value was written, as far as its text alone does not tell.
@@ -152,6 +155,7 @@ impl Kind {
                 "scope:token pairs separated by commas, the scope read or operate".into()
             }
             Self::KeyPairs => "KEY:SECRET pairs separated by commas, each key once".into(),
+            Self::Universe => "symbols, market_cap:N or volume:N with N from 1 to 30".into(),
         }
     }
 
@@ -194,6 +198,9 @@ impl Kind {
             Self::Mail => mail_addresses(text).map(|text| hide(&text, secret)),
             Self::Tokens => tokens(text).map(|text| hide(&text, secret)),
             Self::KeyPairs => key_pairs(text).map(|text| hide(&text, secret)),
+            Self::Universe => {
+                CollectUniverse::from_word(word).map(|_| Value::Text(word.to_owned()))
+            }
         }
     }
 

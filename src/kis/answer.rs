@@ -3,10 +3,33 @@
 //! KIS sends every value as text, numbers too, pads texts with blanks and leaves out or empties
 //! fields it documents. So every field is optional here: absent, empty and blank are `None`; a text
 //! that should be a number and is none makes the answer malformed. JSON numbers are accepted too.
+//!
+//! Reading is apart from fetching: every `of` takes a [`Raw`] answer, be it fresh or from an archive.
+//! A refusal of KIS in it is [`KisError::Refused`].
 
-use serde_json::{Map, Value};
+mod account;
+mod book;
+mod calendar;
+mod fields;
+mod minutes;
+mod ranking;
+mod trades;
+mod vi;
 
-use super::KisError;
+pub use account::{
+    Balance, BuyingPower, Deposit, Holding, OpenOrder, OrderHistory, OrderRow, OrderSide,
+    OrderTotals,
+};
+pub use book::{Auction, Level, OrderBook};
+pub use calendar::CalendarDay;
+pub(super) use fields::Answer;
+use fields::Fields;
+pub use minutes::{MinuteBar, MinuteChart};
+pub use ranking::{MarketCapRow, VolumeRankRow};
+pub use trades::{DailyPrice, Execution};
+pub use vi::{ViEvent, ViKind};
+
+use super::{KisError, Raw};
 use crate::market::{IndexLevel, Market, SessionDay, Symbol, Won};
 
 /// The current price of an issue (`inquire-price`).
@@ -100,7 +123,12 @@ pub struct IndexPrice {
 }
 
 impl Price {
-    pub(super) fn of(symbol: Symbol, answer: &Answer) -> Result<Self, KisError> {
+    /// Reads an answer to [`super::Endpoint::InquirePrice`] about `symbol`.
+    ///
+    /// # Errors
+    /// [`KisError::Refused`] and [`KisError::Malformed`].
+    pub fn of(symbol: Symbol, raw: &Raw) -> Result<Self, KisError> {
+        let answer = Answer::of(raw)?;
         let output = answer.object("output")?;
         Ok(Self {
             symbol,
@@ -142,7 +170,12 @@ fn market_of(name: Option<&str>) -> Market {
 }
 
 impl DailyChart {
-    pub(super) fn of(symbol: Symbol, answer: &Answer) -> Result<Self, KisError> {
+    /// Reads an answer to [`super::Endpoint::DailyBars`] about `symbol`.
+    ///
+    /// # Errors
+    /// [`KisError::Refused`] and [`KisError::Malformed`].
+    pub fn of(symbol: Symbol, raw: &Raw) -> Result<Self, KisError> {
+        let answer = Answer::of(raw)?;
         let about = answer.object("output1")?;
         let mut bars = Vec::new();
         for row in answer.rows("output2")? {
@@ -175,7 +208,12 @@ impl DailyChart {
 }
 
 impl IndexPrice {
-    pub(super) fn of(code: Symbol, answer: &Answer) -> Result<Self, KisError> {
+    /// Reads an answer to [`super::Endpoint::IndexPrice`] about the sector `code`.
+    ///
+    /// # Errors
+    /// [`KisError::Refused`] and [`KisError::Malformed`].
+    pub fn of(code: Symbol, raw: &Raw) -> Result<Self, KisError> {
+        let answer = Answer::of(raw)?;
         let output = answer.object("output")?;
         Ok(Self {
             code,
@@ -188,113 +226,13 @@ impl IndexPrice {
     }
 }
 
-/// The JSON object of a body, and who answered it.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub endpoint: &'static str,
-    pub status: u16,
-    /// Whether another page can be asked for.
-    pub has_next: bool,
-    pub body: Map<String, Value>,
-}
-
-impl Answer {
-    pub(super) fn malformed(&self, detail: String) -> KisError {
-        KisError::Malformed { endpoint: self.endpoint, status: self.status, detail }
-    }
-
-    /// The members of the body itself.
-    pub(super) fn top(&self) -> Fields<'_> {
-        Fields { answer: self, map: &self.body }
-    }
-
-    pub(super) fn object(&self, name: &str) -> Result<Fields<'_>, KisError> {
-        match self.body.get(name) {
-            Some(Value::Object(map)) => Ok(Fields { answer: self, map }),
-            _ => Err(self.malformed(format!("no object \"{name}\""))),
-        }
-    }
-
-    pub(super) fn rows(&self, name: &str) -> Result<Vec<Fields<'_>>, KisError> {
-        let rows = match self.body.get(name) {
-            Some(Value::Array(rows)) => rows,
-            _ => return Err(self.malformed(format!("no array \"{name}\""))),
-        };
-        Ok(rows
-            .iter()
-            .filter_map(Value::as_object)
-            .map(|map| Fields { answer: self, map })
-            .collect())
-    }
-}
-
-/// Typed access to the members of one object.
-#[derive(Clone, Copy)]
-pub(super) struct Fields<'a> {
-    answer: &'a Answer,
-    map: &'a Map<String, Value>,
-}
-
-impl<'a> Fields<'a> {
-    /// A text without the blanks around it.
-    pub(super) fn text(&self, name: &str) -> Option<&'a str> {
-        self.map.get(name)?.as_str().map(str::trim).filter(|text| !text.is_empty())
-    }
-
-    /// A member as text, a JSON number written out.
-    fn written(&self, name: &str) -> Option<String> {
-        match self.map.get(name)? {
-            Value::Number(number) => Some(number.to_string()),
-            _ => self.text(name).map(str::to_owned),
-        }
-    }
-
-    pub(super) fn refuse(&self, name: &str, value: &str, expected: &str) -> KisError {
-        let value: String = value.chars().take(40).collect();
-        self.answer.malformed(format!("{name} = \"{value}\" where {expected} belongs"))
-    }
-
-    pub(super) fn integer(&self, name: &str) -> Result<Option<i64>, KisError> {
-        let Some(text) = self.written(name) else { return Ok(None) };
-        text.parse().map(Some).map_err(|_| self.refuse(name, &text, "an integer"))
-    }
-
-    /// An integer above zero; KIS writes 0 where it has no price.
-    pub(super) fn positive(&self, name: &str) -> Result<Option<i64>, KisError> {
-        Ok(self.integer(name)?.filter(|value| *value > 0))
-    }
-
-    pub(super) fn day(&self, name: &str) -> Result<Option<SessionDay>, KisError> {
-        let Some(text) = self.text(name) else { return Ok(None) };
-        text.parse().map(Some).map_err(|_| self.refuse(name, text, "a date YYYYMMDD"))
-    }
-
-    fn needed_hundredths(&self, name: &str) -> Result<i64, KisError> {
-        let text = self.written(name).unwrap_or_default();
-        let expected = "a number with at most two decimals";
-        hundredths(&text).ok_or_else(|| self.refuse(name, &text, expected))
-    }
-}
-
-/// A decimal text in hundredths, exactly.
-fn hundredths(text: &str) -> Option<i64> {
-    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || fraction.len() > 2 || !plain(whole) || !plain(fraction) {
-        return None;
-    }
-    let cents: i64 = format!("{fraction:0<2}").parse().ok()?;
-    Some(sign * whole.parse::<i64>().ok()?.checked_mul(100)?.checked_add(cents)?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn answer(text: &str) -> Answer {
-        let body = serde_json::from_str(text).unwrap();
-        Answer { endpoint: "inquire_price", status: 200, has_next: false, body }
+    fn answer(text: &'static str) -> Raw {
+        let time = crate::market::EventTime::from_micros(0);
+        Raw::archived(super::super::Endpoint::InquirePrice, text.into(), time)
     }
 
     #[test]
@@ -323,15 +261,5 @@ mod tests {
             assert_eq!(market_of(Some(name)), market, "{name}");
         }
         assert_eq!(market_of(None), Market::Unknown);
-    }
-
-    #[test]
-    fn index_levels_are_exact() {
-        for (text, value) in [("3412.55", 341_255), ("-2.82", -282), ("7", 700), ("0.5", 50)] {
-            assert_eq!(hundredths(text), Some(value), "{text}");
-        }
-        for text in ["", "1.234", "1,0", "+1", "1.-5"] {
-            assert_eq!(hundredths(text), None, "{text}");
-        }
     }
 }

@@ -3,9 +3,18 @@
 //! KIS answers business refusals with status 200 and gateway errors with 500 or 403, so the status
 //! decides nothing: the code in the body does ([`Refusal::of`]). A body that is no JSON is a
 //! transport error. No variant holds a key, a secret or a token.
+//!
+//! A third state stands beside "try again" and "change something": **blocked**. KIS (or a firewall
+//! before it) has shut out this address or key for a while, and every further request prolongs it.
+//! It shows as a page that is no JSON with status 403, 429 or 503, as connections that are reset
+//! right away again and again, or as EGW00207 (address not allowed). See [`super::circuit`].
+//! EGW00206 (no permission for the API) is not one: it is about one API of the key, the others go on.
 
 use std::path::PathBuf;
 use std::time::Duration;
+
+use super::circuit::BlockCause;
+use crate::market::EventTime;
 
 /// Why a call to KIS failed.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +40,8 @@ pub enum KisError {
         endpoint: &'static str,
         /// Base URL of the client.
         base_url: String,
+        /// How far it got.
+        fault: TransportFault,
         /// What the HTTP client says.
         detail: String,
     },
@@ -45,6 +56,52 @@ pub enum KisError {
         status: u16,
         /// What is wrong.
         detail: String,
+    },
+    /// KIS has shut this key or address out. Nothing was sent, or nothing more will be.
+    #[error(
+        "kis {endpoint} is not called: blocked since {since} by {cause}, next try after {until}: \
+         retries and restarts prolong a block; see the notices of the KIS Developers portal, check \
+         there that the service of this app key is active and that this machine's address is \
+         allowed, or ask KIS's support"
+    )]
+    Blocked {
+        /// Short name of the call.
+        endpoint: &'static str,
+        /// When the block was first seen.
+        since: EventTime,
+        /// No call is made before.
+        until: EventTime,
+        /// How it showed.
+        cause: BlockCause,
+    },
+    /// Paper trading lacks this call. Nothing was sent.
+    #[error("kis {endpoint} does not exist in paper trading: set KIS_ENV=real for it")]
+    NotInPaperTrading {
+        /// Short name of the call.
+        endpoint: &'static str,
+    },
+    /// A token was refused, and so was the one that replaced it.
+    #[error(
+        "kis {endpoint} refused a renewed token as well: {code} \"{message}\": it was revoked, or \
+         the key and KIS_ENV do not belong together"
+    )]
+    TokenRefusedAgain {
+        /// Short name of the call.
+        endpoint: &'static str,
+        /// `msg_cd`.
+        code: String,
+        /// KIS's text.
+        message: String,
+    },
+    /// Too many calls wait for the budget. Nothing was sent.
+    #[error(
+        "kis {endpoint} is not called: {waiting} calls wait for the budget already: ask for less at once"
+    )]
+    Crowded {
+        /// Short name of the call.
+        endpoint: &'static str,
+        /// Calls that wait.
+        waiting: usize,
     },
     /// Another process holds the token's lock too long.
     #[error("the lock {} was held for {waited:?}: end the process that hangs in it, or remove the file", .path.display())]
@@ -71,8 +128,13 @@ impl KisError {
                 )
             }
             Self::Transport { .. } => true,
-            Self::Malformed { status, .. } => *status >= 500 || *status == 429,
-            Self::TokenLock { .. } | Self::Options(_) => false,
+            Self::Malformed { status, .. } => *status >= 500,
+            Self::Blocked { .. }
+            | Self::NotInPaperTrading { .. }
+            | Self::TokenRefusedAgain { .. }
+            | Self::Crowded { .. }
+            | Self::TokenLock { .. }
+            | Self::Options(_) => false,
         }
     }
 
@@ -87,16 +149,27 @@ impl KisError {
                     | Refusal::WrongEnvironment
                     | Refusal::Request
             ),
-            Self::Options(_) => true,
+            // An expired token may be KIS's slip, an invalid one twice is not.
+            Self::TokenRefusedAgain { code, .. } => code == "EGW00121",
+            Self::NotInPaperTrading { .. } | Self::Options(_) => true,
             _ => false,
         }
+    }
+
+    /// Whether KIS has shut us out: neither repeating nor changing a setting helps now; the call may
+    /// be made again after the time the error names.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        matches!(self, Self::Blocked { .. })
     }
 
     /// What the refusal means, when KIS refused.
     #[must_use]
     pub fn refusal(&self) -> Option<Refusal> {
         match self {
-            Self::Refused { code, .. } => Some(Refusal::of(code)),
+            Self::Refused { code, .. } | Self::TokenRefusedAgain { code, .. } => {
+                Some(Refusal::of(code))
+            }
             _ => None,
         }
     }
@@ -108,10 +181,27 @@ impl KisError {
             Self::Refused { code, .. } => Refusal::of(code).as_str(),
             Self::Transport { .. } => "transport",
             Self::Malformed { .. } => "malformed",
+            Self::Blocked { .. } => "blocked",
+            Self::NotInPaperTrading { .. } => "not_in_paper_trading",
+            Self::TokenRefusedAgain { .. } => "token",
+            Self::Crowded { .. } => "crowded",
             Self::TokenLock { .. } => "token_lock",
             Self::Options(_) => "options",
         }
     }
+}
+
+/// How far a call got that has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TransportFault {
+    /// No connection: KIS has not seen the request.
+    Connect,
+    /// The connection was cut before an answer.
+    Reset,
+    /// Time-out after the connection stood.
+    Timeout,
+    /// Anything else.
+    Other,
 }
 
 /// What a refusal of KIS means for the caller.
@@ -127,6 +217,8 @@ pub enum Refusal {
     Credentials,
     /// The key may not use this API, or not from here.
     Permission,
+    /// The address may not use this key: a block, see [`KisError::Blocked`].
+    Address,
     /// The TR belongs to the other environment.
     WrongEnvironment,
     /// A parameter is missing or wrong, or the TR is unknown.
@@ -146,7 +238,8 @@ impl Refusal {
             "EGW00133" => Self::TokenTooSoon,
             "EGW00121" | "EGW00122" | "EGW00123" | "EGW00205" => Self::Token,
             "EGW00102" | "EGW00103" | "EGW00104" | "EGW00105" | "EGW00304" => Self::Credentials,
-            "EGW00003" | "EGW00004" | "EGW00206" | "EGW00207" => Self::Permission,
+            "EGW00003" | "EGW00004" | "EGW00206" => Self::Permission,
+            "EGW00207" => Self::Address,
             "EGW02004" | "EGW02006" | "EGW00213" | "EGW00210" => Self::WrongEnvironment,
             "EGW00001" | "EGW00002" | "EGW00202" | "EGW00203" | "EGW00300" | "EGW00301"
             | "EGW00302" | "EGW00303" | "EGW00316" => Self::Trouble,
@@ -167,6 +260,7 @@ impl Refusal {
             Self::Token => "token",
             Self::Credentials => "credentials",
             Self::Permission => "permission",
+            Self::Address => "address",
             Self::WrongEnvironment => "wrong_environment",
             Self::Request => "request",
             Self::Trouble => "trouble",
@@ -188,7 +282,8 @@ impl Refusal {
             Self::Credentials => {
                 "check KIS_APP_KEY and KIS_APP_SECRET, and that they belong to KIS_ENV"
             }
-            Self::Permission => "apply for the API at KIS for this key and address",
+            Self::Permission => "apply for the API at KIS for this key",
+            Self::Address => "allow this machine's address for the key at KIS",
             Self::WrongEnvironment => "this call does not exist in the chosen KIS_ENV",
             Self::Request => "check the issue code and the dates of the call",
             Self::Trouble => "trouble inside kis; try again later",

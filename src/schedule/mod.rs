@@ -3,8 +3,9 @@
 //! In: the file's text. Out: [`Jobs`], valid. Every mistake is named with its line; a file with a
 //! mistake is refused as a whole, because half a schedule is worse than the old one.
 //!
-//! Jobs run at intervals of event time: the RiskScorer, which sees the market's time pass, tells
-//! the advisers. Nothing here has a clock.
+//! Advice runs at intervals of event time: the RiskScorer, which sees the market's time pass, tells
+//! the advisers. Collection asks an outside service, so its interval is of the wall clock; it runs
+//! only where the feed comes from KIS. Nothing here has a clock.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,6 +24,8 @@ pub const FILE: &str = "jobs.yaml";
 pub enum Task {
     /// Picks, and the reports on picks and market.
     GenerateRecommendations,
+    /// Prices, trades and the account's orders, asked of KIS.
+    CollectMarketPrices,
 }
 
 /// One job.
@@ -35,7 +38,7 @@ pub struct Job {
     /// What it does.
     #[garde(skip)]
     pub task: Task,
-    /// Interval of event time.
+    /// Interval: of event time for advice, of the wall clock for collection.
     #[garde(custom(is_interval))]
     pub every: String,
     /// Whether it runs.
@@ -114,10 +117,21 @@ impl Jobs {
         }
     }
 
+    /// The job of this name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&Job> {
+        self.jobs.iter().find(|job| job.name == name)
+    }
+
+    /// The enabled jobs that do `task`.
+    pub fn of(&self, task: Task) -> impl Iterator<Item = &Job> {
+        self.jobs.iter().filter(move |job| job.enabled && job.task == task)
+    }
+
     /// The shortest interval of the enabled jobs that do `task`; `None` when none does.
     #[must_use]
     pub fn interval_of(&self, task: Task) -> Option<Duration> {
-        self.jobs.iter().filter(|job| job.enabled && job.task == task).map(Job::interval).min()
+        self.of(task).map(Job::interval).min()
     }
 }
 

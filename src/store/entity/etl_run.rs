@@ -13,7 +13,7 @@ pub struct Model {
     pub id: String,
     /// `live`, `replay`, `collect`, `collect.prices`, ...
     pub kind: String,
-    /// `running`, `done`, `partial` (some subjects failed), `failed`.
+    /// `running`, `done`, `partial` (some subjects failed), `failed`, `stopped`.
     pub status: String,
     /// Records read.
     pub rows_in: i64,
