@@ -25,7 +25,7 @@ use crate::api::{self, ApiState};
 use crate::bus::Publisher;
 use crate::config::{FeedSource, Settings};
 use crate::kis::sim::{RunningSim, SimOptions, Simulator};
-use crate::kis::subscriptions::{FeedKey, MuteLimits, Watch};
+use crate::kis::subscriptions::{MuteLimits, Watch};
 use crate::kis::{FeedConfig, Lane, MarketHours};
 use crate::market::symbol::{KOSDAQ_CODE, KOSPI_CODE};
 use crate::market::{Directory, EventTime, SessionDay, Symbol};

@@ -181,12 +181,13 @@ pub(super) fn standing(playback: &Playback, issue: u32, price: Won) -> Standing 
     let day = playback.session_day();
     let on_tick = rules::floor_to_tick(day, about.market, price) == price;
     let within = (about.limits.0..=about.limits.1).contains(&price);
-    let quoted = state.trades > 0;
+    // Orders of an interruption or a breaker wait for its auction.
+    let quoted = state.trades > 0 && !state.interrupted && !state.halted;
     Standing {
         at_ms: playback.now_ms,
         ask: if quoted { state.ask } else { 0 },
         bid: if quoted { state.bid } else { 0 },
         upper: about.limits.1,
-        tradable: !about.halted && (price == 0 || (on_tick && within)),
+        tradable: !about.halted && !state.halted && (price == 0 || (on_tick && within)),
     }
 }
