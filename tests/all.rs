@@ -11,6 +11,7 @@ mod collect;
 mod daemon;
 mod effects;
 mod faults;
+mod feed;
 mod harness;
 mod licences;
 mod replay;

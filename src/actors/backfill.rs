@@ -24,8 +24,6 @@ use crate::messages::{FetchedBar, FetchedBars, FrameBatch, FrameKind, Repair, Re
 
 /// Times one range is asked for.
 pub const MAX_TRIES: u32 = 5;
-/// A range whose market stands still is asked for after this.
-const PATIENCE: Duration = Duration::from_secs(90);
 /// How often ranges are looked through when nothing says that one may be due.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Pause after a failure; doubles.
@@ -39,6 +37,8 @@ pub struct BackfillParts {
     pub client: KisClient,
     /// What is missing.
     pub repairs: Repairs,
+    /// A range whose market stands still is asked for after this.
+    pub patience: Duration,
 }
 
 /// Fetches what is due until it is told to stop.
@@ -51,7 +51,7 @@ pub async fn run_backfill(
     stop: CancellationToken,
 ) -> Result<(), StageError> {
     loop {
-        while let Some(repair) = parts.repairs.take_due(PATIENCE) {
+        while let Some(repair) = parts.repairs.take_due(parts.patience) {
             let fetched = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),

@@ -235,7 +235,12 @@ impl Daemon {
 fn bring_frames(tree: &mut Tree, feed: FeedParts, repairs: Repairs) {
     let edge = tree.frames.clone();
     let client = feed.clients[0].with_lane(Lane::Backfill);
-    let backfill = BackfillParts { client, repairs: repairs.clone() };
+    let patience = match feed.config.hours {
+        MarketHours::Calendar => Duration::from_secs(90),
+        // A day that is played stands still when it is over.
+        MarketHours::Feed => Duration::from_secs(5),
+    };
+    let backfill = BackfillParts { client, repairs: repairs.clone(), patience };
     let poll = PollParts {
         clients: feed.clients.iter().map(|client| client.with_lane(Lane::Poll)).collect(),
         issues: feed.polled.clone(),
@@ -396,11 +401,13 @@ fn feed_parts(
     if sim.is_some() {
         config.max_registrations = None;
         config.subscribe_gap = Duration::ZERO;
-        config.hours = MarketHours::Feed;
     } else {
         config.max_registrations = usize::try_from(settings.feed.max_registrations).ok();
     }
     config.idle_timeout = Duration::from_secs(settings.feed.silence_seconds.into());
+    if sim.is_some() || settings.feed.hours_of_frames {
+        config.hours = MarketHours::Feed;
+    }
     config.mute = MuteLimits::around(Duration::from_secs(settings.feed.mute_seconds.into()));
     config.batch_frames = settings.pipeline.batch_frames;
     let day = sim.map_or_else(today, RunningSim::session_day);

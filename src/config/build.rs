@@ -145,6 +145,7 @@ pub(super) fn settings(values: &Values, effective: Vec<Effective>) -> Settings {
             symbols: v.symbols("feed.symbols"),
             silence_seconds: v.integer("feed.silence_seconds"),
             mute_seconds: v.integer("feed.mute_seconds"),
+            hours_of_frames: v.text("feed.market_hours") == "frames",
             books: v.switch("feed.books"),
             max_registrations: v.integer("feed.max_registrations"),
         },

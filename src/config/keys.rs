@@ -160,6 +160,13 @@ pub const KEYS: &[Key] = &[
     .default("30"),
     Key::new("feed.mute_seconds", Integer(1, 3_600), "A busy issue that is silent for so many seconds while the market trades is looked after; a quiet one later, by its own rhythm")
     .default("20"),
+    Key::new(
+        "feed.market_hours",
+        Choice(&["calendar", "frames"]),
+        "Whose clock says whether the market trades. calendar: KRX's, now; frames: the times in the \
+         feed itself, for a simulator that plays another day",
+    )
+    .default("calendar"),
     Key::new("feed.books", Switch, "Order books too, where registrations are left for them")
         .default("on"),
     Key::new(

@@ -102,6 +102,8 @@ pub struct FeedSettings {
     pub silence_seconds: u32,
     /// A busy issue that is silent for so long is looked after.
     pub mute_seconds: u32,
+    /// Whether the times in the feed, and not the calendar, say when the market trades.
+    pub hours_of_frames: bool,
     /// Order books too, where registrations are left.
     pub books: bool,
     /// Registrations in one WebSocket session.

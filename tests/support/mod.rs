@@ -15,6 +15,7 @@
 //! servers before anything that has to keep running on the same thread.
 
 pub mod daemon;
+pub mod exchange;
 pub mod http;
 pub mod kis_peer;
 pub mod mariadb;
