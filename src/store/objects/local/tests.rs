@@ -51,7 +51,7 @@ async fn older_versions_stay_addressable_where_the_bucket_is_versioned() {
         }
     }
     let list = objects.list(Bucket::RawData, "a/", None, 10).await.unwrap();
-    assert_eq!(list, [name.clone()]);
+    assert_eq!(list, std::slice::from_ref(&name));
     assert!(objects.list(Bucket::RawData, "a/", Some(&name), 10).await.unwrap().is_empty());
     let error = objects.get(Bucket::Models, &name, None).await.unwrap_err();
     assert_eq!(error.to_string(), "there is no object models/a/b.json");
