@@ -312,6 +312,7 @@ fn feed_parts(
         options.token_cooldown = Duration::ZERO;
     } else {
         options.calls_per_second = Some(settings.kis.calls_per_second);
+        options.user_agent.clone_from(&settings.kis.user_agent);
         options.token_cache = Some(data_dir.path.join("kis-token.json"));
     }
     let client = KisClient::new(options).context("kis").map_err(CliError::Runtime)?;
