@@ -184,10 +184,8 @@ fn merge_devlp(sources: &Sources, merged: &mut Layer, problems: &mut Vec<Problem
     let keys_elsewhere =
         merged.contains_key("kis.app_key") || merged.contains_key("kis.app_secret");
     for (setting, key, text) in rows {
-        let of_the_account = matches!(
-            setting,
-            "kis.app_key" | "kis.app_secret" | "kis.account" | "kis.hts_id"
-        );
+        let of_the_account =
+            matches!(setting, "kis.app_key" | "kis.app_secret" | "kis.account" | "kis.hts_id");
         if !(of_the_account && keys_elsewhere) {
             let origin = Origin::KisDevlp { path: path.clone(), key };
             merged.entry(setting).or_insert(Raw { text, form: Form::Text, origin });

@@ -123,9 +123,12 @@ fn minutes_of_the_samples() {
     let newest = EventTime::from_kst(day("2026-09-15"), time("10:15"));
     assert_eq!((one.bars[29].start, one.bars[29].volume), (newest, 40_146));
     let both = MinuteChart::of_pages(&[first, second]).unwrap();
-    assert!(both.bars.len() > 50 && both.bars.windows(2).all(|pair| {
-        pair[0].start < pair[1].start && pair[0].cum_value < pair[1].cum_value
-    }));
+    assert!(
+        both.bars.len() > 50
+            && both.bars.windows(2).all(|pair| {
+                pair[0].start < pair[1].start && pair[0].cum_value < pair[1].cum_value
+            })
+    );
     assert_eq!(both.newest_day(), Some(day("2026-09-15")));
 }
 
@@ -183,7 +186,8 @@ fn books_calendar_interruptions_and_rankings_of_the_samples() {
         let rows = VolumeRankRow::of(&raw).unwrap();
         assert_eq!((rows[0].rank, rows[0].symbol), (1, samsung()));
         assert_eq!((rows[1].change, rows[1].value), (Some(-6_000), Some(246_993_081_000)));
-        let text = String::from_utf8(raw.body.to_vec()).unwrap().replace("\"output\"", "\"Output\"");
+        let text =
+            String::from_utf8(raw.body.to_vec()).unwrap().replace("\"output\"", "\"Output\"");
         assert_eq!(VolumeRankRow::of(&self::raw(Endpoint::VolumeRank, text)).unwrap(), rows);
     }
     if let Some(raw) = sample(Endpoint::MarketCapRank, "market-cap.json") {
@@ -253,11 +257,37 @@ fn read_all(text: &str) {
 }
 
 const NAMES: &[&str] = &[
-    "stck_bsop_date", "stck_cntg_hour", "stck_prpr", "stck_oprc", "stck_hgpr", "stck_lwpr",
-    "stck_clpr", "cntg_vol", "acml_vol", "acml_tr_pbmn", "tday_rltv", "askp1", "askp_rsqn1",
-    "bstp_nmix_prpr", "bass_dt", "opnd_yn", "mksc_shrn_iscd", "bsop_date", "vi_cncl_hour",
-    "data_rank", "stck_avls", "pdno", "hldg_qty", "pchs_avg_pric", "loan_dt", "ord_dt", "odno",
-    "avg_prvs", "tot_ccld_amt", "ord_tmd", "ord_psbl_cash",
+    "stck_bsop_date",
+    "stck_cntg_hour",
+    "stck_prpr",
+    "stck_oprc",
+    "stck_hgpr",
+    "stck_lwpr",
+    "stck_clpr",
+    "cntg_vol",
+    "acml_vol",
+    "acml_tr_pbmn",
+    "tday_rltv",
+    "askp1",
+    "askp_rsqn1",
+    "bstp_nmix_prpr",
+    "bass_dt",
+    "opnd_yn",
+    "mksc_shrn_iscd",
+    "bsop_date",
+    "vi_cncl_hour",
+    "data_rank",
+    "stck_avls",
+    "pdno",
+    "hldg_qty",
+    "pchs_avg_pric",
+    "loan_dt",
+    "ord_dt",
+    "odno",
+    "avg_prvs",
+    "tot_ccld_amt",
+    "ord_tmd",
+    "ord_psbl_cash",
 ];
 
 /// What KIS sends, what it might send, and what nobody sends.

@@ -22,12 +22,7 @@ fn real_cache(path: &Path, key: KeyId, clock: &Clock) -> TokenCache {
 }
 
 fn refuse(code: &str) -> KisError {
-    KisError::Refused {
-        endpoint: "token",
-        code: code.into(),
-        message: String::new(),
-        status: 403,
-    }
+    KisError::Refused { endpoint: "token", code: code.into(), message: String::new(), status: 403 }
 }
 
 /// Counts the issues; each gives another token.
@@ -74,7 +69,8 @@ fn the_expiry_carries_its_zone() {
     assert!(!by_text.is_usable(parse_kst("2026-09-16 08:39:42").unwrap()));
     // KIS's clock is an hour ahead of ours: its 09:40 is our 08:40.
     let hour = 3_600_000_000;
-    let skewed = AccessToken::issued("t".into(), issued_at, Some("2026-09-16 09:40:12"), None, hour);
+    let skewed =
+        AccessToken::issued("t".into(), issued_at, Some("2026-09-16 09:40:12"), None, hour);
     assert_eq!(skewed.expires_at, by_text.expires_at);
 }
 
@@ -115,8 +111,13 @@ async fn an_expired_or_rejected_token_is_replaced() {
     let path = folder.path().join("tokens.json");
     let issuer = Issuer::default();
     let cache = cache(Some(&path), "key");
-    let old =
-        AccessToken::issued("old".into(), now().plus_micros(-90_000_000_000), None, Some(86_400), 0);
+    let old = AccessToken::issued(
+        "old".into(),
+        now().plus_micros(-90_000_000_000),
+        None,
+        Some(86_400),
+        0,
+    );
     cache.store(old).await;
     let first = cache.get(|| issuer.issue()).await.unwrap();
     assert_eq!(first.expose_secret(), "token-1");
