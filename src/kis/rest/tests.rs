@@ -1,13 +1,21 @@
+mod simulated;
+mod wire;
+
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::Mutex as StdMutex;
 
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 
+use serde_json::{Value, json};
+
+use super::super::error::Refusal;
 use super::*;
-use crate::market::Market;
+use crate::market::{Market, Reference, SessionDay, Symbol};
+
+const QUOTATIONS: &str = "/uapi/domestic-stock/v1/quotations";
 
 const SECRET: &str = "app-secret-of-the-test";
 
@@ -19,7 +27,7 @@ struct Script {
     tokens: usize,
 }
 
-type Shared = Arc<Mutex<Script>>;
+type Shared = Arc<StdMutex<Script>>;
 
 fn next(
     shared: &Shared,
@@ -41,7 +49,7 @@ struct Stub {
 impl Stub {
     async fn start(answers: &[(&'static str, Vec<(u16, Value)>)]) -> Self {
         let script = Script { answers: answers.iter().cloned().collect(), ..Script::default() };
-        let shared: Shared = Arc::new(Mutex::new(script));
+        let shared: Shared = Arc::new(StdMutex::new(script));
         let quote = |call: &'static str| {
             get(
                 move |State(shared): State<Shared>,
@@ -172,6 +180,7 @@ async fn an_expired_token_is_renewed_once() {
     let stub = Stub::start(&[("price", vec![refusal("EGW00121")])]).await;
     let error = stub.client(None).inquire_price(samsung()).await.unwrap_err();
     assert_eq!(error.refusal(), Some(Refusal::Token));
+    assert!(error.is_terminal() && error.to_string().contains("KIS_ENV"), "{error}");
     assert_eq!(stub.calls("price"), 2, "a token that is refused again is not asked for for ever");
 }
 
