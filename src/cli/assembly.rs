@@ -388,6 +388,7 @@ pub fn kis_clients(
             let base_url = settings.kis.base_url.expose();
             let options = app_keys(settings)?.into_iter().map(|(key, secret)| KisOptions {
                 calls_per_second: Some(settings.kis.calls_per_second),
+                user_agent: settings.kis.user_agent.clone(),
                 token_cache: Some(data_dir.join("kis-token.json")),
                 ..KisOptions::new(environment, base_url, key, secret)
             });

@@ -357,7 +357,6 @@ fn collection_of(
         health,
         wall_clock(),
     )?;
-    health.declare(Component::Collection, false);
     let (job, every) = (job.name.clone(), job.interval());
     Ok(Some(Collection { parts: Arc::new(parts), job, every }))
 }

@@ -206,6 +206,10 @@ pub const KEYS: &[Key] = &[
         .example("12345678-01")
         .variable("KIS_ACCOUNT")
         .secret(),
+    Key::new("kis.hts_id", Text, "HTS login id (HTS ID); order notices are found by it")
+        .example("hong123")
+        .variable("KIS_HTS_ID")
+        .secret(),
     Key::new("kis.env", Choice(&["real", "mock"]), "real: 실전투자; mock: 모의투자")
         .default("real")
         .variable("KIS_ENV")
@@ -224,11 +228,13 @@ pub const KEYS: &[Key] = &[
     )
     .example("kis_devlp.yaml")
     .flag("--kis-devlp"),
+    Key::new("kis.user_agent", Text, "User-Agent of all REST requests. Unset: Bongsu's own")
+        .example("Mozilla/5.0"),
     Key::new(
         "kis.calls_per_second",
         Number(0.1, 18.0),
-        "REST calls a second; KIS refuses more than 18 (real) or 1 (mock). Unset: 8 (real) or 1 \
-         (mock)",
+        "REST calls a second to start with; the rate follows what KIS bears, up to twice as many, but \
+         never above 15 (real) or 1 (mock). Unset: 8 (real) or 0.9 (mock)",
     )
     .example("8"),
     // sim

@@ -3,7 +3,9 @@
 //! It holds the keys, accounts and addresses of both environments. Which half is taken is decided
 //! by `kis.env`; where that is not set, by the half that is filled in. The template's placeholders
 //! are Korean words, so a key that is not ASCII counts as not filled in. Values may be unquoted:
-//! every scalar is read as the text it is, `01` as `01`.
+//! every scalar is read as the text it is, `01` as `01`. An address may lack its scheme, which the
+//! key implies, and may end in a slash. `my_prod` decides which account is meant: products 03 and 08
+//! (derivatives) are of another one. `my_token` is passed over: tokens have a file of their own.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,6 +27,7 @@ const MOCK: [(&str, &str); 4] = [
     ("kis.base_url", "vps"),
     ("kis.ws_url", "vops"),
 ];
+const BOTH: [(&str, &str); 2] = [("kis.hts_id", "my_htsid"), ("kis.user_agent", "my_agent")];
 
 /// Reads the file. The rows are (setting, key in the file, text); `env` is the environment if one
 /// is set elsewhere, otherwise a row for `kis.env` tells which was found.
@@ -61,15 +64,40 @@ fn parse(text: &str, env: Option<&str>) -> Result<Devlp, usize> {
     }
     for (setting, key) in if mock { MOCK } else { REAL } {
         if let Some(text) = value(key) {
+            rows.push((setting, key, address(key, text)));
+        }
+    }
+    for (setting, key) in BOTH {
+        if let Some(text) = value(key) {
             rows.push((setting, key, text));
         }
     }
-    let account_key = if mock { "my_paper_stock" } else { "my_acct_stock" };
+    let product = value("my_prod").unwrap_or_else(|| "01".into());
+    let account_key = match (mock, matches!(product.as_str(), "03" | "08")) {
+        (false, false) => "my_acct_stock",
+        (false, true) => "my_acct_future",
+        (true, false) => "my_paper_stock",
+        (true, true) => "my_paper_future",
+    };
     if let Some(account) = value(account_key) {
-        let product = value("my_prod").unwrap_or_else(|| "01".into());
-        rows.push(("kis.account", account_key, format!("{account}-{product}")));
+        // Some write the whole number.
+        let whole = account.contains('-') || account.len() > 8;
+        let text = if whole { account } else { format!("{account}-{product}") };
+        rows.push(("kis.account", account_key, text));
     }
     Ok(rows)
+}
+
+/// The address of `key` with the scheme it implies and without a slash at the end; other values as
+/// they are.
+fn address(key: &str, text: String) -> String {
+    let scheme = match key {
+        "prod" | "vps" => "https",
+        "ops" | "vops" => "ws",
+        _ => return text,
+    };
+    let text = text.trim_end_matches('/');
+    if text.contains("://") { text.to_owned() } else { format!("{scheme}://{text}") }
 }
 
 #[cfg(test)]
@@ -112,6 +140,49 @@ my_agent: Mozilla/5.0
         assert_eq!(get(&mock, "kis.app_key"), Some("PSpaper"));
         assert_eq!(get(&mock, "kis.account"), Some("50000000-01"));
         assert_eq!(get(&mock, "kis.base_url"), Some("https://127.0.0.1:29443"));
+    }
+
+    #[test]
+    fn addresses_without_scheme_or_with_a_slash_are_understood() {
+        let text = "my_app: PS\nprod: 127.0.0.1:9443/\nops: localhost:21000\nmy_sec: abc/\n";
+        let rows = parse(text, None).unwrap();
+        assert_eq!(get(&rows, "kis.base_url"), Some("https://127.0.0.1:9443"));
+        assert_eq!(get(&rows, "kis.ws_url"), Some("ws://localhost:21000"));
+        assert_eq!(get(&rows, "kis.app_secret"), Some("abc/"));
+        let rows = parse("paper_app: PS\nvps: http://h:1//\nvops: wss://h\n", None).unwrap();
+        assert_eq!(get(&rows, "kis.base_url"), Some("http://h:1"));
+        assert_eq!(get(&rows, "kis.ws_url"), Some("wss://h"));
+    }
+
+    #[test]
+    fn the_product_chooses_the_account() {
+        let file = "my_app: PS\nmy_acct_stock: \"11111111\"\nmy_acct_future: \"22222222\"\n\
+                    my_paper_stock: \"33333333\"\nmy_paper_future: \"44444444\"\n";
+        for (product, real, mock) in [
+            ("01", "11111111-01", "33333333-01"),
+            ("22", "11111111-22", "33333333-22"),
+            ("29", "11111111-29", "33333333-29"),
+            ("03", "22222222-03", "44444444-03"),
+            ("08", "22222222-08", "44444444-08"),
+        ] {
+            let text = format!("{file}my_prod: \"{product}\"\n");
+            for (env, account) in [("real", real), ("mock", mock)] {
+                let rows = parse(&text, Some(env)).unwrap();
+                assert_eq!(get(&rows, "kis.account"), Some(account), "{product} {env}");
+            }
+        }
+        let rows = parse("my_app: PS\nmy_acct_stock: 12345678-22\nmy_prod: 01\n", None).unwrap();
+        assert_eq!(get(&rows, "kis.account"), Some("12345678-22"));
+    }
+
+    #[test]
+    fn who_and_with_what_browser() {
+        let rows = parse("my_app: PS\nmy_htsid: hong123\nmy_agent: Mozilla/5.0 (X11)\n", None);
+        let rows = rows.unwrap();
+        assert_eq!(get(&rows, "kis.hts_id"), Some("hong123"));
+        assert_eq!(get(&rows, "kis.user_agent"), Some("Mozilla/5.0 (X11)"));
+        let placeholder = parse("my_app: PS\nmy_htsid: \"사용자 HTS ID\"\n", None).unwrap();
+        assert_eq!(get(&placeholder, "kis.hts_id"), None);
     }
 
     #[test]

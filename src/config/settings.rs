@@ -155,13 +155,17 @@ pub struct KisSettings {
     pub extra_keys: Vec<(SecretString, SecretString)>,
     /// Account as `12345678-01`.
     pub account: Option<SecretString>,
+    /// HTS login id.
+    pub hts_id: Option<SecretString>,
     /// Environment.
     pub env: KisEnv,
     /// REST address.
     pub base_url: ServiceUrl,
     /// WebSocket address.
     pub ws_url: ServiceUrl,
-    /// REST calls a second.
+    /// `User-Agent` of REST requests; `None`: Bongsu's own.
+    pub user_agent: Option<String>,
+    /// REST calls a second to start with.
     pub calls_per_second: f64,
 }
 

@@ -250,7 +250,7 @@ fn keys_of_kis_choose_the_feed() {
     let settings = place.flag("feed.source", "sim").load().unwrap();
     assert_eq!(settings.feed.source, FeedSource::Sim);
     assert_eq!(settings.kis.base_url.host_and_port().unwrap().1, 29_443);
-    assert!((settings.kis.calls_per_second - 1.0).abs() < f64::EPSILON);
+    assert!((settings.kis.calls_per_second - 0.9).abs() < f64::EPSILON);
     assert_eq!(settings.kis.ws_url.expose(), "ws://127.0.0.1:1");
 }
 

@@ -227,39 +227,4 @@ impl IndexPrice {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn answer(text: &'static str) -> Raw {
-        let time = crate::market::EventTime::from_micros(0);
-        Raw::archived(super::super::Endpoint::InquirePrice, text.into(), time)
-    }
-
-    #[test]
-    fn empty_blank_and_absent_are_none_and_words_are_refused() {
-        let answer = answer(
-            r#"{"output":{"stck_prpr":" 74500 ","acml_vol":"","stck_sdpr":71200,"rprs_mrkt_kor_name":"KSQ150  ","stck_oprc":"0"}}"#,
-        );
-        let price = Price::of("005930".parse().unwrap(), &answer).unwrap();
-        assert_eq!((price.price, price.base_price), (Some(74_500), Some(71_200)));
-        assert_eq!((price.volume, price.value, price.open), (None, None, None));
-        assert_eq!(price.market, Market::Kosdaq);
-        let words = self::answer(r#"{"output":{"stck_prpr":"7.4e4"}}"#);
-        let error = Price::of("005930".parse().unwrap(), &words).unwrap_err();
-        assert!(error.to_string().contains("stck_prpr = \"7.4e4\""), "{error}");
-    }
-
-    #[test]
-    fn boards() {
-        for (name, market) in [
-            ("KOSPI200", Market::Kospi),
-            ("KOSPI", Market::Kospi),
-            ("KOSDAQ", Market::Kosdaq),
-            ("ETF", Market::Other),
-            ("?", Market::Unknown),
-        ] {
-            assert_eq!(market_of(Some(name)), market, "{name}");
-        }
-        assert_eq!(market_of(None), Market::Unknown);
-    }
-}
+mod tests;

@@ -278,3 +278,6 @@ impl Budget {
         Some(calls.max(0.0))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -487,3 +487,6 @@ impl TokenCache {
             .map_err(|Held { path, waited }| KisError::TokenLock { path, waited })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -193,6 +193,31 @@ const fn histogram(
     Family { name, kind: Kind::Histogram, help, labels }
 }
 
+/// The REST calls of KIS, by their short names.
+const KIS_CALLS: &[&str] = &[
+    "token",
+    "revoke_token",
+    "approval_key",
+    "hashkey",
+    "inquire_price",
+    "latest_trades",
+    "daily_prices",
+    "daily_bars",
+    "minute_bars",
+    "minute_bars_of_day",
+    "order_book",
+    "index_price",
+    "holidays",
+    "vi_status",
+    "volume_rank",
+    "market_cap_rank",
+    "balance",
+    "order_history",
+    "old_order_history",
+    "open_orders",
+    "buying_power",
+];
+
 /// All metrics.
 #[rustfmt::skip]
 pub const FAMILIES: &[Family] = &[
@@ -256,7 +281,7 @@ pub const FAMILIES: &[Family] = &[
     gauge("bongsu_risk_overestimate_ratio", &[], "Share of forecasts of risk that were too high."),
     gauge("bongsu_risk_underestimate_ratio", &[], "Share of forecasts of risk that were too low."),
     // KIS
-    counter("bongsu_kis_requests_total", &[("endpoint", &["token", "approval", "price", "daily_prices", "minute_prices", "index", "ranking", "holidays"]), ("outcome", &["ok", "limited", "refused", "failed"])],
+    counter("bongsu_kis_requests_total", &[("endpoint", KIS_CALLS), ("outcome", &["ok", "too_fast", "blocked", "transport"])],
         "REST requests to KIS by outcome."),
     gauge("bongsu_kis_budget_remaining", &[], "REST requests that may be sent now."),
     // HTTP

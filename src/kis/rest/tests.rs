@@ -1,3 +1,6 @@
+mod simulated;
+mod wire;
+
 use std::collections::HashMap;
 use std::sync::Mutex as StdMutex;
 
