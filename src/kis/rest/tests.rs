@@ -279,3 +279,30 @@ async fn the_reference_samples_are_understood() {
     assert_eq!(reference.closes.len(), Reference::MAX_CLOSES);
     assert_eq!(client.index_price("0001".parse().unwrap()).await.unwrap().level, 341_255);
 }
+
+#[tokio::test]
+async fn a_token_near_its_end_serves_while_another_is_asked_for() {
+    use std::sync::atomic::{AtomicI64, Ordering};
+    let stub = Stub::start(&[("price", vec![price()])]).await;
+    let at = Arc::new(AtomicI64::new(1_789_000_000_000_000));
+    let told = Arc::clone(&at);
+    let clock =
+        Clock::new(move || crate::market::EventTime::from_micros(told.load(Ordering::SeqCst)));
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let options = KisOptions {
+        clock,
+        calls_per_second: None,
+        ..KisOptions::new(Environment::Real, &stub.url, "k".into(), SECRET.into())
+    };
+    let client = KisClient::new(options).unwrap();
+    client.inquire_price(samsung()).await.unwrap();
+    at.fetch_add((86_400 - 300) * 1_000_000, Ordering::SeqCst);
+    assert_eq!(client.token().await.unwrap().expose_secret(), "token-1");
+    let renewed = async {
+        while client.token().await.unwrap().expose_secret() == "token-1" {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), renewed).await.unwrap();
+    assert_eq!((stub.tokens(), client.token().await.unwrap().expose_secret()), (2, "token-2"));
+}
