@@ -21,7 +21,7 @@ use crate::kis::frame::{
     FieldError, FrameError, FrameParser, Records, Tr, decode_index, decode_operation, decode_quote,
     decode_trade,
 };
-use crate::market::continuity::{Continuity, Verdict};
+use crate::market::continuity::{Continuity, Sampled, Verdict};
 use crate::market::{
     Directory, EventTime, GapCause, IndexTick, Mark, Quote, RecordRef, Reference, SessionDay,
     Symbol, SymbolId, TickBatch, TimeOfDay, Trade, TradeFlags, rules,
@@ -252,12 +252,14 @@ impl Normalizer {
             .map_err(|error| ("bad_sample", format!("sample record: {error}")))?;
         let symbol =
             intern(&self.parts.directory, sample.symbol).map_err(|error| (error.0, error.1))?;
-        let Self { state, out, counters, .. } = self;
-        let Some(quantity) =
-            state.continuity.observe_sample(symbol, sample.time, sample.cum_volume)
-        else {
-            return Ok(());
-        };
+        let Self { state, out, counters, repairs, .. } = self;
+        let seen = state.continuity.observe_sample(symbol, sample.time, sample.cum_volume);
+        let Some(Sampled { quantity, missed }) = seen else { return Ok(()) };
+        if let Some((from, missing_volume, cause)) = missed {
+            let (to, cum_volume) = (sample.time, sample.cum_volume);
+            out.push_mark(Mark::Gap { symbol, from, to, missing_volume, cum_volume, cause }, at);
+            repairs.push(Repair { symbol: sample.symbol, from, to, tries: 0 });
+        }
         state.day = Some(sample.time.session_day());
         state.latest = state.latest.max(sample.time);
         let trade = Trade {

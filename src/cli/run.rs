@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::ExposeSecret;
 use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
 use tokio::sync::broadcast::error::RecvError;
@@ -25,7 +26,7 @@ use crate::api::{self, ApiState};
 use crate::bus::Publisher;
 use crate::config::{FeedSource, Settings};
 use crate::kis::sim::{RunningSim, SimOptions, Simulator};
-use crate::kis::subscriptions::{MuteLimits, Watch};
+use crate::kis::subscriptions::{FeedKey, MuteLimits, Watch};
 use crate::kis::{FeedConfig, Lane, MarketHours};
 use crate::market::symbol::{KOSDAQ_CODE, KOSPI_CODE};
 use crate::market::{Directory, EventTime, SessionDay, Symbol};
@@ -394,7 +395,7 @@ fn feed_parts(
         symbols: symbols.clone(),
         indices: indices.to_vec(),
         books: settings.feed.books,
-        hts_id: None,
+        hts_id: hts_id(settings)?,
     };
     let mut config = FeedConfig::new(ws_url, environment, watch);
     if sim.is_some() {
@@ -412,6 +413,18 @@ fn feed_parts(
     let day = sim.map_or_else(today, RunningSim::session_day);
     let polled = PolledIssues::default();
     Ok(FeedParts { clients, config, symbols, day, health: health.clone(), polled })
+}
+
+/// The HTS id as the key of a registration.
+fn hts_id(settings: &Settings) -> Result<Option<FeedKey>, CliError> {
+    let Some(id) = &settings.kis.hts_id else { return Ok(None) };
+    match FeedKey::from_bytes(id.expose_secret().as_bytes()) {
+        Some(key) => Ok(Some(key)),
+        None => Err(CliError::Usage(
+            "kis.hts_id cannot be one: expected 1 to 16 letters, digits or signs without blanks"
+                .to_owned(),
+        )),
+    }
 }
 
 /// The Korean date by the wall clock.

@@ -33,17 +33,17 @@ const PAUSES: [Duration; 4] = [
 ];
 /// Time a probe has for itself.
 const PROBE: Duration = Duration::from_secs(60);
-/// Resets in a row, without any answer between them, that look like a block …
-const RESETS: u32 = 8;
+/// Resets and busy pages in a row, without any answer between them, that look like a block …
+const STRIKES: u32 = 8;
 /// … when they last so long. A server that goes down resets a burst of calls within a moment.
-const RESETS_LAST: Duration = Duration::from_secs(10);
+const STRIKES_LAST: Duration = Duration::from_secs(10);
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How a block shows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BlockCause {
-    /// A page that is no JSON, with this status (403, 429 or 503).
+    /// A page that is no JSON with status 403, or again and again with 429 or 503.
     Page(u16),
     /// Connections that are cut right after they stand, again and again.
     Resets,
@@ -96,13 +96,13 @@ pub(super) struct Circuit {
     key_id: String,
     clock: Clock,
     memory: Mutex<Option<Block>>,
-    resets: Mutex<Option<(Instant, u32)>>,
+    strikes: Mutex<Option<(Instant, u32)>>,
 }
 
 impl Circuit {
     /// The circuit whose state is in the file `path`, or in memory only.
     pub(super) fn new(path: Option<PathBuf>, key_id: String, clock: Clock) -> Self {
-        Self { path, key_id, clock, memory: Mutex::default(), resets: Mutex::default() }
+        Self { path, key_id, clock, memory: Mutex::default(), strikes: Mutex::default() }
     }
 
     /// Whether a call might go; takes no leave.
@@ -137,7 +137,7 @@ impl Circuit {
 
     /// KIS answered a call: it does not shut us out.
     pub(super) async fn answered(&self, pass: Pass) {
-        *self.resets.lock() = None;
+        *self.strikes.lock() = None;
         if pass == Pass::Probe {
             tracing::info!("kis answers again: the block is over");
             self.change(|_, _| (None, ())).await;
@@ -166,12 +166,13 @@ impl Circuit {
         block
     }
 
-    /// A connection was reset; `true` when it happened so often that it is a block.
-    pub(super) fn reset(&self) -> bool {
-        let mut resets = self.resets.lock();
-        let (first, count) = resets.get_or_insert_with(|| (Instant::now(), 0));
+    /// A connection was reset, or answered with a page that says that the gateway is busy; `true`
+    /// when nothing else has come for so long that it is a block.
+    pub(super) fn strike(&self) -> bool {
+        let mut strikes = self.strikes.lock();
+        let (first, count) = strikes.get_or_insert_with(|| (Instant::now(), 0));
         *count += 1;
-        *count >= RESETS && first.elapsed() >= RESETS_LAST
+        *count >= STRIKES && first.elapsed() >= STRIKES_LAST
     }
 
     fn after(&self, time: Duration) -> EventTime {
@@ -319,12 +320,12 @@ mod tests {
     async fn resets_are_a_block_when_they_last() {
         let circuit = circuit(None, &following_tokio(START));
         for _ in 0..20 {
-            assert!(!circuit.reset(), "a burst is no block");
+            assert!(!circuit.strike(), "a burst is no block");
         }
         advance(10).await;
-        assert!(circuit.reset());
+        assert!(circuit.strike());
         circuit.answered(Pass::Free).await;
-        assert!(!circuit.reset());
+        assert!(!circuit.strike());
     }
 
     #[test]

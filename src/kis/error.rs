@@ -128,7 +128,7 @@ impl KisError {
                 )
             }
             Self::Transport { .. } => true,
-            Self::Malformed { status, .. } => *status >= 500,
+            Self::Malformed { status, .. } => *status >= 500 || *status == 429,
             Self::Blocked { .. }
             | Self::NotInPaperTrading { .. }
             | Self::TokenRefusedAgain { .. }

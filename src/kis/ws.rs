@@ -16,7 +16,8 @@
 //! Each session is rebuilt from nothing. Pauses between sessions grow from a floor to a cap with
 //! jitter, each kind of loss by itself, and start over after a session that lasted; a close that
 //! the server announced (a hand-over to another machine) is followed at once. When a session is not
-//! back within `failover_after`, the others take over what it carried, as far as they have room.
+//! back within `failover_after`, the others take over what it carried, as far as they have room;
+//! where there is no other, it has no slot after `poll_after`.
 //!
 //! **Silence of one registration.** Each has a clock of its own ([`MuteLimits`]), which runs only
 //! while the market trades. Suspicion is checked against the exchange: when REST shows that the
@@ -94,6 +95,8 @@ pub struct FeedConfig {
     pub stable_after: Duration,
     /// A lost session's registrations move to the others after this.
     pub failover_after: Duration,
+    /// The same where no other session is there: its registrations have no slot then.
+    pub poll_after: Duration,
     /// Wanted and confirmed registrations must be the same within this.
     pub confirm_within: Duration,
     /// When a registration's silence is suspicious.
@@ -130,6 +133,7 @@ impl FeedConfig {
             refused_floor: Duration::from_secs(3),
             stable_after: Duration::from_secs(60),
             failover_after: Duration::from_secs(1),
+            poll_after: Duration::from_secs(10),
             confirm_within: Duration::from_secs(15),
             mute: MuteLimits::around(Duration::from_secs(20)),
             probe_every: Duration::from_secs(2),

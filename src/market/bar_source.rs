@@ -49,11 +49,12 @@ pub struct StoredBar {
 
 /// Whether `new` replaces `existing`, a bar of the same interval.
 ///
-/// - Equal values and equal finality: no, the stored row stays.
+/// - Equal prices, volume and finality: no, the stored row stays; KIS's value of a minute is a
+///   difference of sums and may be less exact than the trades'.
 /// - Of one source: the newer state replaces the older. A provisional one never replaces a final
 ///   one, and of two provisional bars of KIS the one with less volume is an older answer.
-/// - KIS over trades: only a final bar does, when the stored one is provisional or has less volume
-///   (trades were missed).
+/// - KIS over trades: only a final bar does, when the stored one is provisional or has no more
+///   volume (trades were missed, or came out of order).
 /// - Trades over KIS: with more volume over a final bar, and only when final themselves; with at
 ///   least as much volume over a provisional one.
 ///
@@ -63,13 +64,13 @@ pub struct StoredBar {
 pub fn supersedes(existing: &StoredBar, new: &StoredBar) -> bool {
     use BarSource::{Kis, Trades};
     let (old, bar) = (&existing.bar, &new.bar);
-    if old == bar {
+    if (Bar { amount: old.amount, ..*bar }) == *old {
         return false;
     }
     match (existing.source, new.source) {
         (Trades, Trades) => bar.is_final || !old.is_final,
         (Kis, Kis) => bar.is_final || (!old.is_final && bar.volume >= old.volume),
-        (Trades, Kis) => bar.is_final && (!old.is_final || bar.volume > old.volume),
+        (Trades, Kis) => bar.is_final && (!old.is_final || bar.volume >= old.volume),
         (Kis, Trades) if old.is_final => bar.is_final && bar.volume > old.volume,
         (Kis, Trades) => bar.volume >= old.volume,
     }
@@ -105,7 +106,8 @@ mod tests {
         let kis = stored(Kis, 50, 100, true);
         assert!(supersedes(&stored(Trades, 50, 100, false), &kis));
         assert!(supersedes(&stored(Trades, 49, 100, true), &kis));
-        assert!(!supersedes(&stored(Trades, 50, 101, true), &kis));
+        assert!(supersedes(&stored(Trades, 50, 101, true), &kis));
+        assert!(!supersedes(&stored(Trades, 50, 100, true), &kis));
         assert!(!supersedes(&stored(Trades, 51, 100, true), &kis));
         let provisional = stored(Kis, 99, 100, false);
         assert!(!supersedes(&stored(Trades, 50, 100, false), &provisional));

@@ -16,8 +16,8 @@ const MAX_OPEN_GAPS: usize = 16;
 pub enum Verdict {
     /// It follows directly on the trade before it, or is the first of its day.
     Next,
-    /// The first that was seen of its day or behind a sample, but not the first there was: what was
-    /// before it is not known to have been wanted, so it is no gap.
+    /// The first that was seen of its day, but not the first there was: what was before it is not
+    /// known to have been wanted, so it is no gap.
     LateStart,
     /// Seen before: no row, no volume, no event.
     Duplicate,
@@ -34,6 +34,15 @@ pub enum Verdict {
     },
 }
 
+/// What a state of an issue tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sampled {
+    /// Shares traded since what was seen last: all of the day's when nothing was seen today.
+    pub quantity: i64,
+    /// Trades that were missed before it: since when, shares, why.
+    pub missed: Option<(EventTime, i64, GapCause)>,
+}
+
 #[derive(Debug, Clone, Default)]
 struct Last {
     day: SessionDay,
@@ -41,7 +50,7 @@ struct Last {
     cum_volume: i64,
     /// Why the issue has not been watched at some time since the last trade.
     unwatched: Option<GapCause>,
-    /// What was seen last is a sample: what is missing behind it was never to be had.
+    /// What was seen last is a state and not a trade.
     sampled: bool,
     /// Ranges of cumulative volume not seen: after the first, up to the second.
     gaps: Vec<(i64, i64)>,
@@ -69,23 +78,28 @@ impl Continuity {
         }
     }
 
-    /// Shares traded since what was seen last, by a state asked for at `time` (not a trade), which
-    /// is remembered in its place: the whole day's volume when nothing was seen today, `None` when
-    /// nothing new has traded. What lies in between is sampled, and no gap.
+    /// Takes in the state of an issue asked for at `time` (not a trade), which is remembered in the
+    /// place of the last trade; `None` when nothing has traded since. Trades that were missed
+    /// between the last trade and the first state are a gap; what trades between one state and the
+    /// next is sampled, and none.
     pub fn observe_sample(
         &mut self,
         symbol: SymbolId,
         time: EventTime,
         cum_volume: i64,
-    ) -> Option<i64> {
+    ) -> Option<Sampled> {
         let last = self.last_of(symbol);
-        let before = if last.seen && last.day == time.session_day() { last.cum_volume } else { 0 };
+        let is_today = last.seen && last.day == time.session_day();
+        let before = if is_today { last.cum_volume } else { 0 };
         if cum_volume <= before {
             return None;
         }
+        let quantity = cum_volume - before;
+        let missed = (is_today && !last.sampled)
+            .then(|| (last.time, quantity, last.unwatched.unwrap_or(GapCause::Feed)));
         let gaps = std::mem::take(&mut last.gaps);
         *last = Last { gaps, sampled: true, ..Last::at(time, cum_volume) };
-        Some(cum_volume - before)
+        Some(Sampled { quantity, missed })
     }
 
     fn last_of(&mut self, symbol: SymbolId) -> &mut Last {
@@ -117,10 +131,7 @@ impl Continuity {
         let missing_volume = cum_volume - quantity - last.cum_volume;
         let from = last.time;
         let cause = last.unwatched.take().unwrap_or(GapCause::Feed);
-        if std::mem::take(&mut last.sampled) && missing_volume > 0 {
-            *last = Last { gaps: std::mem::take(&mut last.gaps), ..Last::at(time, cum_volume) };
-            return Verdict::LateStart;
-        }
+        last.sampled = false;
         if missing_volume > 0 && last.gaps.len() < MAX_OPEN_GAPS {
             last.gaps.push((last.cum_volume, cum_volume - quantity));
         }
@@ -223,15 +234,21 @@ mod tests {
     }
 
     #[test]
-    fn samples_are_no_gaps() {
+    fn samples_tell_what_was_missed_once() {
         let mut continuity = Continuity::default();
-        assert_eq!(continuity.observe_sample(ISSUE, at(0), 500), Some(500));
+        let sampled = |quantity, missed| Some(Sampled { quantity, missed });
+        assert_eq!(continuity.observe_sample(ISSUE, at(0), 500), sampled(500, None));
         assert_eq!(continuity.observe_sample(ISSUE, at(5), 500), None);
-        assert_eq!(continuity.observe_sample(ISSUE, at(9), 620), Some(120));
+        assert_eq!(continuity.observe_sample(ISSUE, at(9), 620), sampled(120, None));
         assert_eq!(continuity.observe_sample(ISSUE, at(9), 600), None, "an answer that came late");
-        assert_eq!(continuity.observe(ISSUE, at(10), 5, 629), Verdict::LateStart);
+        let gap = Verdict::Gap { from: at(9), missing_volume: 4, cause: GapCause::Feed };
+        assert_eq!(continuity.observe(ISSUE, at(10), 5, 629), gap);
         assert_eq!(continuity.observe(ISSUE, at(11), 5, 634), Verdict::Next);
-        assert_eq!(continuity.missing_volume(ISSUE), 0);
+        continuity.interrupted(ISSUE, GapCause::Disconnect);
+        let missed = Some((at(11), 66, GapCause::Disconnect));
+        assert_eq!(continuity.observe_sample(ISSUE, at(20), 700), sampled(66, missed));
+        assert_eq!(continuity.observe_sample(ISSUE, at(25), 710), sampled(10, None));
+        assert_eq!(continuity.observe(ISSUE, at(26), 5, 715), Verdict::Next);
     }
 
     #[test]

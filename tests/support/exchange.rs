@@ -9,7 +9,7 @@ use std::time::Duration;
 use bongsu::kis::sim::{
     FaultSpec, PlayedTrade, RunningSim, SimOptions, SimSource, SimSpeed, Simulator,
 };
-use bongsu::market::Symbol;
+use bongsu::market::{Symbol, TradeFlags};
 use bongsu::market::bars::{Bar, BarKey, Interval};
 use bongsu::store::{Database, DatabaseOptions, read};
 
@@ -177,6 +177,8 @@ impl Exchange {
 pub struct Rows {
     /// Trades.
     pub trades: BTreeSet<TradeId>,
+    /// Shares of trades that came late and filled a gap, by issue.
+    pub late: BTreeMap<String, i64>,
     /// Minutes.
     pub minutes: BTreeMap<BarKey, Minute>,
     /// Volume of each day's bar.
@@ -197,8 +199,12 @@ impl Rows {
             let url = format!("sqlite://{}", dir.join("var/bongsu.db").display());
             let db = Database::connect(&url, &DatabaseOptions::default()).await.expect("database");
             let trades = trade_log::Entity::find().all(db.connection()).await.expect("trades");
-            let trades = trades.into_iter();
+            let mut late = BTreeMap::new();
+            for row in trades.iter().filter(|row| row.flags & i16::from(TradeFlags::LATE) != 0) {
+                *late.entry(row.symbol.clone()).or_insert(0) += row.quantity;
+            }
             let trades = trades
+                .into_iter()
                 .map(|row| (row.symbol.parse().expect("a code"), row.cum_volume))
                 .collect();
             let (mut minutes, mut days) = (BTreeMap::new(), BTreeMap::new());
@@ -216,10 +222,14 @@ impl Rows {
             let events = threat_event::Entity::find().all(db.connection()).await.expect("rows");
             Self {
                 trades,
+                late,
                 minutes,
                 days,
                 failures: failures.into_iter().map(|row| row.reason).collect(),
-                events: events.into_iter().map(|row| (row.rule, row.symbol, row.evidence)).collect(),
+                events: events
+                    .into_iter()
+                    .map(|row| (row.rule, row.symbol, row.evidence))
+                    .collect(),
             }
         })
     }

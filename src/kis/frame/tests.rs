@@ -381,7 +381,7 @@ fn any_trade() -> impl Strategy<Value = Trade> {
 proptest! {
     #[test]
     fn what_is_encoded_is_parsed(
-        trades in proptest::collection::vec(any_trade(), 1..8),
+        trades in proptest::collection::vec(any_trade(), 1..60),
         width in 46usize..92,
     ) {
         let frame = encode(&trades, "005930", width);
@@ -428,8 +428,12 @@ proptest! {
         let mut parser = FrameParser::new();
         if let Ok(records) = parser.split(&frame.as_bytes()[..cut]) {
             prop_assert_eq!(records.count(), trades.len());
+            // A cut may leave a width that KIS had once. Then the records behind the first begin in
+            // the wrong place, which their times tell: none of them passes for a trade.
+            let shifted = records.width() != 47;
             for record in 0..records.count() - 1 {
-                prop_assert!(decode_trade(&records, record, SymbolId(3)).is_ok());
+                let decoded = decode_trade(&records, record, SymbolId(3)).is_ok();
+                prop_assert_eq!(decoded, record == 0 || !shifted, "record {}", record);
             }
         }
     }

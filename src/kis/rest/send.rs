@@ -232,11 +232,16 @@ impl KisClient {
             Err(error) => return Err(self.judge_silence(endpoint, pass, error).await),
         };
         let judged = Answer::read(endpoint, reply.status, &reply.body);
-        if let Some(cause) = block_cause(&judged) {
+        let busy = busy_page(&judged);
+        // One page of a busy gateway is a hiccup; nothing but such pages is a block.
+        let struck = busy.filter(|_| inner.circuit.strike() || pass == Pass::Probe);
+        if let Some(cause) = block_cause(&judged).or(struck.map(BlockCause::Page)) {
             let block = inner.circuit.blocked(pass, cause, reply.retry_after).await;
             return Err(shut(block));
         }
-        inner.circuit.answered(pass).await;
+        if busy.is_none() {
+            inner.circuit.answered(pass).await;
+        }
         let error = match judged {
             Ok(answer) => {
                 inner.budget.served();
@@ -244,9 +249,10 @@ impl KisClient {
             }
             Err(error) => self.redacted(error),
         };
-        match error.refusal() {
-            Some(Refusal::TooFast) => inner.budget.refused(),
-            _ => inner.budget.served(),
+        if error.refusal() == Some(Refusal::TooFast) || busy == Some(429) {
+            inner.budget.refused();
+        } else {
+            inner.budget.served();
         }
         let again = error.is_retryable() && error.refusal() != Some(Refusal::TokenTooSoon);
         Err(Failure { error, again, retry_after: reply.retry_after })
@@ -255,7 +261,7 @@ impl KisClient {
     async fn judge_silence(&self, endpoint: &'static str, pass: Pass, error: KisError) -> Failure {
         let reset = matches!(error, KisError::Transport { fault: TransportFault::Reset, .. });
         let circuit = &self.inner.circuit;
-        if reset && (circuit.reset() || pass == Pass::Probe) {
+        if reset && (circuit.strike() || pass == Pass::Probe) {
             let block = circuit.blocked(pass, BlockCause::Resets, Duration::ZERO).await;
             return Failure::last(blocked(endpoint, block));
         }
@@ -340,12 +346,18 @@ fn blocked(endpoint: &'static str, block: Block) -> KisError {
 /// Whether this is no answer of the API but of what shuts us out.
 fn block_cause(judged: &Result<Answer, KisError>) -> Option<BlockCause> {
     match judged {
-        Err(KisError::Malformed { status: status @ (403 | 429 | 503), .. }) => {
-            Some(BlockCause::Page(*status))
-        }
+        Err(KisError::Malformed { status: status @ 403, .. }) => Some(BlockCause::Page(*status)),
         Err(KisError::Refused { code, .. }) if Refusal::of(code) == Refusal::Address => {
             Some(BlockCause::Refusal(code.clone()))
         }
+        _ => None,
+    }
+}
+
+/// The status of a page that a gateway in front of KIS sends when it is busy or being mended.
+fn busy_page(judged: &Result<Answer, KisError>) -> Option<u16> {
+    match judged {
+        Err(KisError::Malformed { status: status @ (429 | 503), .. }) => Some(*status),
         _ => None,
     }
 }

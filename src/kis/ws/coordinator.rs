@@ -205,10 +205,16 @@ impl<K: KisAccess, S: FrameSink> Coordinator<K, S> {
                 self.sink.report(FeedEvent::UnreadableNotice { session: number, why }).await?;
             }
             Note::Down { cause, retry_in } => {
+                // Nobody is there to take over: what it carries is polled, and that can wait longer.
+                let alone =
+                    self.lines.iter().enumerate().all(|(other, line)| {
+                        other == number || line.down || line.fail_at.is_some()
+                    });
+                let after = if alone { self.config.poll_after } else { self.config.failover_after };
                 let line = &mut self.lines[number];
                 line.standing = None;
                 if !line.down && line.fail_at.is_none() {
-                    line.fail_at = Some(Instant::now() + self.config.failover_after);
+                    line.fail_at = Some(Instant::now() + after);
                 }
                 self.unsettled();
                 self.sink.report(FeedEvent::Lost { session: number, cause, retry_in }).await?;

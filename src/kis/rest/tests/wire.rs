@@ -152,8 +152,8 @@ async fn what_is_a_block_and_what_is_not() {
     let html = || "<html>".to_owned();
     for (status, body, blocked) in [
         (403, html(), true),
-        (429, html(), true),
-        (503, String::new(), true),
+        (429, html(), false),
+        (503, String::new(), false),
         (502, html(), false),
         (404, html(), false),
         (500, refused("EGW00207"), true),
