@@ -12,6 +12,7 @@ mod daemon;
 mod effects;
 mod faults;
 mod harness;
+mod kis_clients;
 mod licences;
 mod replay;
 mod settings_cli;
