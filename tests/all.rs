@@ -13,6 +13,7 @@ mod effects;
 mod faults;
 mod feed;
 mod harness;
+mod kis_clients;
 mod licences;
 mod replay;
 mod settings_cli;

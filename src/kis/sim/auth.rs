@@ -29,6 +29,10 @@ pub(crate) enum AuthError {
     AppKey,
     /// EGW00105
     AppSecret,
+    /// EGW00115
+    NoGrant,
+    /// EGW00116
+    OtherGrant,
     /// EGW00133
     TooSoon,
     /// EGW00122
@@ -49,6 +53,8 @@ impl AuthError {
         match self {
             Self::AppKey => ("EGW00103", "유효하지 않은 AppKey입니다."),
             Self::AppSecret => ("EGW00105", "유효하지 않은 AppSecret입니다."),
+            Self::NoGrant => ("EGW00115", "grant_type은 필수입니다."),
+            Self::OtherGrant => ("EGW00116", "지원하지 않는 grant_type 입니다."),
             Self::TooSoon => ("EGW00133", "접근토큰 발급 잠시 후 다시 시도하세요(1분당 1회)"),
             Self::NoToken => ("EGW00122", "token not found"),
             Self::UnknownToken => ("EGW00121", "유효하지 않은 token 입니다."),

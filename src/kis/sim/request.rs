@@ -14,6 +14,8 @@ use super::view;
 
 /// Width of the texts that the trading back end pads.
 const PADDED: usize = 80;
+/// Width of the field that carries the code of an issue.
+const CODE: usize = 12;
 
 /// An answer that is no refusal.
 pub(crate) struct Answer {
@@ -177,6 +179,9 @@ impl<'a> Request<'a> {
     pub fn issue(&self) -> Result<view::IssueView, Refusal> {
         self.market(&["J", "UN"])?;
         let code = self.get("FID_INPUT_ISCD");
+        if code.len() > CODE {
+            return Err(Refusal::size("FID_INPUT_ISCD", code));
+        }
         view::issue(&self.shared.playback, code).ok_or_else(|| Refusal {
             status: StatusCode::OK,
             rt_cd: "1",

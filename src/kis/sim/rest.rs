@@ -107,6 +107,15 @@ fn fields<'a>(body: &'a Value, names: [&str; 2]) -> Option<[&'a str; 2]> {
     Some([first?, second?])
 }
 
+/// Tokens and approval keys are given for one kind of grant.
+fn granted(body: &Value) -> Result<(), AuthError> {
+    match body.get("grant_type").and_then(Value::as_str) {
+        None | Some("") => Err(AuthError::NoGrant),
+        Some("client_credentials") => Ok(()),
+        Some(_) => Err(AuthError::OtherGrant),
+    }
+}
+
 fn auth_refusal(code: &str, description: &str) -> Response {
     let body = json!({ "error_description": description, "error_code": code });
     respond(StatusCode::FORBIDDEN, None, &body)
@@ -143,7 +152,8 @@ fn told(
 async fn token(State(shared): State<Arc<Shared>>, body: axum::body::Bytes) -> Response {
     let body = parse(&body);
     let Some([key, secret]) = fields(&body, ["appkey", "appsecret"]) else { return malformed() };
-    let answer = shared.auth.token(key, secret).map(|token| {
+    let issued = granted(&body).and_then(|()| shared.auth.token(key, secret));
+    let answer = issued.map(|token| {
         json!({
             "access_token": token.text,
             "access_token_token_expired": token.expires,
@@ -165,7 +175,8 @@ async fn revoke(State(shared): State<Arc<Shared>>, body: axum::body::Bytes) -> R
 async fn approval(State(shared): State<Arc<Shared>>, body: axum::body::Bytes) -> Response {
     let body = parse(&body);
     let Some([key, secret]) = fields(&body, ["appkey", "secretkey"]) else { return malformed() };
-    let answer = shared.auth.approval(key, secret).map(|key| json!({ "approval_key": key }));
+    let issued = granted(&body).and_then(|()| shared.auth.approval(key, secret));
+    let answer = issued.map(|key| json!({ "approval_key": key }));
     told(&shared, "/oauth2/Approval", key, answer)
 }
 

@@ -164,7 +164,8 @@ static CALLS: [Call; 18] = [
         |request| {
             let days = calls::calendar(request.day("BASS_DT")?);
             let text = "조회가 계속됩니다..다음버튼을 Click 하십시오.";
-            Ok(Answer { tr_cont: "M", ..Answer::new(days, "KIOK0500", text) })
+            // The code says that there is more; `tr_cont` stays empty, and nobody follows it.
+            Ok(Answer::new(days, "KIOK0500", text))
         },
     ),
     real_only(

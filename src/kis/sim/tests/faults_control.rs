@@ -161,7 +161,9 @@ async fn calls_hang_break_off_or_are_slow() {
 
     let sim = play("http-cut:endpoint=tokenP").await;
     let url = format!("{}/oauth2/tokenP", sim.rest_url());
-    let body = json!({ "appkey": "KEY", "appsecret": "SECRET" }).to_string();
+    let body =
+        json!({ "grant_type": "client_credentials", "appkey": "KEY", "appsecret": "SECRET" })
+            .to_string();
     let response = reqwest::Client::new().post(url).body(body).send().await.unwrap();
     assert_eq!(response.status(), 200);
     assert!(response.text().await.is_err(), "half of the body only");
@@ -179,7 +181,8 @@ async fn only_one_app_key_is_concerned() {
         super::faults::play_with("approval-expired:key=2,times=9;slow:key=2,ms=1", options).await;
     let mut answers = Vec::new();
     for app_key in ["A", "B"] {
-        let body = json!({ "appkey": app_key, "secretkey": "SECRET" });
+        let body =
+            json!({ "grant_type": "client_credentials", "appkey": app_key, "secretkey": "SECRET" });
         let key = post(&sim, "/oauth2/Approval", body).await.1["approval_key"].clone();
         let mut socket = connect(&sim).await;
         ask(&mut socket, key.as_str().unwrap(), "1", "H0STCNT0", SAMSUNG).await;

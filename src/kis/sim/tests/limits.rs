@@ -62,12 +62,14 @@ async fn each_app_key_has_its_calls_a_second() {
 #[tokio::test]
 async fn tokens_and_approvals_are_rare() {
     let sim = start(SimOptions { enforce_rate_limits: true, ..options() }).await;
-    let keys = json!({ "appkey": "KEY", "appsecret": "SECRET" });
+    let keys =
+        json!({ "grant_type": "client_credentials", "appkey": "KEY", "appsecret": "SECRET" });
     assert_eq!(post(&sim, "/oauth2/tokenP", keys.clone()).await.0, 200);
     let (status, again) = post(&sim, "/oauth2/tokenP", keys).await;
     assert_eq!((status, &again["error_code"]), (403, &json!("EGW00133")));
     assert_eq!(again["error_description"], "접근토큰 발급 잠시 후 다시 시도하세요(1분당 1회)");
-    let keys = json!({ "appkey": "KEY", "secretkey": "SECRET" });
+    let keys =
+        json!({ "grant_type": "client_credentials", "appkey": "KEY", "secretkey": "SECRET" });
     let asked = (0..5).map(|_| post(&sim, "/oauth2/Approval", keys.clone()));
     let answers = join_all(asked).await;
     let given = answers.iter().filter(|(status, _)| *status == 200).count();

@@ -171,7 +171,7 @@ async fn without_an_hts_id_each_app_key_hears_of_its_own_orders() {
         ("anybody", &*own, "00950")
     );
     // A second app key may have a session of its own at the same time.
-    let body = serde_json::json!({ "appkey": "OTHER", "secretkey": "HIDDEN" });
+    let body = serde_json::json!({ "grant_type": "client_credentials", "appkey": "OTHER", "secretkey": "HIDDEN" });
     let approval = post(&sim, "/oauth2/Approval", body).await.1;
     let mut second = connect(&sim).await;
     ask(&mut second, approval["approval_key"].as_str().unwrap(), "1", "H0STCNT0", "005930").await;

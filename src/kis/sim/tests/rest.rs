@@ -10,9 +10,18 @@ use crate::kis::sim::{SimOptions, Simulator};
 #[tokio::test]
 async fn rest_refuses_as_kis_does() {
     let sim = start(options()).await;
-    let wrong = json!({ "appkey": "KEY", "appsecret": "x" });
-    let (status, answer) = post(&sim, "/oauth2/tokenP", wrong).await;
-    assert_eq!((status, &answer["error_code"]), (403, &json!("EGW00105")));
+    for (grant, secret, code) in [
+        ("client_credentials", "x", "EGW00105"),
+        ("", "SECRET", "EGW00115"),
+        ("authorization_code", "SECRET", "EGW00116"),
+    ] {
+        let token = json!({ "grant_type": grant, "appkey": "KEY", "appsecret": secret });
+        let approval = json!({ "grant_type": grant, "appkey": "KEY", "secretkey": secret });
+        for (path, body) in [("/oauth2/tokenP", token), ("/oauth2/Approval", approval)] {
+            let (status, answer) = post(&sim, path, body).await;
+            assert_eq!((status, &answer["error_code"]), (403, &json!(code)), "{path}");
+        }
+    }
     let token = token(&sim).await;
     let price = "inquire-price?FID_COND_MRKT_DIV_CODE=J&FID_INPUT_ISCD=005930";
     for (token, tr_id, path, status, code) in [
@@ -33,6 +42,13 @@ async fn rest_refuses_as_kis_does() {
             "inquire-price?FID_COND_MRKT_DIV_CODE=J&FID_INPUT_ISCD=999999",
             200,
             "APBK0656",
+        ),
+        (
+            &token,
+            "FHKST01010100",
+            "inquire-price?FID_COND_MRKT_DIV_CODE=J&FID_INPUT_ISCD=0059300059300",
+            200,
+            "OPSQ2002",
         ),
         (&token, "FHKST01010100", price, 200, "MCA00000"),
         (
