@@ -52,14 +52,22 @@ pub async fn run_backfill(
 ) -> Result<(), StageError> {
     loop {
         while let Some(repair) = parts.repairs.take_due(parts.patience) {
+            let was_over = parts.repairs.is_over(&repair);
             let fetched = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
                 fetched = fetch(&parts.client, &repair) => fetched,
             };
+            let fetched_well = fetched.is_ok();
             settle(&parts.repairs, &edge, repair, fetched).await?;
+            if fetched_well && !was_over && repair.tries + 1 < MAX_TRIES {
+                // Fetched out of patience: the last minute may have gone on since.
+                let again = Repair { tries: repair.tries + 1, ..repair };
+                parts.repairs.ask(again, parts.patience * (1 << repair.tries));
+            }
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => {
                 let left = parts.repairs.len();
                 if left > 0 {

@@ -22,4 +22,5 @@ pub mod recorder;
 mod reject;
 pub mod risk_scorer;
 pub mod supervision;
+pub mod trading_days;
 pub mod tree;

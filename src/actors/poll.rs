@@ -19,9 +19,8 @@ use tokio_util::sync::CancellationToken;
 use super::ingest::wall_micros;
 use super::supervision::{Edge, StageError};
 use crate::kis::{KisClient, MarketHours};
-use crate::market::phase::{Phase, phase_at};
-use crate::market::{Calendar, EventTime, Symbol, rules};
-use crate::messages::{FrameBatch, FrameKind, Repair, Repairs, Sample};
+use crate::market::{EventTime, Phase, Symbol, rules};
+use crate::messages::{FrameBatch, FrameKind, Repair, Repairs, Sample, TradingDays};
 
 /// An issue is not asked for more often.
 const LEAST_INTERVAL: Duration = Duration::from_secs(5);
@@ -70,6 +69,8 @@ pub struct PollParts {
     pub repairs: Repairs,
     /// Whose clock is the market's.
     pub hours: MarketHours,
+    /// The calendar.
+    pub days: TradingDays,
 }
 
 /// Polls until it is told to stop.
@@ -109,6 +110,7 @@ pub async fn run_poll(
             }
         };
         tokio::select! {
+            biased;
             () = stop.cancelled() => return Ok(()),
             // The sender lives in `parts`.
             _ = changes.changed() => {}
@@ -124,8 +126,8 @@ impl PollParts {
             MarketHours::Calendar => EventTime::from_micros(wall_micros()),
             MarketHours::Feed => self.repairs.market_time(),
         };
-        let phase = phase_at(&Calendar::krx(), now);
-        matches!(phase, Some(Phase::Continuous | Phase::ClosingAuction | Phase::AfterClose))
+        let phase = self.days.phase(now);
+        matches!(phase, Phase::Continuous | Phase::ClosingAuction | Phase::AfterClose)
             .then_some(now)
     }
 

@@ -21,6 +21,7 @@ use crate::actors::collection::{CollectionParts, run_collection, wall_clock};
 use crate::actors::feed::{FeedParts, run_feed};
 use crate::actors::poll::{PollParts, PolledIssues, run_poll};
 use crate::actors::supervision::StageError;
+use crate::actors::trading_days::run_trading_days;
 use crate::actors::tree::{Tree, TreeParts};
 use crate::api::{self, ApiState};
 use crate::bus::Publisher;
@@ -247,7 +248,14 @@ fn bring_frames(tree: &mut Tree, feed: FeedParts, repairs: Repairs) {
         issues: feed.polled.clone(),
         repairs,
         hours: feed.config.hours,
+        days: feed.config.days.clone(),
     };
+    if feed.config.hours == MarketHours::Calendar {
+        let (client, days) = (feed.clients[0].clone(), feed.config.days.clone());
+        tree.add_service("trading_days", move |stop| {
+            run_trading_days(client.clone(), days.clone(), stop)
+        });
+    }
     let (feed, backfill, poll) = (Arc::new(feed), Arc::new(backfill), Arc::new(poll));
     let to = edge.clone();
     tree.set_feed(move |stop| run_feed(Arc::clone(&feed), to.clone(), stop));

@@ -52,9 +52,8 @@ use tokio_util::sync::CancellationToken;
 pub use self::loss::LossCause;
 use super::subscriptions::{LeftOut, MuteLimits, Plan, Refused, Registration, Watch};
 use super::{Environment, KisClient, KisError};
-use crate::market::phase::{Phase, phase_at};
-use crate::market::{Calendar, EventTime, Symbol, rules};
-use crate::messages::FrameKind;
+use crate::market::{EventTime, Phase, Symbol};
+use crate::messages::{FrameKind, TradingDays};
 
 /// Whose clock says whether the market trades.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +104,8 @@ pub struct FeedConfig {
     pub probe_every: Duration,
     /// Whose clock says whether the market trades.
     pub hours: MarketHours,
+    /// The calendar.
+    pub days: TradingDays,
     /// How long an order book keeps its slot when there are more books than slots.
     pub rotate_books_every: Duration,
     /// An approval key older than this is replaced before the next session.
@@ -138,6 +139,7 @@ impl FeedConfig {
             mute: MuteLimits::around(Duration::from_secs(20)),
             probe_every: Duration::from_secs(2),
             hours: MarketHours::Calendar,
+            days: TradingDays::default(),
             rotate_books_every: Duration::from_secs(30),
             approval_life: Duration::from_secs(12 * 3_600),
             batch_frames: 512,
@@ -151,20 +153,7 @@ impl FeedConfig {
             MarketHours::Calendar => Some(super::now()),
             MarketHours::Feed => seen,
         };
-        now.is_some_and(trades_continuously)
-    }
-}
-
-/// Whether KRX trades continuously at `time`: by the calendar, and where that has ended by the
-/// hours of an ordinary day.
-#[must_use]
-pub fn trades_continuously(time: EventTime) -> bool {
-    match phase_at(&Calendar::krx(), time) {
-        Some(phase) => phase == Phase::Continuous,
-        None => {
-            let now = time.time_of_day();
-            !time.session_day().is_weekend() && now >= rules::OPEN && now < rules::CLOSING_AUCTION
-        }
+        now.is_some_and(|now| self.days.phase(now) == Phase::Continuous)
     }
 }
 

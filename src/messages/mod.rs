@@ -13,6 +13,7 @@ pub mod health;
 pub mod record;
 pub mod repair;
 pub mod risk;
+pub mod trading_days;
 
 #[cfg(test)]
 pub(crate) mod schema;
@@ -30,3 +31,4 @@ pub use health::{Component, ComponentHealth, HealthRegistry, HealthState};
 pub use record::{Reject, StoreBatch};
 pub use repair::{Repair, Repairs};
 pub use risk::{Cause, Detection, Level, RiskMinute, RiskPoint, Rule, ScoreBatch, ScoreParts};
+pub use trading_days::TradingDays;

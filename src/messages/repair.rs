@@ -99,11 +99,17 @@ impl Repairs {
         let market = self.market_time();
         let mut wanted = self.inner.wanted.lock();
         let is_due = |entry: &Wanted| {
-            let over = entry.repair.to.minute_start().plus_micros(MINUTE_US + SETTLE_US);
-            now >= entry.not_before && (market >= over || now >= entry.since + patience)
+            let over = market >= end_of(&entry.repair);
+            now >= entry.not_before && (over || now >= entry.since + patience)
         };
         let symbol = *wanted.iter().find(|(_, entry)| is_due(entry))?.0;
         wanted.remove(&symbol).map(|entry| entry.repair)
+    }
+
+    /// Whether the last minute of `repair` is over by the market's time.
+    #[must_use]
+    pub fn is_over(&self, repair: &Repair) -> bool {
+        self.market_time() >= end_of(repair)
     }
 
     /// Waits until something may have become due.
@@ -122,6 +128,11 @@ impl Repairs {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+/// When the exchange's bar of the last minute is whole.
+const fn end_of(repair: &Repair) -> EventTime {
+    repair.to.minute_start().plus_micros(MINUTE_US + SETTLE_US)
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use std::time::Duration;
 use bongsu::kis::sim::{
     FaultSpec, PlayedTrade, RunningSim, SimOptions, SimSource, SimSpeed, Simulator,
 };
-use bongsu::market::{Symbol, TradeFlags};
 use bongsu::market::bars::{Bar, BarKey, Interval};
+use bongsu::market::{Symbol, TradeFlags};
 use bongsu::store::{Database, DatabaseOptions, read};
 
 use super::daemon::Setup;
