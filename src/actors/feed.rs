@@ -3,8 +3,10 @@
 //! Reference data (names, base prices, daily closes) comes from REST and goes through the journal
 //! like any frame, so that a replay knows the same. Loading it is bounded in time: a slow or
 //! refusing REST side delays the live session by at most twenty seconds; what is missing
-//! then is missing from names and scores, and is said.
+//! then comes from the symbol master files, if there are any, or is missing from names and scores,
+//! and is said.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +19,7 @@ use super::poll::PolledIssues;
 use super::recorded::reference_record;
 use super::supervision::{Edge, StageError};
 use crate::kis::{Feed, FeedConfig, FeedError, FeedEvent, FrameSink, KisClient, SinkClosed};
-use crate::market::{SessionDay, Symbol};
+use crate::market::{Reference, SessionDay, Symbol};
 use crate::messages::health::{Component, HealthRegistry, HealthState};
 use crate::messages::{FrameBatch, FrameKind};
 
@@ -25,6 +27,8 @@ use crate::messages::{FrameBatch, FrameKind};
 const REFERENCES_WITHIN: Duration = Duration::from_secs(20);
 /// Reference requests under way at once; the client's budget spaces them.
 const REFERENCES_AT_ONCE: usize = 8;
+/// Failures that are told one by one; the rest is counted.
+const REFUSALS_TOLD: usize = 3;
 
 /// What the feed is made of.
 #[derive(Clone)]
@@ -35,6 +39,8 @@ pub struct FeedParts {
     pub config: FeedConfig,
     /// Issues to watch.
     pub symbols: Vec<Symbol>,
+    /// What the symbol master files tell of issues that REST does not answer for in time.
+    pub masters: BTreeMap<Symbol, Reference>,
     /// The session day.
     pub day: SessionDay,
     /// Where it says how the feed is.
@@ -85,25 +91,37 @@ async fn load_references(
     let mut answers = futures::stream::iter(requests).buffered(REFERENCES_AT_ONCE);
     let deadline = tokio::time::Instant::now() + REFERENCES_WITHIN;
     let mut batch = FrameBatch::new();
-    let mut loaded = 0;
+    let mut known = parts.masters.clone();
+    known.retain(|symbol, _| parts.symbols.contains(symbol));
+    let (mut loaded, mut told) = (0, 0);
     while let Ok(Some((symbol, answer))) = tokio::time::timeout_at(deadline, answers.next()).await {
         match answer {
             Ok(reference) => {
+                known.remove(&symbol);
                 batch.push(FrameKind::Reference, wall_micros(), &reference_record(&reference)?);
                 loaded += 1;
             }
-            Err(error) if error.is_terminal() => {
-                return Err(StageError::Fatal(format!("feed: {error}")));
+            // Wrong keys are the sessions' to judge: another key may be good.
+            Err(error) => {
+                told += 1;
+                if told <= REFUSALS_TOLD {
+                    tracing::warn!(%symbol, %error, "no reference data for this issue");
+                }
             }
-            Err(error) => tracing::warn!(%symbol, %error, "no reference data for this issue"),
         }
     }
-    if loaded < parts.symbols.len() {
+    let missing = parts.symbols.len() - loaded;
+    if missing > 0 {
         tracing::warn!(
             loaded,
-            wanted = parts.symbols.len(),
-            "reference data is incomplete, names and daily history are missing for the rest"
+            from_masters = known.len(),
+            missing = missing - known.len(),
+            "reference data is incomplete: what comes from master files has no daily history, the \
+             rest no name either"
         );
+    }
+    for reference in known.values() {
+        batch.push(FrameKind::Reference, wall_micros(), &reference_record(reference)?);
     }
     if !batch.is_empty() {
         edge.send(Arc::new(batch)).await?;

@@ -4,9 +4,11 @@
 //! the source, the feed, the tree and the HTTP server; runs until it is told to stop; stops in the
 //! order in which data flows, so that everything received is handled and stored.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use secrecy::ExposeSecret;
 use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
@@ -26,11 +28,12 @@ use crate::actors::tree::{Tree, TreeParts};
 use crate::api::{self, ApiState};
 use crate::bus::Publisher;
 use crate::config::{FeedSource, Settings};
+use crate::kis::master::Master;
 use crate::kis::sim::{RunningSim, SimOptions, Simulator};
 use crate::kis::subscriptions::{FeedKey, MuteLimits, Watch};
 use crate::kis::{FeedConfig, Lane, MarketHours};
 use crate::market::symbol::{KOSDAQ_CODE, KOSPI_CODE};
-use crate::market::{Directory, EventTime, SessionDay, Symbol};
+use crate::market::{Directory, EventTime, Reference, SessionDay, Symbol};
 use crate::messages::health::{Component, HealthRegistry};
 use crate::messages::{AdviceBoard, BusLimits, EventBus, Repairs, RiskBoard};
 use crate::schedule::Task;
@@ -420,7 +423,27 @@ fn feed_parts(
     config.batch_frames = settings.pipeline.batch_frames;
     let day = sim.map_or_else(today, RunningSim::session_day);
     let polled = PolledIssues::default();
-    Ok(FeedParts { clients, config, symbols, day, health: health.clone(), polled })
+    let masters = masters(settings)?;
+    Ok(FeedParts { clients, config, symbols, masters, day, health: health.clone(), polled })
+}
+
+/// The issues of the symbol master files, when a folder of them is set.
+fn masters(settings: &Settings) -> Result<BTreeMap<Symbol, Reference>, CliError> {
+    let Some(folder) = &settings.kis.masters else { return Ok(BTreeMap::new()) };
+    let files = Master::load(folder)
+        .map_err(|error| CliError::Runtime(anyhow!("kis.masters {}: {error}", folder.display())))?;
+    let mut issues = BTreeMap::new();
+    for file in &files {
+        for fault in file.faults.iter().take(3) {
+            tracing::warn!(%fault, "a line of a symbol master file is left out");
+        }
+        issues.extend(file.records.iter().filter_map(|record| {
+            let reference = record.reference()?;
+            Some((reference.symbol, reference))
+        }));
+    }
+    tracing::info!(issues = issues.len(), folder = %folder.display(), "symbol master files are read");
+    Ok(issues)
 }
 
 /// The HTS id as the key of a registration.

@@ -157,6 +157,7 @@ pub(super) fn settings(values: &Values, effective: Vec<Effective>) -> Settings {
             app_key: v.secret("kis.app_key"),
             app_secret: v.secret("kis.app_secret"),
             extra_keys: v.key_pairs("kis.extra_keys"),
+            masters: v.path("kis.masters"),
             account: v.secret("kis.account"),
             hts_id: v.secret("kis.hts_id"),
             env: v.choice("kis.env", KisEnv::from_word),

@@ -202,6 +202,13 @@ pub const KEYS: &[Key] = &[
     )
     .example("PS0000000000000000000000000000000001:secret")
     .secret(),
+    Key::new(
+        "kis.masters",
+        Path,
+        "A folder with KIS's symbol master files, kospi_code.mst and kosdaq_code.mst: names and base \
+         prices of issues that REST does not answer for at the start",
+    )
+    .example("masters"),
     Key::new("kis.account", Account, "Account, eight digits and the two of its product")
         .example("12345678-01")
         .variable("KIS_ACCOUNT")

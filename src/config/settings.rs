@@ -153,6 +153,8 @@ pub struct KisSettings {
     pub app_secret: Option<SecretString>,
     /// Further app keys and their secrets: a session each.
     pub extra_keys: Vec<(SecretString, SecretString)>,
+    /// Folder of symbol master files.
+    pub masters: Option<PathBuf>,
     /// Account as `12345678-01`.
     pub account: Option<SecretString>,
     /// HTS login id.
