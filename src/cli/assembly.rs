@@ -21,6 +21,8 @@ use crate::journal::JournalOptions;
 use crate::kis::sim::{FaultSpec, FrameShape, RunningSim, SimEnv, SimOptions, SimSource, SimSpeed};
 use crate::kis::{Account, Environment, KisClient, KisOptions, Lane};
 use crate::llm::{ModelOptions, ModelWriter, Writer};
+use crate::kis::subscriptions::{FeedKey, Watch};
+use crate::market::symbol::{KOSDAQ_CODE, KOSPI_CODE};
 use crate::market::{Directory, Symbol};
 use crate::messages::EventBus;
 use crate::messages::health::{Component, HealthRegistry, HealthState};
@@ -285,23 +287,6 @@ pub fn schedule() -> Result<Jobs, CliError> {
 /// When the schedule or the settings of the language model cannot be used.
 pub fn advice(settings: &Settings) -> Result<AdviceParts, CliError> {
     let jobs = schedule()?;
-    let llm = &settings.llm;
-    let base_url = match (&llm.base_url, &llm.api_key) {
-        (Some(url), _) => Some(url.expose().to_owned()),
-        (None, Some(_)) => Some("https://api.openai.com/v1".to_owned()),
-        (None, None) => None,
-    };
-    let writer = match base_url {
-        None => Writer::Template,
-        Some(base_url) => {
-            let mut options = ModelOptions::new(&base_url, llm.api_key.clone(), &llm.model);
-            options.deadline = Duration::from_secs(llm.timeout_seconds);
-            options.max_tokens = llm.max_tokens;
-            let writer = ModelWriter::new(options)
-                .map_err(|error| CliError::Usage(format!("llm: {error}")))?;
-            Writer::Model(Arc::new(writer))
-        }
-    };
     let limits = ScenarioLimits {
         max_picks: settings.advice.picks,
         capital: Some(settings.advice.capital),
@@ -312,7 +297,31 @@ pub fn advice(settings: &Settings) -> Result<AdviceParts, CliError> {
         limits,
         plans: PlanSettings::default(),
         assumed_position: settings.advice.capital,
-        writer,
+        writer: writer(settings)?,
+    })
+}
+
+/// Who writes the reports.
+///
+/// # Errors
+/// When the settings of the language model cannot be used.
+pub fn writer(settings: &Settings) -> Result<Writer, CliError> {
+    let llm = &settings.llm;
+    let base_url = match (&llm.base_url, &llm.api_key) {
+        (Some(url), _) => Some(url.expose().to_owned()),
+        (None, Some(_)) => Some("https://api.openai.com/v1".to_owned()),
+        (None, None) => None,
+    };
+    Ok(match base_url {
+        None => Writer::Template,
+        Some(base_url) => {
+            let mut options = ModelOptions::new(&base_url, llm.api_key.clone(), &llm.model);
+            options.deadline = Duration::from_secs(llm.timeout_seconds);
+            options.max_tokens = llm.max_tokens;
+            let writer = ModelWriter::new(options)
+                .map_err(|error| CliError::Usage(format!("llm: {error}")))?;
+            Writer::Model(Arc::new(writer))
+        }
     })
 }
 
@@ -361,6 +370,15 @@ pub fn sim_options(settings: &Settings) -> Result<SimOptions, CliError> {
     })
 }
 
+/// Which of KIS's environments the settings mean.
+#[must_use]
+pub fn environment(settings: &Settings) -> Environment {
+    match settings.kis.env {
+        KisEnv::Real => Environment::Real,
+        KisEnv::Mock => Environment::Mock,
+    }
+}
+
 /// Clients of KIS, one an app key and at least one, or one of the simulator that plays it.
 /// `data_dir` keeps the access tokens.
 ///
@@ -371,11 +389,22 @@ pub fn kis_clients(
     sim: Option<&RunningSim>,
     data_dir: &Path,
 ) -> Result<Vec<KisClient>, CliError> {
-    let environment = match settings.kis.env {
-        KisEnv::Real => Environment::Real,
-        KisEnv::Mock => Environment::Mock,
-    };
-    let options = match sim {
+    let options = kis_options(settings, sim, data_dir)?;
+    let client = |options| KisClient::new(options).context("kis").map_err(CliError::Runtime);
+    options.into_iter().map(client).collect()
+}
+
+/// The options of those clients.
+///
+/// # Errors
+/// When KIS is the source and its keys are not set.
+pub fn kis_options(
+    settings: &Settings,
+    sim: Option<&RunningSim>,
+    data_dir: &Path,
+) -> Result<Vec<KisOptions>, CliError> {
+    let environment = environment(settings);
+    Ok(match sim {
         Some(sim) => {
             let key = || SecretString::from("simulator".to_owned());
             vec![KisOptions {
@@ -393,9 +422,39 @@ pub fn kis_clients(
             });
             options.collect()
         }
+    })
+}
+
+/// What a feed over `symbols` watches: their trades, both indices, the market's state, the
+/// account's notices, and order books.
+///
+/// # Errors
+/// When the HTS id cannot be one.
+pub fn watch(settings: &Settings, symbols: &[Symbol]) -> Result<Watch, CliError> {
+    let indices = [KOSPI_CODE, KOSDAQ_CODE].map(|code| {
+        // Both constants are codes.
+        Symbol::from_bytes(code.as_bytes()).unwrap_or_else(|| unreachable!("{code} is a code"))
+    });
+    let hts_id = match &settings.kis.hts_id {
+        None => None,
+        Some(id) => match FeedKey::from_bytes(id.expose_secret().as_bytes()) {
+            Some(key) => Some(key),
+            None => {
+                return Err(CliError::Usage(
+                    "kis.hts_id is not an HTS id: expected 1 to 16 ASCII characters without \
+                     blanks; correct KIS_HTS_ID, or leave it unset"
+                        .to_owned(),
+                ));
+            }
+        },
     };
-    let client = |options| KisClient::new(options).context("kis").map_err(CliError::Runtime);
-    options.into_iter().map(client).collect()
+    Ok(Watch {
+        operation_key: symbols.first().copied(),
+        symbols: symbols.to_vec(),
+        indices: indices.to_vec(),
+        books: settings.feed.books,
+        hts_id,
+    })
 }
 
 /// The app keys of the settings, the first one first.

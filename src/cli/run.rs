@@ -25,9 +25,8 @@ use crate::api::{self, ApiState};
 use crate::bus::Publisher;
 use crate::config::{FeedSource, Settings};
 use crate::kis::sim::{RunningSim, SimOptions, Simulator};
-use crate::kis::subscriptions::{MuteLimits, Watch};
+use crate::kis::subscriptions::MuteLimits;
 use crate::kis::{FeedConfig, Lane, MarketHours};
-use crate::market::symbol::{KOSDAQ_CODE, KOSPI_CODE};
 use crate::market::{Directory, EventTime, SessionDay, Symbol};
 use crate::messages::health::{Component, HealthRegistry};
 use crate::messages::{AdviceBoard, BusLimits, EventBus, Repairs, RiskBoard};
@@ -381,17 +380,7 @@ fn feed_parts(
             ));
         }
     };
-    let indices = [KOSPI_CODE, KOSDAQ_CODE].map(|code| {
-        // Both constants are codes.
-        Symbol::from_bytes(code.as_bytes()).unwrap_or_else(|| unreachable!("{code} is a code"))
-    });
-    let watch = Watch {
-        operation_key: symbols.first().copied(),
-        symbols: symbols.clone(),
-        indices: indices.to_vec(),
-        books: settings.feed.books,
-        hts_id: None,
-    };
+    let watch = assembly::watch(settings, &symbols)?;
     let mut config = FeedConfig::new(ws_url, environment, watch);
     if sim.is_some() {
         config.max_registrations = None;

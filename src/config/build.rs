@@ -157,6 +157,7 @@ pub(super) fn settings(values: &Values, effective: Vec<Effective>) -> Settings {
             app_secret: v.secret("kis.app_secret"),
             extra_keys: v.key_pairs("kis.extra_keys"),
             account: v.secret("kis.account"),
+            hts_id: v.secret("kis.hts_id"),
             env: v.choice("kis.env", KisEnv::from_word),
             base_url: v.url("kis.base_url"),
             ws_url: v.url("kis.ws_url"),

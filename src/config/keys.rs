@@ -199,6 +199,10 @@ pub const KEYS: &[Key] = &[
         .example("12345678-01")
         .variable("KIS_ACCOUNT")
         .secret(),
+    Key::new("kis.hts_id", Text, "HTS login id (HTS ID); order notices are found by it")
+        .example("hong123")
+        .variable("KIS_HTS_ID")
+        .secret(),
     Key::new("kis.env", Choice(&["real", "mock"]), "real: 실전투자; mock: 모의투자")
         .default("real")
         .variable("KIS_ENV")

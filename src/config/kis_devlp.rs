@@ -64,6 +64,9 @@ fn parse(text: &str, env: Option<&str>) -> Result<Devlp, usize> {
             rows.push((setting, key, text));
         }
     }
+    if let Some(text) = value("my_htsid") {
+        rows.push(("kis.hts_id", "my_htsid", text));
+    }
     let account_key = if mock { "my_paper_stock" } else { "my_acct_stock" };
     if let Some(account) = value(account_key) {
         let product = value("my_prod").unwrap_or_else(|| "01".into());
@@ -112,6 +115,16 @@ my_agent: Mozilla/5.0
         assert_eq!(get(&mock, "kis.app_key"), Some("PSpaper"));
         assert_eq!(get(&mock, "kis.account"), Some("50000000-01"));
         assert_eq!(get(&mock, "kis.base_url"), Some("https://127.0.0.1:29443"));
+    }
+
+    #[test]
+    fn the_hts_id_is_of_both_environments() {
+        for env in ["real", "mock"] {
+            let rows = parse("my_app: PS\npaper_app: PS\nmy_htsid: hong123\n", Some(env)).unwrap();
+            assert_eq!(get(&rows, "kis.hts_id"), Some("hong123"));
+        }
+        let placeholder = parse("my_app: PS\nmy_htsid: \"사용자 HTS ID\"\n", None).unwrap();
+        assert_eq!(get(&placeholder, "kis.hts_id"), None);
     }
 
     #[test]

@@ -158,8 +158,8 @@ fn merge(sources: &Sources, problems: &mut Vec<Problem>) -> Layer {
     merged
 }
 
-/// Fills what nobody else set from a `kis_devlp.yaml`. Key, secret and account belong together:
-/// when one of the two first is set elsewhere, the file gives none of the three.
+/// Fills what nobody else set from a `kis_devlp.yaml`. Key, secret, account and HTS id belong
+/// together: when one of the two first is set elsewhere, the file gives none of the four.
 fn merge_devlp(sources: &Sources, merged: &mut Layer, problems: &mut Vec<Problem>) {
     let home = sources.environment.iter().find(|(name, _)| name == "HOME");
     let home = home.map(|(_, home)| Path::new(home)).filter(|home| home.is_absolute());
@@ -186,7 +186,8 @@ fn merge_devlp(sources: &Sources, merged: &mut Layer, problems: &mut Vec<Problem
     let keys_elsewhere =
         merged.contains_key("kis.app_key") || merged.contains_key("kis.app_secret");
     for (setting, key, text) in rows {
-        let of_the_account = matches!(setting, "kis.app_key" | "kis.app_secret" | "kis.account");
+        let of_the_account =
+            matches!(setting, "kis.app_key" | "kis.app_secret" | "kis.account" | "kis.hts_id");
         if !(of_the_account && keys_elsewhere) {
             let origin = Origin::KisDevlp { path: path.clone(), key };
             merged.entry(setting).or_insert(Raw { text, form: Form::Text, origin });

@@ -153,6 +153,8 @@ pub struct KisSettings {
     pub extra_keys: Vec<(SecretString, SecretString)>,
     /// Account as `12345678-01`.
     pub account: Option<SecretString>,
+    /// HTS login id.
+    pub hts_id: Option<SecretString>,
     /// Environment.
     pub env: KisEnv,
     /// REST address.
