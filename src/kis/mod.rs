@@ -43,8 +43,8 @@ pub use clock::Clock;
 pub use error::{KisError, TransportFault};
 pub use frame::{FieldError, FrameError, FrameParser, Records, Tr};
 pub use rest::{Endpoint, KisClient, KisOptions, Raw, Request};
-pub use token::KeptToken;
 pub use subscriptions::{Plan, Registration};
+pub use token::KeptToken;
 pub use ws::{
     Feed, FeedConfig, FeedError, FeedEvent, FrameSink, KisAccess, LossCause, MarketHours,
     SinkClosed,

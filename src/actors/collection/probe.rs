@@ -9,7 +9,9 @@
 //! what the client repeats. A refusal that concerns every call (keys, a block) ends it early.
 
 use super::ask::{self, Asked};
-use super::steps::{HISTORY_DAYS, ORDER_DAYS, day_bars, days_before, filled, identified, raw_minute};
+use super::steps::{
+    HISTORY_DAYS, ORDER_DAYS, day_bars, days_before, filled, identified, raw_minute,
+};
 use super::{CollectionParts, Universe};
 use crate::collect::prints::Unidentified;
 use crate::collect::{SchemaError, bars, batch, naming};
@@ -62,7 +64,8 @@ impl Prober<'_> {
             Universe::Symbols(symbols) => symbols.first().copied(),
             Universe::Ranked(ranking, _) => {
                 let asked = ask::ranking(&self.parts.client, *ranking).await;
-                let symbols = self.read("ranking", asked, |symbols| Ok((symbols.len(), symbols)))?;
+                let symbols =
+                    self.read("ranking", asked, |symbols| Ok((symbols.len(), symbols)))?;
                 symbols.and_then(|symbols| symbols.first().copied())
             }
         };
@@ -76,8 +79,7 @@ impl Prober<'_> {
     async fn prices(&mut self, symbol: Symbol) -> Result<(), Hopeless> {
         let (client, now) = (&self.parts.client, (self.parts.clock)());
         let day = now.session_day();
-        let asked =
-            ask::daily_bars(client, symbol, days_before(day, HISTORY_DAYS), day).await;
+        let asked = ask::daily_bars(client, symbol, days_before(day, HISTORY_DAYS), day).await;
         self.read("daily_bars", asked, |chart| {
             Ok((batch::of_bars(&day_bars(symbol, &chart, now))?.num_rows(), ()))
         })?;
