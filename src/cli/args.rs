@@ -94,7 +94,7 @@ pub enum Command {
     /// Run the daemon (what `bongsu` alone does)
     Run(RunArgs),
     /// Run the KIS simulator alone
-    KisSim(KisSimArgs),
+    KisSim(Box<KisSimArgs>),
     /// Play recorded input through the same tree, into a sandbox
     Replay(ReplayArgs),
     /// Measure this machine

@@ -70,7 +70,7 @@ fn dispatch(cli: Cli) -> Result<(), CliError> {
     let settings = Settings::load(&Sources::of_process(cli.global.config, flags))?;
     match command {
         Command::Run(args) => run::execute(args, settings),
-        Command::KisSim(args) => kis_sim::execute(args, settings),
+        Command::KisSim(args) => kis_sim::execute(*args, settings),
         Command::Replay(args) => replay::execute(args, settings),
         Command::Bench(args) => bench::execute(args, settings),
         Command::Tail(args) => tail::execute(args, settings),

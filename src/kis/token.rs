@@ -17,7 +17,8 @@
 //! refused is not used again unless the server issues the very same one anew, which it does within
 //! six hours of an issue.
 
-use std::collections::BTreeMap;
+mod file;
+
 use std::fs::File;
 use std::future::Future;
 use std::path::PathBuf;
@@ -25,9 +26,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use self::file::{Attempt, CacheEntry, CacheFile};
 use super::KisError;
 use super::clock::Clock;
 use super::error::{Refusal, TransportFault};
@@ -40,8 +41,6 @@ const RENEW_BEFORE_US: i64 = 600 * 1_000_000;
 const LAST_USE_US: i64 = 30 * 1_000_000;
 /// Times a token is asked for when KIS says that it is too soon.
 const ISSUE_ATTEMPTS: u32 = 3;
-/// Wrong keys are not sent again for so long: after the first time, the second, and from then on.
-const HOLD_SECONDS: [i64; 3] = [60, 600, 3_600];
 
 /// A token and its life.
 #[derive(Debug, Clone)]
@@ -102,82 +101,6 @@ fn parse_kst(text: &str) -> Option<EventTime> {
     let (day, time) = text.trim().split_once(' ')?;
     let (day, time): (SessionDay, TimeOfDay) = (day.parse().ok()?, time.trim().parse().ok()?);
     Some(EventTime::from_kst(day, time))
-}
-
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct CacheFile {
-    #[serde(default)]
-    tokens: BTreeMap<String, CacheEntry>,
-    #[serde(default)]
-    attempts: BTreeMap<String, Attempt>,
-}
-
-/// The last attempt at a token that failed.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Attempt {
-    /// Microseconds since the Unix epoch.
-    at: EventTime,
-    /// Hash of the secret that was sent.
-    proof: String,
-    /// Refusals of the keys in a row.
-    refusals: u32,
-    code: Option<String>,
-    message: String,
-    status: u16,
-}
-
-impl Attempt {
-    /// What KIS said about the keys, while they are not sent again.
-    fn held(&self, proof: &str, now: EventTime) -> Option<KisError> {
-        let code = self.code.as_ref().filter(|_| self.refusals > 0 && self.proof == proof)?;
-        let step = (self.refusals as usize).min(HOLD_SECONDS.len()) - 1;
-        let until = self.at.plus_micros(HOLD_SECONDS[step] * 1_000_000);
-        // An attempt in the future is another clock's; it says nothing.
-        (self.at <= now && now < until).then(|| KisError::Refused {
-            endpoint: "token",
-            code: code.clone(),
-            message: format!(
-                "{} (refused at {}, not asked again before {until})",
-                self.message, self.at
-            ),
-            status: self.status,
-        })
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-struct CacheEntry {
-    token: String,
-    issued_at: String,
-    expires_at: String,
-}
-
-impl std::fmt::Debug for CacheEntry {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CacheEntry").field("expires_at", &self.expires_at).finish_non_exhaustive()
-    }
-}
-
-impl CacheEntry {
-    fn of(token: &AccessToken) -> Self {
-        Self {
-            token: token.secret.expose_secret().to_owned(),
-            issued_at: token.issued_at.rfc3339(),
-            expires_at: token.expires_at.rfc3339(),
-        }
-    }
-
-    fn token(&self) -> Option<AccessToken> {
-        let instant = |text: &str| {
-            let time = chrono::DateTime::parse_from_rfc3339(text).ok()?;
-            Some(EventTime::from_micros(time.timestamp_micros()))
-        };
-        Some(AccessToken {
-            secret: self.token.as_str().into(),
-            issued_at: instant(&self.issued_at)?,
-            expires_at: instant(&self.expires_at)?,
-        })
-    }
 }
 
 /// Whose tokens: hashes, so that nothing that is kept or printed holds a key.
