@@ -7,6 +7,7 @@
 mod support;
 
 mod bad_frames;
+mod check_etl;
 mod collect;
 mod daemon;
 mod effects;

@@ -15,6 +15,7 @@
 
 mod ask;
 mod log;
+pub mod probe;
 mod run;
 mod steps;
 

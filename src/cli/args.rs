@@ -9,7 +9,7 @@ mod replay;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use feed::{KisSimArgs, PlayArgs, RegistrationLimit, Role, RunArgs, Seconds};
 pub use replay::{ReplayArgs, ReplayTime};
@@ -111,6 +111,8 @@ pub enum Command {
     },
     /// Check every dependency and setting, and say what to do
     Doctor(DoctorArgs),
+    /// Try what the daemon does: collection from KIS, scores, reports
+    Check(CheckArgs),
     /// Settings
     Config {
         /// What about them.
@@ -248,9 +250,48 @@ pub enum JournalCommand {
     },
 }
 
+const CHECK_HELP: &str = "\
+Examples:
+  bongsu check etl          KIS (or the simulator): keys, each call of collection, calendar, clock,
+                            registrations, account notices; database and object folder
+  bongsu check ai           scores over a short simulated stretch
+  bongsu check llm          one small report by the language model
+  bongsu check all --json   all of it, for a machine
+
+A line a check; exit code 1 when one fails. `check etl` uses the access token that is kept, or asks
+KIS for one; it subscribes for a moment only while no daemon runs on the data folder.";
+
+/// `bongsu check`.
+#[derive(Debug, Args)]
+#[command(after_help = CHECK_HELP)]
+pub struct CheckArgs {
+    /// What to try
+    #[arg(value_enum)]
+    pub what: CheckWhat,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What can be tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CheckWhat {
+    /// Collection: KIS, its answers, the calendar, the database, the objects
+    Etl,
+    /// The range of the scores
+    Ai,
+    /// The answer of the language model
+    Llm,
+    /// All of them
+    All,
+}
+
 /// `bongsu doctor`.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
+    /// Ask KIS for an access token when none is kept (KIS then sends the customer a message)
+    #[arg(long)]
+    pub online: bool,
     /// One JSON object
     #[arg(long)]
     pub json: bool,

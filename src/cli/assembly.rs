@@ -1,15 +1,18 @@
 //! What `run`, `replay` and `bench` have in common: runtime, folder lock, and running a tree.
 
+mod kis;
+
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
 
+pub use self::kis::{environment, kis_clients, kis_options, watch};
 use super::CliError;
 use crate::actors::collection::{Clock, CollectionParts, Patience, Ranking, Universe};
 use crate::actors::recorder::RecorderParts;
@@ -18,8 +21,8 @@ use crate::advice::{PlanSettings, ScenarioLimits};
 use crate::bus::{Publisher, RedisOptions, RedisPublisher};
 use crate::config::{CollectUniverse, Durability, KisEnv, LogFormat, Settings, Speed};
 use crate::journal::JournalOptions;
-use crate::kis::sim::{FaultSpec, FrameShape, RunningSim, SimEnv, SimOptions, SimSource, SimSpeed};
-use crate::kis::{Account, Environment, KisClient, KisOptions, Lane};
+use crate::kis::sim::{FaultSpec, FrameShape, SimEnv, SimOptions, SimSource, SimSpeed};
+use crate::kis::{Account, KisClient, Lane};
 use crate::llm::{ModelOptions, ModelWriter, Writer};
 use crate::market::{Directory, Symbol};
 use crate::messages::EventBus;
@@ -285,23 +288,6 @@ pub fn schedule() -> Result<Jobs, CliError> {
 /// When the schedule or the settings of the language model cannot be used.
 pub fn advice(settings: &Settings) -> Result<AdviceParts, CliError> {
     let jobs = schedule()?;
-    let llm = &settings.llm;
-    let base_url = match (&llm.base_url, &llm.api_key) {
-        (Some(url), _) => Some(url.expose().to_owned()),
-        (None, Some(_)) => Some("https://api.openai.com/v1".to_owned()),
-        (None, None) => None,
-    };
-    let writer = match base_url {
-        None => Writer::Template,
-        Some(base_url) => {
-            let mut options = ModelOptions::new(&base_url, llm.api_key.clone(), &llm.model);
-            options.deadline = Duration::from_secs(llm.timeout_seconds);
-            options.max_tokens = llm.max_tokens;
-            let writer = ModelWriter::new(options)
-                .map_err(|error| CliError::Usage(format!("llm: {error}")))?;
-            Writer::Model(Arc::new(writer))
-        }
-    };
     let limits = ScenarioLimits {
         max_picks: settings.advice.picks,
         capital: Some(settings.advice.capital),
@@ -312,7 +298,31 @@ pub fn advice(settings: &Settings) -> Result<AdviceParts, CliError> {
         limits,
         plans: PlanSettings::default(),
         assumed_position: settings.advice.capital,
-        writer,
+        writer: writer(settings)?,
+    })
+}
+
+/// Who writes the reports.
+///
+/// # Errors
+/// When the settings of the language model cannot be used.
+pub fn writer(settings: &Settings) -> Result<Writer, CliError> {
+    let llm = &settings.llm;
+    let base_url = match (&llm.base_url, &llm.api_key) {
+        (Some(url), _) => Some(url.expose().to_owned()),
+        (None, Some(_)) => Some("https://api.openai.com/v1".to_owned()),
+        (None, None) => None,
+    };
+    Ok(match base_url {
+        None => Writer::Template,
+        Some(base_url) => {
+            let mut options = ModelOptions::new(&base_url, llm.api_key.clone(), &llm.model);
+            options.deadline = Duration::from_secs(llm.timeout_seconds);
+            options.max_tokens = llm.max_tokens;
+            let writer = ModelWriter::new(options)
+                .map_err(|error| CliError::Usage(format!("llm: {error}")))?;
+            Writer::Model(Arc::new(writer))
+        }
     })
 }
 
@@ -359,62 +369,6 @@ pub fn sim_options(settings: &Settings) -> Result<SimOptions, CliError> {
         enforce_rate_limits: set.enforce_limits,
         ..SimOptions::default()
     })
-}
-
-/// Clients of KIS, one an app key and at least one, or one of the simulator that plays it.
-/// `data_dir` keeps the access tokens.
-///
-/// # Errors
-/// When KIS is the source and its keys are not set, or a client cannot be built from the settings.
-pub fn kis_clients(
-    settings: &Settings,
-    sim: Option<&RunningSim>,
-    data_dir: &Path,
-) -> Result<Vec<KisClient>, CliError> {
-    let environment = match settings.kis.env {
-        KisEnv::Real => Environment::Real,
-        KisEnv::Mock => Environment::Mock,
-    };
-    let options = match sim {
-        Some(sim) => {
-            let key = || SecretString::from("simulator".to_owned());
-            vec![KisOptions {
-                calls_per_second: None,
-                token_cooldown: Duration::ZERO,
-                ..KisOptions::new(environment, sim.rest_url(), key(), key())
-            }]
-        }
-        None => {
-            let base_url = settings.kis.base_url.expose();
-            let options = app_keys(settings)?.into_iter().map(|(key, secret)| KisOptions {
-                calls_per_second: Some(settings.kis.calls_per_second),
-                user_agent: settings.kis.user_agent.clone(),
-                token_cache: Some(data_dir.join("kis-token.json")),
-                ..KisOptions::new(environment, base_url, key, secret)
-            });
-            options.collect()
-        }
-    };
-    let client = |options| KisClient::new(options).context("kis").map_err(CliError::Runtime);
-    options.into_iter().map(client).collect()
-}
-
-/// The app keys of the settings, the first one first.
-fn app_keys(settings: &Settings) -> Result<Vec<(SecretString, SecretString)>, CliError> {
-    let missing = || {
-        CliError::Usage(
-            "feed.source is kis, but kis.app_key and kis.app_secret are not set: set KIS_APP_KEY \
-             and KIS_APP_SECRET, or a kis_devlp.yaml, or use --source sim"
-                .to_owned(),
-        )
-    };
-    let key = settings.kis.app_key.clone().ok_or_else(missing)?;
-    let secret = settings.kis.app_secret.clone().ok_or_else(missing)?;
-    if key.expose_secret().is_empty() {
-        return Err(CliError::Usage("kis.app_key is empty: set KIS_APP_KEY".to_owned()));
-    }
-    let extra = settings.kis.extra_keys.iter().cloned();
-    Ok(std::iter::once((key, secret)).chain(extra).collect())
 }
 
 /// The collection, over the issues of the settings or else those of the feed.

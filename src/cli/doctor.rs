@@ -3,110 +3,51 @@
 //! Each check is one line: name, state, what was found, and for anything but `ok` what to do. The
 //! checks are made from outside, with nothing started: files are opened, ports are bound and
 //! released, services are asked for a TCP connection with a time-out. Nothing that exists is
-//! changed. (A service that accepts a connection can still refuse a login: the daemon's `/readyz`
+//! changed: of KIS no access token is asked for unless `--online` says so, because KIS sends the
+//! customer a message at each; one that is kept is tried. While KIS shuts the key or this address
+//! out, nothing is sent there. (A service that accepts a connection can still refuse a login: the daemon's `/readyz`
 //! says so.)
 
-mod probe;
+pub(super) mod probe;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
-use serde::Serialize;
+use anyhow::Context;
 
 use self::probe::{connect, sqlite_path, writable};
 use super::args::DoctorArgs;
-use super::{CliError, print};
+use super::finding::{Check, State, report};
+use super::kis_state::{self, KeyState};
+use super::{CliError, assembly};
 use crate::config::{FeedSource, Origin, ServiceUrl, Settings};
-
-/// How a check ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// As it should be.
-    Ok,
-    /// It works, but not as one may think.
-    Warn,
-    /// It does not work.
-    Fail,
-}
-
-/// One check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Check {
-    /// What was checked.
-    pub name: &'static str,
-    /// How it ended.
-    pub state: State,
-    /// What was found; without secrets.
-    pub found: String,
-    /// What to do about it; empty when nothing has to be done.
-    pub advice: String,
-}
-
-impl Check {
-    fn ok(name: &'static str, found: impl Into<String>) -> Self {
-        Self { name, state: State::Ok, found: found.into(), advice: String::new() }
-    }
-
-    fn warn(name: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { name, state: State::Warn, found: found.into(), advice: advice.into() }
-    }
-
-    fn fail(name: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { name, state: State::Fail, found: found.into(), advice: advice.into() }
-    }
-}
 
 /// Makes every check and prints it.
 ///
 /// # Errors
-/// [`CliError::Runtime`] when a check failed, after all of them have been printed.
+/// [`CliError::Runtime`] when a check failed, after all of them have been printed, or the runtime
+/// cannot be started.
 pub fn execute(args: DoctorArgs, settings: Settings) -> Result<(), CliError> {
-    let checks = checks(&settings);
-    let failed = checks.iter().filter(|check| check.state == State::Fail).count();
-    if args.json {
-        let report = serde_json::json!({ "ok": failed == 0, "checks": checks });
-        print(&format!("{report:#}\n"))?;
-    } else {
-        print(&as_text(&checks))?;
-    }
-    match failed {
-        0 => Ok(()),
-        1 => Err(CliError::runtime("doctor: 1 check failed")),
-        count => Err(CliError::runtime(format!("doctor: {count} checks failed"))),
-    }
+    report("doctor", &checks(&settings, args.online)?, args.json)
 }
 
-fn as_text(checks: &[Check]) -> String {
-    let width = checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
-    let mut text = String::new();
-    for check in checks {
-        let state = match check.state {
-            State::Ok => "ok",
-            State::Warn => "warn",
-            State::Fail => "FAIL",
-        };
-        text.push_str(&format!("{:width$}  {state:4}  {}", check.name, check.found));
-        if !check.advice.is_empty() {
-            text.push_str(&format!(" -> {}", check.advice));
-        }
-        text.push('\n');
-    }
-    text
-}
-
-/// Every check, in the order in which the daemon needs what is checked.
-#[must_use]
-pub fn checks(settings: &Settings) -> Vec<Check> {
+/// Every check, in the order in which the daemon needs what is checked. `online`: KIS may be asked
+/// for an access token.
+///
+/// # Errors
+/// When the runtime cannot be started.
+pub fn checks(settings: &Settings, online: bool) -> Result<Vec<Check>, CliError> {
     let mut checks = vec![summary(settings), data_folder(&settings.data_dir)];
     match settings.feed.source {
         FeedSource::Sim => checks.extend(simulator(settings)),
         FeedSource::Kis => {
-            checks.push(service("kis rest", &settings.kis.base_url, KIS_ADVICE));
-            checks.push(service("kis websocket", &settings.kis.ws_url, KIS_ADVICE));
-            checks.push(registrations(settings));
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .context("start the runtime")?;
+            checks.extend(runtime.block_on(kis(settings, online)));
         }
     }
     checks.push(database(&settings.database.url));
@@ -117,7 +58,62 @@ pub fn checks(settings: &Settings) -> Vec<Check> {
     checks.push(llm(settings));
     checks.push(listen_port(settings.http.listen));
     checks.extend(unused(settings));
+    Ok(checks)
+}
+
+/// Everything about KIS. Without `online` the keys are judged by what is kept of them: a token that
+/// is good is tried, none is asked for.
+async fn kis(settings: &Settings, online: bool) -> Vec<Check> {
+    let mut checks = vec![kis_state::environment(settings)];
+    let options = assembly::kis_options(settings, None, &settings.data_dir);
+    let keys = options
+        .map_err(|error| error.to_string())
+        .and_then(|options| KeyState::of_all(options, online).map_err(|error| error.to_string()));
+    match keys {
+        Ok(keys) => ask_kis(settings, online, &keys, &mut checks).await,
+        Err(error) => {
+            let advice = "correct KIS_APP_KEY, KIS_APP_SECRET and KIS_BASE_URL";
+            checks.push(Check::fail("kis keys", error, advice));
+        }
+    }
+    checks.push(kis_state::calendar(kis_state::now().session_day()));
+    match assembly::watch(settings, &settings.feed.symbols) {
+        Ok(watch) => {
+            let keys = kis_state::key_count(settings);
+            checks.push(kis_state::registrations(settings, &watch, keys));
+            checks.push(kis_state::notices(settings));
+        }
+        Err(error) => {
+            checks.push(Check::fail("account notices", error.to_string(), "correct KIS_HTS_ID"));
+        }
+    }
     checks
+}
+
+/// What only KIS can say: nothing, not even a connection, while it shuts a key or this address out.
+async fn ask_kis(settings: &Settings, online: bool, keys: &[KeyState], checks: &mut Vec<Check>) {
+    let mut blocks = Vec::new();
+    for key in keys {
+        let block = key.client.block().await;
+        blocks.extend(block.map(|block| kis_state::blocked(key.name.clone(), &block)));
+    }
+    if !blocks.is_empty() {
+        checks.extend(blocks);
+        return;
+    }
+    let rest = service("kis rest", &settings.kis.base_url, KIS_ADVICE);
+    let reachable = rest.state == State::Ok;
+    checks.push(rest);
+    checks.push(service("kis websocket", &settings.kis.ws_url, KIS_ADVICE));
+    if !reachable {
+        return;
+    }
+    for key in keys {
+        checks.push(key.prove(settings, online).await);
+    }
+    if let Some(first) = keys.first() {
+        checks.extend(first.clock(settings).await);
+    }
 }
 
 const KIS_ADVICE: &str =
@@ -209,25 +205,6 @@ fn readable_file(name: &'static str, path: &Path, magic: &[u8], key: &str) -> Ch
             format!("{shown}: {error}"),
             format!("correct {key}, or give the daemon's user read access"),
         ),
-    }
-}
-
-/// KIS takes few registrations a session; what finds none is polled by REST.
-fn registrations(settings: &Settings) -> Check {
-    let (symbols, limit) = (settings.feed.symbols.len(), settings.feed.max_registrations as usize);
-    let name = "registrations";
-    match symbols {
-        0 => Check::warn(
-            name,
-            "feed.symbols is empty",
-            "name the issues to watch (BONGSU_FEED__SYMBOLS=005930,000660)",
-        ),
-        count if count > limit => Check::warn(
-            name,
-            format!("{count} symbols, {limit} registrations a session"),
-            format!("name at most {limit} symbols to have each trade of every one of them"),
-        ),
-        count => Check::ok(name, format!("{count} symbols of at most {limit}")),
     }
 }
 

@@ -113,7 +113,7 @@ fn collect_now(runtime: &Arc<Runtime>, job: &str, settings: &Settings) -> Result
 }
 
 /// The built-in simulator, its day played to the end.
-async fn played_day(settings: &Settings) -> Result<RunningSim, CliError> {
+pub(super) async fn played_day(settings: &Settings) -> Result<RunningSim, CliError> {
     let options = SimOptions { speed: Some(SimSpeed::Max), ..assembly::sim_options(settings)? };
     let failed = |error: crate::kis::sim::SimError| CliError::Runtime(error.into());
     let sim = Simulator::load(options).map_err(failed)?.start().await.map_err(failed)?;
@@ -121,7 +121,7 @@ async fn played_day(settings: &Settings) -> Result<RunningSim, CliError> {
     Ok(sim)
 }
 
-fn simulated(settings: &Settings, sim: &RunningSim) -> Vec<Symbol> {
+pub(super) fn simulated(settings: &Settings, sim: &RunningSim) -> Vec<Symbol> {
     if settings.feed.symbols.is_empty() {
         return sim.references.iter().map(|reference| reference.symbol).collect();
     }
@@ -129,7 +129,7 @@ fn simulated(settings: &Settings, sim: &RunningSim) -> Vec<Symbol> {
 }
 
 /// A clock that stands still after the close of the simulated day.
-fn after_close(sim: &RunningSim) -> Clock {
+pub(super) fn after_close(sim: &RunningSim) -> Clock {
     const HOUR: i64 = 3_600_000_000;
     let now = EventTime::from_kst(sim.session_day(), rules::CLOSE).plus_micros(HOUR);
     Arc::new(move || now)

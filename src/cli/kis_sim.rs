@@ -23,6 +23,7 @@ pub fn execute(args: KisSimArgs, settings: Settings) -> Result<(), CliError> {
         app_secret: settings.kis.app_secret.clone(),
         enforce_rate_limits: !args.no_rate_limits,
         hts_id: args.hts_id,
+        clock_offset: args.clock_offset,
         account: args.account,
         ..assembly::sim_options(&settings)?
     };

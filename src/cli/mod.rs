@@ -10,12 +10,15 @@
 pub mod args;
 pub mod assembly;
 pub mod bench;
+pub mod check;
 pub mod config_show;
 pub mod doctor;
 mod error;
+mod finding;
 pub mod jobs;
 pub mod journal;
 pub mod kis_sim;
+mod kis_state;
 mod output;
 pub mod replay;
 pub mod run;
@@ -77,6 +80,7 @@ fn dispatch(cli: Cli) -> Result<(), CliError> {
             jobs::run(&name, json, &settings)
         }
         Command::Doctor(args) => doctor::execute(args, settings),
+        Command::Check(args) => check::execute(args, settings),
         Command::Config { command: ConfigCommand::Show(args) } => {
             config_show::execute(args, settings)
         }

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use secrecy::ExposeSecret;
 use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
 use tokio::sync::broadcast::error::RecvError;
@@ -30,9 +29,8 @@ use crate::bus::Publisher;
 use crate::config::{FeedSource, Settings};
 use crate::kis::master::Master;
 use crate::kis::sim::{RunningSim, SimOptions, Simulator};
-use crate::kis::subscriptions::{FeedKey, MuteLimits, Watch};
+use crate::kis::subscriptions::MuteLimits;
 use crate::kis::{FeedConfig, Lane, MarketHours};
-use crate::market::symbol::{KOSDAQ_CODE, KOSPI_CODE};
 use crate::market::{Directory, EventTime, Reference, SessionDay, Symbol};
 use crate::messages::health::{Component, HealthRegistry};
 use crate::messages::{AdviceBoard, BusLimits, EventBus, Repairs, RiskBoard};
@@ -397,17 +395,7 @@ fn feed_parts(
             ));
         }
     };
-    let indices = [KOSPI_CODE, KOSDAQ_CODE].map(|code| {
-        // Both constants are codes.
-        Symbol::from_bytes(code.as_bytes()).unwrap_or_else(|| unreachable!("{code} is a code"))
-    });
-    let watch = Watch {
-        operation_key: symbols.first().copied(),
-        symbols: symbols.clone(),
-        indices: indices.to_vec(),
-        books: settings.feed.books,
-        hts_id: hts_id(settings)?,
-    };
+    let watch = assembly::watch(settings, &symbols)?;
     let mut config = FeedConfig::new(ws_url, environment, watch);
     if sim.is_some() {
         config.max_registrations = None;
@@ -444,18 +432,6 @@ fn masters(settings: &Settings) -> Result<BTreeMap<Symbol, Reference>, CliError>
     }
     tracing::info!(issues = issues.len(), folder = %folder.display(), "symbol master files are read");
     Ok(issues)
-}
-
-/// The HTS id as the key of a registration.
-fn hts_id(settings: &Settings) -> Result<Option<FeedKey>, CliError> {
-    let Some(id) = &settings.kis.hts_id else { return Ok(None) };
-    match FeedKey::from_bytes(id.expose_secret().as_bytes()) {
-        Some(key) => Ok(Some(key)),
-        None => Err(CliError::Usage(
-            "kis.hts_id cannot be one: expected 1 to 16 letters, digits or signs without blanks"
-                .to_owned(),
-        )),
-    }
 }
 
 /// The Korean date by the wall clock.

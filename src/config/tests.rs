@@ -326,6 +326,7 @@ fn secrets_are_never_shown() {
     for key in secret_keys() {
         let text = match key.path {
             "kis.account" => "87654321-99".into(),
+            "kis.extra_keys" => "canary1:canary".into(),
             "api.tokens" => "read:canary".into(),
             "notify.slack_webhook_url" => "https://h/canary".into(),
             "notify.smtp_url" => "smtp://u:canary@h".into(),

@@ -103,6 +103,12 @@ pub enum KisError {
         /// Calls that wait.
         waiting: usize,
     },
+    /// No token is kept that could be used, and the client asks for none. Nothing was sent.
+    #[error("kis {endpoint} is not called: no access token is kept, and none is asked for")]
+    NoToken {
+        /// Short name of the call.
+        endpoint: &'static str,
+    },
     /// Another process holds the token's lock too long.
     #[error("the lock {} was held for {waited:?}: end the process that hangs in it, or remove the file", .path.display())]
     TokenLock {
@@ -133,6 +139,7 @@ impl KisError {
             | Self::NotInPaperTrading { .. }
             | Self::TokenRefusedAgain { .. }
             | Self::Crowded { .. }
+            | Self::NoToken { .. }
             | Self::TokenLock { .. }
             | Self::Options(_) => false,
         }
@@ -185,6 +192,7 @@ impl KisError {
             Self::NotInPaperTrading { .. } => "not_in_paper_trading",
             Self::TokenRefusedAgain { .. } => "token",
             Self::Crowded { .. } => "crowded",
+            Self::NoToken { .. } => "no_token",
             Self::TokenLock { .. } => "token_lock",
             Self::Options(_) => "options",
         }

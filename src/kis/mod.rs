@@ -38,12 +38,13 @@ pub use answer::{
     VolumeRankRow,
 };
 pub use budget::{Budget, Lane};
-pub use circuit::BlockCause;
+pub use circuit::{Block, BlockCause};
 pub use clock::Clock;
 pub use error::{KisError, TransportFault};
 pub use frame::{FieldError, FrameError, FrameParser, Records, Tr};
 pub use rest::{Endpoint, KisClient, KisOptions, Raw, Request};
 pub use subscriptions::{Plan, Registration};
+pub use token::KeptToken;
 pub use ws::{
     Feed, FeedConfig, FeedError, FeedEvent, FrameSink, KisAccess, LossCause, MarketHours,
     SinkClosed,

@@ -34,9 +34,9 @@ use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::budget::{Budget, Lane};
-use super::circuit::Circuit;
+use super::circuit::{Block, Circuit};
 use super::clock::Clock;
-use super::token::{KeyId, TokenCache};
+use super::token::{KeptToken, KeyId, TokenCache};
 use super::{Environment, KisError};
 
 /// What a client needs to know.
@@ -67,6 +67,9 @@ pub struct KisOptions {
     pub deadline: Duration,
     /// Least time between two issues of a token: a minute at KIS.
     pub token_cooldown: Duration,
+    /// Whether tokens are asked for; otherwise only one that the file keeps is used
+    /// ([`KisError::NoToken`]). KIS sends the customer a message at each issue.
+    pub issue_tokens: bool,
     /// The wall clock.
     pub clock: Clock,
 }
@@ -97,6 +100,7 @@ impl KisOptions {
             attempts: 4,
             deadline: Duration::from_secs(60),
             token_cooldown: Duration::from_secs(60),
+            issue_tokens: true,
             clock: Clock::system(),
         }
     }
@@ -199,6 +203,16 @@ impl KisClient {
     #[must_use]
     pub fn budget_remaining(&self) -> Option<f64> {
         self.inner.budget.remaining()
+    }
+
+    /// The block of this key that is in force: until it ends no call is made. Nothing is sent.
+    pub async fn block(&self) -> Option<Block> {
+        self.inner.circuit.look().await.err()
+    }
+
+    /// What is kept about this key: a token, or the refusal of the keys. Nothing is sent.
+    pub async fn kept_token(&self) -> KeptToken {
+        self.inner.tokens.kept().await
     }
 
     /// How far KIS's clock is ahead of ours, to about a second, by the newest answer; negative when

@@ -162,6 +162,25 @@ impl State {
     }
 }
 
+/// What is kept about a key.
+#[derive(Debug)]
+pub enum KeptToken {
+    /// Nothing that tells whether the key is good.
+    None,
+    /// A token that a call may use.
+    Usable {
+        /// When it ends, by our clock.
+        expires_at: EventTime,
+    },
+    /// KIS refused these very keys when a token was asked for the last time.
+    Refused {
+        /// When.
+        at: EventTime,
+        /// What KIS said.
+        error: KisError,
+    },
+}
+
 /// A token that may be used.
 #[derive(Debug, Clone)]
 pub struct Found {
@@ -307,6 +326,31 @@ impl TokenCache {
         match known {
             Some(secret) => Some(secret),
             None => self.load().await.map(|token| token.secret),
+        }
+    }
+
+    /// The token of memory or disk, if a call may use it. None is asked for.
+    pub async fn only_kept(&self) -> Option<SecretString> {
+        self.known(AccessToken::is_usable).await
+    }
+
+    /// What memory and disk know about the key. A refusal is told until a token is issued, or the
+    /// secret changes.
+    pub async fn kept(&self) -> KeptToken {
+        let now = self.clock.now();
+        if self.known(AccessToken::is_usable).await.is_some()
+            && let Some(token) = self.state.lock().usable(now)
+        {
+            return KeptToken::Usable { expires_at: token.expires_at };
+        }
+        match self.last_attempt().await {
+            Some(Attempt { at, proof, refusals: 1.., code: Some(code), message, status })
+                if proof == self.key.proof =>
+            {
+                let error = KisError::Refused { endpoint: "token", code, message, status };
+                KeptToken::Refused { at, error }
+            }
+            _ => KeptToken::None,
         }
     }
 

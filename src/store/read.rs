@@ -3,7 +3,8 @@
 //! Every list has a limit.
 
 use sea_orm::{
-    ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect, Select, Statement,
 };
 use serde::de::DeserializeOwned;
 
@@ -259,6 +260,30 @@ pub async fn threats(
         .all(db.connection())
         .await
         .map_err(StoreError::statement("read threat_events"))
+}
+
+/// Tables that the database lacks: all of them before the first start, some before a newer version's.
+///
+/// # Errors
+/// When the database fails.
+pub async fn missing_tables(db: &Database) -> Result<Vec<Table>, StoreError> {
+    let list = match db.backend() {
+        DbBackend::Sqlite => "SELECT name FROM sqlite_master WHERE type = 'table'",
+        _ => {
+            "SELECT CAST(table_name AS CHAR) AS name FROM information_schema.tables \
+             WHERE table_schema = DATABASE()"
+        }
+    };
+    let failed = || StoreError::statement("list the tables");
+    let rows = db
+        .connection()
+        .query_all_raw(Statement::from_string(db.backend(), list))
+        .await
+        .map_err(failed())?;
+    let names = rows.iter().map(|row| row.try_get_by_index::<String>(0));
+    let names = names.collect::<Result<Vec<_>, _>>().map_err(failed())?;
+    let there = |table: &Table| names.iter().any(|name| name == table.as_str());
+    Ok(Table::ALL.into_iter().filter(|table| !there(table)).collect())
 }
 
 /// Rows of every table.

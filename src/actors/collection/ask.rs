@@ -74,7 +74,8 @@ fn refusal(endpoint: &'static str, error: &KisError) -> RawAnswer {
     RawAnswer { endpoint, status, body: body.to_string().into() }
 }
 
-async fn one<T>(
+/// One call, whose answer `read` reads.
+pub(super) async fn one<T>(
     client: &KisClient,
     request: Request,
     read: impl FnOnce(&Raw) -> Result<T, KisError>,

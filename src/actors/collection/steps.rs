@@ -14,9 +14,9 @@ use crate::kis::{DailyChart, Execution as LatestTrade, MinuteBar, OrderRow, Orde
 use crate::market::{EventTime, SessionDay, Side, Symbol, TimeOfDay, rules};
 
 /// Calendar days of daily bars that are asked for: fewer sessions than the 100 of one answer.
-const HISTORY_DAYS: i32 = 112;
+pub(super) const HISTORY_DAYS: i32 = 112;
 /// Calendar days of the account's orders that are asked for.
-const ORDER_DAYS: i32 = 7;
+pub(super) const ORDER_DAYS: i32 = 7;
 /// No session begins before.
 const DAY_BEGINS: TimeOfDay = match TimeOfDay::from_hms(8, 0, 0) {
     Some(time) => time,
@@ -34,7 +34,7 @@ fn whole(raw: &RawAnswer) -> Bytes {
     raw.body.clone()
 }
 
-fn days_before(day: SessionDay, days: i32) -> SessionDay {
+pub(super) fn days_before(day: SessionDay, days: i32) -> SessionDay {
     SessionDay::from_epoch_days(day.epoch_days() - days)
 }
 
@@ -209,7 +209,7 @@ impl Runner<'_> {
 }
 
 /// KIS's daily bars in which something was traded.
-fn day_bars(
+pub(super) fn day_bars(
     symbol: Symbol,
     chart: &DailyChart,
     now: EventTime,
@@ -229,7 +229,7 @@ fn day_bars(
 }
 
 /// A minute whose value KIS tells.
-fn raw_minute(bar: &MinuteBar) -> Option<(EventTime, bars::RawBar)> {
+pub(super) fn raw_minute(bar: &MinuteBar) -> Option<(EventTime, bars::RawBar)> {
     let raw = bars::RawBar {
         open: bar.open,
         high: bar.high,
@@ -241,7 +241,7 @@ fn raw_minute(bar: &MinuteBar) -> Option<(EventTime, bars::RawBar)> {
     Some((bar.start, raw))
 }
 
-fn identified(
+pub(super) fn identified(
     symbol: Symbol,
     day: SessionDay,
     (before, after): (i64, i64),
@@ -263,7 +263,7 @@ fn identified(
 }
 
 /// The orders with fills and a known side; the average price of the fills is rounded to whole won.
-fn filled(hash: &str, orders: &[OrderRow]) -> Vec<AccountOrder> {
+pub(super) fn filled(hash: &str, orders: &[OrderRow]) -> Vec<AccountOrder> {
     let order_of = |row: &OrderRow| {
         let filled = row.filled.filter(|filled| *filled > 0)?;
         Some(AccountOrder {

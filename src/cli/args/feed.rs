@@ -158,6 +158,10 @@ pub struct KisSimArgs {
     /// The only account number [default: the first that each app key names]
     #[arg(long, value_name = "8-2 DIGITS")]
     pub account: Option<SimAccountNumber>,
+    /// Seconds by which the clock of REST answers (the header Date) is ahead; negative: behind
+    #[arg(long, value_name = "S", default_value_t = 0, allow_negative_numbers = true,
+          value_parser = clap::value_parser!(i64).range(-31_536_000..=31_536_000))]
+    pub clock_offset: i64,
     /// Serve calls beyond KIS's rate limits as well
     #[arg(long)]
     pub no_rate_limits: bool,

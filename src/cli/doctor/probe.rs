@@ -1,6 +1,6 @@
 //! How the doctor touches files and services without changing them.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Whether `folder` is there (`true`) or can be made (`false`), and files can be written in it.
 /// A file of a name that is not taken is made and removed.
-pub(super) fn writable(folder: &Path) -> io::Result<bool> {
+pub(in crate::cli) fn writable(folder: &Path) -> io::Result<bool> {
     let (place, exists) = match fs::metadata(folder) {
         Ok(about) if about.is_dir() => (folder.to_owned(), true),
         Ok(_) => return Err(io::Error::new(ErrorKind::NotADirectory, "it is not a folder")),
@@ -43,7 +43,7 @@ fn nearest_folder(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// The file of a `sqlite:` URL; `None` for one in memory.
-pub(super) fn sqlite_path(url: &str) -> Option<PathBuf> {
+pub(in crate::cli) fn sqlite_path(url: &str) -> Option<PathBuf> {
     let rest = url.strip_prefix("sqlite:")?;
     let rest = rest.strip_prefix("//").unwrap_or(rest);
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -54,7 +54,7 @@ pub(super) fn sqlite_path(url: &str) -> Option<PathBuf> {
 }
 
 /// `text` with its `%XX` replaced; what is no such sequence stays.
-pub(super) fn percent_decoded(text: &str) -> String {
+pub(in crate::cli) fn percent_decoded(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;
@@ -79,7 +79,7 @@ pub(super) fn percent_decoded(text: &str) -> String {
 }
 
 /// A TCP connection to `host`, made and closed: the address that accepted it.
-pub(super) fn connect(host: &str, port: u16) -> io::Result<SocketAddr> {
+pub(in crate::cli) fn connect(host: &str, port: u16) -> io::Result<SocketAddr> {
     let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
     let mut last = io::Error::new(ErrorKind::NotFound, "its host has no address");
     let each = CONNECT_TIMEOUT / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
@@ -92,15 +92,42 @@ pub(super) fn connect(host: &str, port: u16) -> io::Result<SocketAddr> {
     Err(last)
 }
 
+/// Whether another process holds the lock of this data folder: a daemon runs on it. Nothing is made.
+pub(in crate::cli) fn daemon_runs(data_dir: &Path) -> io::Result<bool> {
+    match OpenOptions::new().write(true).open(data_dir.join("lock")) {
+        Ok(lock) => match lock.try_lock() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(error),
+        },
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Whether a bongsu answers at `address`.
 pub(super) fn is_bongsu(address: SocketAddr) -> bool {
-    let answer = || -> io::Result<String> {
-        let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
-        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: bongsu\r\nConnection: close\r\n\r\n")?;
-        let mut head = String::new();
-        stream.take(4_096).read_to_string(&mut head)?;
-        Ok(head)
-    };
-    answer().is_ok_and(|head| head.starts_with("HTTP/1.1 200") && head.contains("bongsu_"))
+    get(address, "/metrics", 4_096)
+        .is_ok_and(|head| head.starts_with("HTTP/1.1 200") && head.contains("bongsu_"))
+}
+
+/// What the daemon at `address` says of its component `name` in `/readyz`.
+pub(in crate::cli) fn component(address: SocketAddr, name: &str) -> io::Result<String> {
+    let answer = get(address, "/readyz", 65_536)?;
+    let line = answer.lines().find(|line| line.split(':').next() == Some(name));
+    line.map(str::to_owned).ok_or_else(|| {
+        io::Error::new(ErrorKind::InvalidData, format!("/readyz has no line about {name}"))
+    })
+}
+
+/// The answer to a GET, head and body, cut at `most` bytes.
+fn get(address: SocketAddr, path: &str, most: u64) -> io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
+    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+    stream.write_all(
+        format!("GET {path} HTTP/1.1\r\nHost: bongsu\r\nConnection: close\r\n\r\n").as_bytes(),
+    )?;
+    let mut answer = String::new();
+    stream.take(most).read_to_string(&mut answer)?;
+    Ok(answer)
 }

@@ -13,8 +13,13 @@ impl KisClient {
     /// out while another one is asked for beside it.
     ///
     /// # Errors
-    /// When KIS issues none, or another process holds the token's lock too long.
+    /// When KIS issues none, another process holds the token's lock too long, or none is kept and
+    /// none may be asked for.
     pub async fn token(&self) -> Result<SecretString, KisError> {
+        if !self.inner.options.issue_tokens {
+            let kept = self.inner.tokens.only_kept().await;
+            return kept.ok_or(KisError::NoToken { endpoint: "token" });
+        }
         let Some(found) = self.inner.tokens.found() else {
             return self.inner.tokens.get(|| self.issue_token()).await;
         };

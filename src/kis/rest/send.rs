@@ -67,8 +67,9 @@ impl KisClient {
     pub async fn fetch(&self, request: &Request) -> Result<Raw, KisError> {
         let tr_id = request.endpoint.tr_id(self.environment())?;
         let attempt = || self.attempt(request, tr_id);
+        let another = self.inner.options.issue_tokens;
         let refused = match self.repeat(attempt).await {
-            Err(error) if error.refusal() == Some(Refusal::Token) => error,
+            Err(error) if another && error.refusal() == Some(Refusal::Token) => error,
             result => return result,
         };
         tracing::info!(error = %refused, "kis refused the token: one more try with another one");
@@ -103,6 +104,19 @@ impl KisClient {
             pages.push(raw);
         }
         Ok(pages)
+    }
+
+    /// How far KIS's clock is ahead of ours, by an answer that needs no key: what KIS answers does
+    /// not matter, only when. Not called while KIS shuts us out.
+    ///
+    /// # Errors
+    /// [`KisError::Blocked`], or no answer.
+    pub async fn ask_clock(&self) -> Result<Option<TimeDelta>, KisError> {
+        const ENDPOINT: &str = "clock";
+        self.inner.circuit.look().await.map_err(|block| blocked(ENDPOINT, block))?;
+        let http = self.inner.http.get(&self.inner.options.base_url);
+        self.transfer(ENDPOINT, http).await?;
+        Ok(self.clock_skew())
     }
 
     async fn attempt(&self, request: &Request, tr_id: &'static str) -> Result<Raw, Failure> {

@@ -218,6 +218,9 @@ pub struct SimOptions {
     pub holdings: Vec<SimHolding>,
     /// The HTS id that order notices are subscribed with; `None` takes any.
     pub hts_id: Option<String>,
+    /// How far the `Date` of REST answers is ahead of the machine's clock, seconds; negative is
+    /// behind. Nothing else follows it.
+    pub clock_offset: i64,
     /// Interval of `PINGPONG`.
     pub ping_every: Duration,
     /// A session that has not answered a `PINGPONG` for so long is dropped.
@@ -252,6 +255,7 @@ impl Default for SimOptions {
             cash: 100_000_000,
             holdings: Vec::new(),
             hts_id: None,
+            clock_offset: 0,
             ping_every: Duration::from_secs(10),
             drop_after: Duration::from_secs(100),
             faults: Vec::new(),

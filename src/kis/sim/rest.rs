@@ -16,6 +16,17 @@ use super::request::{Answer, Refusal, Request};
 use super::routes::Call;
 use super::server::Shared;
 
+/// `response` with the `Date` of a clock that is `offset` seconds ahead.
+pub(crate) fn dated(mut response: Response, offset: i64) -> Response {
+    let now = std::time::SystemTime::now();
+    let date = chrono::DateTime::<chrono::Utc>::from(now) + chrono::TimeDelta::seconds(offset);
+    let text = date.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    if let Ok(value) = HeaderValue::from_str(&text) {
+        response.headers_mut().insert(header::DATE, value);
+    }
+    response
+}
+
 /// The routes.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     Router::new()

@@ -233,7 +233,13 @@ where
 }
 
 fn spawn_rest(shared: &Arc<Shared>, tasks: &TaskTracker, listener: TcpListener) {
-    let router = faults::layer(rest::router(Arc::clone(shared)), Arc::clone(shared));
+    let mut router = faults::layer(rest::router(Arc::clone(shared)), Arc::clone(shared));
+    let offset = shared.options.clock_offset;
+    if offset != 0 {
+        router = router.layer(axum::middleware::map_response(move |response| async move {
+            rest::dated(response, offset)
+        }));
+    }
     let stop = shared.stop.clone();
     spawn_listener(shared, tasks, listener, move |stream| {
         let (service, stop) = (TowerToHyperService::new(router.clone()), stop.clone());

@@ -1,12 +1,12 @@
-//! What the processes of one user share about tokens.
+//! The file of the token cache: tokens, and the last attempts that failed, by key.
 
 use std::collections::BTreeMap;
 
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 
-use super::super::KisError;
 use super::AccessToken;
+use crate::kis::KisError;
 use crate::market::EventTime;
 
 /// Wrong keys are not sent again for so long: after the first time, the second, and from then on.

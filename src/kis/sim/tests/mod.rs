@@ -6,6 +6,7 @@ mod daily_file;
 mod faults;
 mod faults_control;
 mod fields;
+mod kept;
 mod limits;
 mod market_rules;
 mod notices;
