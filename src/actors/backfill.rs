@@ -14,6 +14,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::ingest::wall_micros;
@@ -51,7 +52,7 @@ pub async fn run_backfill(
     stop: CancellationToken,
 ) -> Result<(), StageError> {
     loop {
-        while let Some(repair) = parts.repairs.take_due(parts.patience) {
+        while let Some(repair) = parts.repairs.take_due(Instant::now(), parts.patience) {
             let was_over = parts.repairs.is_over(&repair);
             let fetched = tokio::select! {
                 biased;
@@ -63,7 +64,7 @@ pub async fn run_backfill(
             if fetched_well && !was_over && repair.tries + 1 < MAX_TRIES {
                 // Fetched out of patience: the last minute may have gone on since.
                 let again = Repair { tries: repair.tries + 1, ..repair };
-                parts.repairs.ask(again, parts.patience * (1 << repair.tries));
+                parts.repairs.ask(again, Instant::now(), parts.patience * (1 << repair.tries));
             }
         }
         tokio::select! {
@@ -101,7 +102,7 @@ async fn settle(
         Err(error) => {
             tracing::warn!(symbol = %repair.symbol, %error, "minutes with missing trades are asked for again later");
             let pause = PAUSE * (1 << repair.tries.min(6));
-            repairs.ask(Repair { tries: repair.tries + 1, ..repair }, pause);
+            repairs.ask(Repair { tries: repair.tries + 1, ..repair }, Instant::now(), pause);
             "failed"
         }
     };

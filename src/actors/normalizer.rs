@@ -9,11 +9,16 @@
 //! directory's cache. **Dies:** the frame in work is skipped and kept; the state comes back from
 //! the last snapshot and the batches since.
 
+mod counters;
+mod facts;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
+use tokio::time::Instant;
 
+use self::counters::FeedCounters;
 use super::limits::MAX_ISSUES;
 use super::reject::of_frame;
 use super::supervision::{Cursor, Edge, Envelope, Stage, StageError};
@@ -21,15 +26,13 @@ use crate::kis::frame::{
     FieldError, FrameError, FrameParser, Records, Tr, decode_index, decode_operation, decode_quote,
     decode_trade,
 };
-use crate::market::continuity::{Continuity, Sampled, Verdict};
+use crate::market::continuity::{Continuity, Verdict};
 use crate::market::{
-    Directory, EventTime, GapCause, IndexTick, Mark, Quote, RecordRef, Reference, SessionDay,
-    Symbol, SymbolId, TickBatch, TimeOfDay, Trade, TradeFlags, rules,
+    Directory, EventTime, IndexTick, Mark, Quote, RecordRef, SessionDay, Symbol, SymbolId,
+    TickBatch, TimeOfDay, Trade, TradeFlags, rules,
 };
-use crate::messages::feed::Change;
 use crate::messages::{
-    Coverage, FetchedBars, Frame, FrameKind, JournaledBatch, Reject, Repair, Repairs, Sample,
-    StoreBatch,
+    FetchedBars, Frame, FrameKind, JournaledBatch, Reject, Repair, Repairs, StoreBatch,
 };
 use crate::telemetry::hot;
 
@@ -192,135 +195,9 @@ impl Normalizer {
             }
         }
     }
-
-    fn reference(&mut self, frame: Frame<'_>, at: RecordRef) -> Result<(), Problem> {
-        let reference: Reference = serde_json::from_slice(frame.payload)
-            .map_err(|error| ("bad_reference", format!("reference record: {error}")))?;
-        let shared = Arc::new(reference.clone());
-        let id = self.parts.directory.update(reference);
-        self.out.push_mark(Mark::Reference(id, shared), at);
-        Ok(())
-    }
-
-    fn silence(&mut self, frame: Frame<'_>, at: RecordRef) -> Result<(), Problem> {
-        let bytes: [u8; 8] = frame.payload.try_into().map_err(|_| {
-            ("bad_silence", format!("silence record: {} bytes, expected 8", frame.payload.len()))
-        })?;
-        let silence_us = i64::from_le_bytes(bytes);
-        let time = self.state.latest.plus_micros(silence_us);
-        self.out.push_mark(Mark::Silence { time, silence_us }, at);
-        Ok(())
-    }
-
-    fn coverage(&mut self, frame: Frame<'_>, at: RecordRef) -> Result<(), Problem> {
-        let coverage = Coverage::parse(frame.payload).ok_or_else(|| {
-            ("bad_coverage", "connection record: expected a change of coverage as JSON".to_owned())
-        })?;
-        let Self { parts, state, out, .. } = self;
-        let cause = if coverage.mute { GapCause::Mute } else { GapCause::Disconnect };
-        for issue in &coverage.issues {
-            let Some(symbol) = parts.directory.find(*issue) else { continue };
-            state.continuity.interrupted(symbol, cause);
-            if coverage.mute {
-                out.push_mark(Mark::Mute { symbol, time: state.latest }, at);
-            }
-        }
-        match coverage.change {
-            Change::Began => out.push_mark(Mark::Connection { up: true }, at),
-            Change::Ended => {
-                // Journals of before do not say what was carried.
-                if coverage.issues.is_empty() {
-                    state.continuity.all_interrupted(cause);
-                }
-                out.push_mark(Mark::Connection { up: false }, at);
-            }
-            Change::Uncovered => {}
-        }
-        Ok(())
-    }
-
-    fn bars(&mut self, frame: Frame<'_>) -> Result<(), Problem> {
-        let bars: FetchedBars = serde_json::from_slice(frame.payload)
-            .map_err(|error| ("bad_bars", format!("bars record: {error}")))?;
-        self.counters.bars += bars.bars.len();
-        self.bars.push(bars);
-        Ok(())
-    }
-
-    fn sample(&mut self, frame: Frame<'_>, at: RecordRef) -> Result<(), Problem> {
-        let sample: Sample = serde_json::from_slice(frame.payload)
-            .map_err(|error| ("bad_sample", format!("sample record: {error}")))?;
-        let symbol =
-            intern(&self.parts.directory, sample.symbol).map_err(|error| (error.0, error.1))?;
-        let Self { state, out, counters, repairs, .. } = self;
-        let seen = state.continuity.observe_sample(symbol, sample.time, sample.cum_volume);
-        let Some(Sampled { quantity, missed }) = seen else { return Ok(()) };
-        if let Some((from, missing_volume, cause)) = missed {
-            let (to, cum_volume) = (sample.time, sample.cum_volume);
-            out.push_mark(Mark::Gap { symbol, from, to, missing_volume, cum_volume, cause }, at);
-            repairs.push(Repair { symbol: sample.symbol, from, to, tries: 0 });
-        }
-        state.day = Some(sample.time.session_day());
-        state.latest = state.latest.max(sample.time);
-        let trade = Trade {
-            symbol,
-            time: sample.time,
-            price: sample.price,
-            quantity,
-            cum_volume: sample.cum_volume,
-            cum_value: sample.cum_value,
-            base_price: sample.base_price,
-            flags: TradeFlags(TradeFlags::SAMPLED),
-            ..Trade::default()
-        };
-        out.push_trade(trade, at);
-        counters.samples += 1;
-        Ok(())
-    }
 }
 
 type Problem = (&'static str, String);
-
-/// Counts of one batch, told to the metrics once a flush: nothing is looked up per tick.
-#[derive(Debug, Default)]
-struct FeedCounters {
-    frames: [usize; Tr::ALL.len()],
-    trades: usize,
-    quotes: usize,
-    indices: usize,
-    duplicates: usize,
-    bars: usize,
-    samples: usize,
-    notices: usize,
-    /// Undated frames left out because too many wait already.
-    unheld: usize,
-}
-
-impl FeedCounters {
-    fn publish(&mut self) {
-        let metrics = hot();
-        for (tr, count) in Tr::ALL.iter().zip(self.frames) {
-            if count > 0 {
-                metrics.frames(tr.as_str(), count);
-            }
-        }
-        for (kind, count) in [
-            ("trade", self.trades),
-            ("quote", self.quotes),
-            ("index", self.indices),
-            ("duplicate", self.duplicates),
-            ("fetched_bar", self.bars),
-            ("sample", self.samples),
-            ("notice", self.notices),
-        ] {
-            if count > 0 {
-                metrics.ticks(kind, count);
-            }
-        }
-        (0..self.unheld).for_each(|_| metrics.reject("no_session_day"));
-        *self = Self::default();
-    }
-}
 
 impl From<FieldError> for RowError {
     fn from(error: FieldError) -> Self {
@@ -493,7 +370,7 @@ impl Stage for Normalizer {
         if let Some(asked) = &self.parts.repairs {
             asked.advance(self.state.latest);
             for repair in self.repairs.drain(..) {
-                asked.ask(repair, Duration::ZERO);
+                asked.ask(repair, Instant::now(), Duration::ZERO);
             }
         }
         self.repairs.clear();

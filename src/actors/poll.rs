@@ -144,7 +144,8 @@ impl PollParts {
         }
         let closing = time.time_of_day() >= rules::CLOSING_AUCTION;
         if time.micros_since(*from) >= BARS_EVERY_US || closing {
-            self.repairs.ask(Repair { symbol, from: *from, to: time, tries: 0 }, Duration::ZERO);
+            let repair = Repair { symbol, from: *from, to: time, tries: 0 };
+            self.repairs.ask(repair, Instant::now(), Duration::ZERO);
             *from = time;
         }
     }

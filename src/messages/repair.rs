@@ -54,10 +54,9 @@ struct Inner {
 }
 
 impl Repairs {
-    /// Asks for the minutes of `repair`, not before `pause` is over. A range of an earlier day
+    /// Asks at `now` for the minutes of `repair`, not before `pause` is over. A range of an earlier day
     /// gives way: the exchange has minutes of today only.
-    pub fn ask(&self, repair: Repair, pause: Duration) {
-        let now = Instant::now();
+    pub fn ask(&self, repair: Repair, now: Instant, pause: Duration) {
         let mut wanted = self.inner.wanted.lock();
         let entry = wanted.entry(repair.symbol).or_insert(Wanted {
             repair,
@@ -92,10 +91,9 @@ impl Repairs {
         EventTime::from_micros(self.inner.market.load(Ordering::Relaxed))
     }
 
-    /// Takes a range whose last minute is over, or that has waited for `patience`.
+    /// Takes a range that is due at `now`: its last minute is over, or it has waited for `patience`.
     #[must_use]
-    pub fn take_due(&self, patience: Duration) -> Option<Repair> {
-        let now = Instant::now();
+    pub fn take_due(&self, now: Instant, patience: Duration) -> Option<Repair> {
         let market = self.market_time();
         let mut wanted = self.inner.wanted.lock();
         let is_due = |entry: &Wanted| {
@@ -155,14 +153,17 @@ mod tests {
     async fn ranges_grow_and_are_due_when_their_last_minute_is_over() {
         let repairs = Repairs::default();
         repairs.advance(at(100_010));
-        repairs.ask(repair("005930", 95_930, 100_010), Duration::ZERO);
-        repairs.ask(repair("005930", 95_800, 95_810), Duration::ZERO);
-        assert_eq!((repairs.len(), repairs.take_due(PATIENCE)), (1, None));
+        repairs.ask(repair("005930", 95_930, 100_010), Instant::now(), Duration::ZERO);
+        repairs.ask(repair("005930", 95_800, 95_810), Instant::now(), Duration::ZERO);
+        assert_eq!((repairs.len(), repairs.take_due(Instant::now(), PATIENCE)), (1, None));
         repairs.advance(at(100_101));
-        assert_eq!(repairs.take_due(PATIENCE), None);
+        assert_eq!(repairs.take_due(Instant::now(), PATIENCE), None);
         repairs.advance(at(100_102));
         repairs.advance(at(95_000));
-        assert_eq!(repairs.take_due(PATIENCE), Some(repair("005930", 95_800, 100_010)));
+        assert_eq!(
+            repairs.take_due(Instant::now(), PATIENCE),
+            Some(repair("005930", 95_800, 100_010))
+        );
         assert!(repairs.is_empty());
     }
 
@@ -170,15 +171,15 @@ mod tests {
     async fn a_market_that_stands_still_is_not_waited_for_for_ever() {
         let repairs = Repairs::default();
         repairs.advance(at(153_012));
-        repairs.ask(repair("005930", 153_000, 153_012), Duration::ZERO);
-        assert_eq!(repairs.take_due(PATIENCE), None);
+        repairs.ask(repair("005930", 153_000, 153_012), Instant::now(), Duration::ZERO);
+        assert_eq!(repairs.take_due(Instant::now(), PATIENCE), None);
         tokio::time::advance(PATIENCE).await;
-        assert!(repairs.take_due(PATIENCE).is_some());
+        assert!(repairs.take_due(Instant::now(), PATIENCE).is_some());
         // One that failed comes again after its pause.
-        repairs.ask(repair("005930", 153_000, 153_012), PATIENCE * 2);
+        repairs.ask(repair("005930", 153_000, 153_012), Instant::now(), PATIENCE * 2);
         tokio::time::advance(PATIENCE).await;
-        assert_eq!(repairs.take_due(PATIENCE), None);
+        assert_eq!(repairs.take_due(Instant::now(), PATIENCE), None);
         tokio::time::advance(PATIENCE).await;
-        assert!(repairs.take_due(PATIENCE).is_some());
+        assert!(repairs.take_due(Instant::now(), PATIENCE).is_some());
     }
 }
