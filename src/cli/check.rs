@@ -1,8 +1,8 @@
 //! `bongsu check`: tries what the daemon does, once and small, and says what does not work.
 //!
-//! - `etl` ([`etl`]): everything collection and feed need of KIS, and where the results go.
-//! - `ai` ([`scorer`]): the range of the scores over a short simulated stretch.
-//! - `llm` ([`reports`]): one small report by the language model that is set.
+//! - `etl` (`etl.rs`): everything collection and feed need of KIS, and where the results go.
+//! - `ai` (`scorer.rs`): the range of the scores over a short simulated stretch.
+//! - `llm` (`reports.rs`): one small report by the language model that is set.
 //!
 //! A check is a line: name, state, what was found and, for anything but `ok`, what to do. Unlike
 //! `doctor` this asks KIS for an access token when none is kept, makes the calls that collection
