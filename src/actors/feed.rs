@@ -18,7 +18,9 @@ use super::ingest::wall_micros;
 use super::poll::PolledIssues;
 use super::recorded::reference_record;
 use super::supervision::{Edge, StageError};
-use crate::kis::{Feed, FeedConfig, FeedError, FeedEvent, FrameSink, KisClient, SinkClosed};
+use crate::kis::{
+    Feed, FeedConfig, FeedError, FeedEvent, FrameSink, KisClient, KisError, SinkClosed,
+};
 use crate::market::{Reference, SessionDay, Symbol};
 use crate::messages::health::{Component, HealthRegistry, HealthState};
 use crate::messages::{FrameBatch, FrameKind};
@@ -69,6 +71,7 @@ pub async fn run_feed(
     match feed.run(parts.clients.clone(), sink, stop).await {
         Ok(()) => Ok(()),
         Err(FeedError::SinkClosed(_)) => Err(StageError::Failed("ingest is gone".to_owned())),
+        Err(error @ FeedError::Task(_)) => Err(StageError::Failed(error.to_string())),
         Err(error) => {
             // Wrong keys: asking again and again would only get the address blocked.
             parts.health.set(Component::Feed, HealthState::down(error.to_string()));
@@ -83,11 +86,13 @@ async fn load_references(
     edge: &Edge<Arc<FrameBatch>>,
 ) -> Result<(), StageError> {
     let day = parts.day;
-    let clients = parts.clients.iter().cycle().cloned();
-    let requests: Vec<(Symbol, KisClient)> = parts.symbols.iter().copied().zip(clients).collect();
-    let requests = requests
-        .into_iter()
-        .map(|(symbol, client)| async move { (symbol, client.fetch_reference(symbol, day).await) });
+    let requests = parts.symbols.iter().copied().enumerate();
+    let requests: Vec<_> = requests
+        .map(|(turn, symbol)| (turn, symbol, parts.clients.clone()))
+        .map(|(turn, symbol, clients)| async move {
+            (symbol, reference_from_any(&clients, turn, symbol, day).await)
+        })
+        .collect();
     let mut answers = futures::stream::iter(requests).buffered(REFERENCES_AT_ONCE);
     let deadline = tokio::time::Instant::now() + REFERENCES_WITHIN;
     let mut batch = FrameBatch::new();
@@ -127,6 +132,24 @@ async fn load_references(
         edge.send(Arc::new(batch)).await?;
     }
     Ok(())
+}
+
+/// From the key whose turn it is; from the others in turn where that one is refused or blocked.
+async fn reference_from_any(
+    clients: &[KisClient],
+    turn: usize,
+    symbol: Symbol,
+    day: SessionDay,
+) -> Result<Reference, KisError> {
+    let client = |next: usize| &clients[(turn + next) % clients.len()];
+    let mut outcome = client(0).fetch_reference(symbol, day).await;
+    for next in 1..clients.len() {
+        if !matches!(&outcome, Err(error) if error.is_terminal() || error.is_blocked()) {
+            break;
+        }
+        outcome = client(next).fetch_reference(symbol, day).await;
+    }
+    outcome
 }
 
 /// Frames of the live sessions into Ingest's inbox, and the feed's events to whoever watches.

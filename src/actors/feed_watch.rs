@@ -48,6 +48,7 @@ impl Watcher {
             FeedEvent::Connected { session } => {
                 tracing::info!(session, "the feed is connected");
                 state.lost.remove(&session);
+                state.notices_unreadable = false;
                 state.complete = false;
             }
             FeedEvent::Subscribed { confirmed, slots, refused, left_out } => {

@@ -93,9 +93,12 @@ impl Stage for Ingest {
             Arc::new(kept)
         };
         hot().journal_lag.increment(batch.len() as f64);
+        // What REST tells, and that a session began or ended, is no sign of life of the feed.
+        if batch.iter().any(|frame| frame.kind == FrameKind::Data) {
+            self.last_frame = Instant::now();
+            self.silences_told = 0;
+        }
         self.pending.push(batch);
-        self.last_frame = Instant::now();
-        self.silences_told = 0;
         Ok(())
     }
 

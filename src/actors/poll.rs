@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ingest::wall_micros;
 use super::supervision::{Edge, StageError};
-use crate::kis::{KisClient, MarketHours};
+use crate::kis::{KisClient, MarketHours, Price};
 use crate::market::{EventTime, Phase, Symbol, rules};
 use crate::messages::{FrameBatch, FrameKind, Repair, Repairs, Sample, TradingDays};
 
@@ -91,12 +91,15 @@ pub async fn run_poll(
         let round = Instant::now() + LEAST_INTERVAL;
         for symbol in issues.iter() {
             let Some(time) = parts.market_time() else { break };
-            let client = &parts.clients[turn % parts.clients.len().max(1)];
+            // Its registration may have come to stand in the meantime.
+            if !parts.issues.get().contains(symbol) {
+                continue;
+            }
             turn = turn.wrapping_add(1);
             let sample = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
-                sample = sample(client, *symbol, time) => sample,
+                sample = sample_from_any(&parts.clients, turn, *symbol, time) => sample,
             };
             let Some(sample) = sample else { continue };
             send(&edge, &sample).await?;
@@ -151,21 +154,31 @@ impl PollParts {
     }
 }
 
-async fn sample(client: &KisClient, symbol: Symbol, time: EventTime) -> Option<Sample> {
-    match client.inquire_price(symbol).await {
-        Ok(price) => Some(Sample {
-            symbol,
-            time,
-            price: price.price?,
-            base_price: price.base_price.unwrap_or(0),
-            cum_volume: price.volume.filter(|volume| *volume > 0)?,
-            cum_value: price.value.unwrap_or(0),
-        }),
-        Err(error) => {
-            tracing::debug!(%symbol, %error, "an issue could not be polled");
-            None
+/// From the key whose turn it is, or else from the first other one that KIS serves.
+async fn sample_from_any(
+    clients: &[KisClient],
+    turn: usize,
+    symbol: Symbol,
+    time: EventTime,
+) -> Option<Sample> {
+    for next in 0..clients.len() {
+        match clients[(turn + next) % clients.len()].inquire_price(symbol).await {
+            Ok(price) => return sample(symbol, time, &price),
+            Err(error) => tracing::debug!(%symbol, %error, "an issue could not be polled"),
         }
     }
+    None
+}
+
+fn sample(symbol: Symbol, time: EventTime, price: &Price) -> Option<Sample> {
+    Some(Sample {
+        symbol,
+        time,
+        price: price.price?,
+        base_price: price.base_price.unwrap_or(0),
+        cum_volume: price.volume.filter(|volume| *volume > 0)?,
+        cum_value: price.value.unwrap_or(0),
+    })
 }
 
 async fn send(edge: &Edge<Arc<FrameBatch>>, sample: &Sample) -> Result<(), StageError> {

@@ -25,7 +25,7 @@ const AFTER_A_FAILURE: Duration = Duration::from_secs(600);
 /// # Errors
 /// None: a calendar that cannot be had is no reason to stop.
 pub async fn run_trading_days(
-    client: KisClient,
+    clients: Vec<KisClient>,
     days: TradingDays,
     stop: CancellationToken,
 ) -> Result<(), StageError> {
@@ -33,7 +33,7 @@ pub async fn run_trading_days(
         let pause = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),
-            pause = correct(&client, &days) => pause,
+            pause = correct(&clients, &days) => pause,
         };
         tokio::select! {
             biased;
@@ -44,10 +44,17 @@ pub async fn run_trading_days(
 }
 
 /// One look; the pause until the next.
-async fn correct(client: &KisClient, days: &TradingDays) -> Duration {
+async fn correct(clients: &[KisClient], days: &TradingDays) -> Duration {
     let today = EventTime::from_micros(wall_micros()).session_day();
     let through = SessionDay::from_epoch_days(today.epoch_days() + AHEAD);
-    match client.holidays(today, through).await {
+    let mut told = clients[0].holidays(today, through).await;
+    for client in &clients[1..] {
+        if !matches!(&told, Err(error) if error.is_terminal() || error.is_blocked()) {
+            break;
+        }
+        told = client.holidays(today, through).await;
+    }
+    match told {
         Ok(told) => {
             let mut calendar = (*days.calendar()).clone();
             for row in &told {

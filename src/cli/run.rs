@@ -237,24 +237,29 @@ impl Daemon {
 /// Everything that brings frames: the sessions, and what REST gives where they do not reach.
 fn bring_frames(tree: &mut Tree, feed: FeedParts, repairs: Repairs) {
     let edge = tree.frames.clone();
-    let client = feed.clients[0].with_lane(Lane::Backfill);
     let patience = match feed.config.hours {
         MarketHours::Calendar => Duration::from_secs(90),
         // A day that is played stands still when it is over.
         MarketHours::Feed => Duration::from_secs(5),
     };
-    let backfill = BackfillParts { client, repairs: repairs.clone(), patience };
+    let in_lane = |lane| feed.clients.iter().map(|client| client.with_lane(lane)).collect();
+    let backfill = BackfillParts {
+        clients: in_lane(Lane::Backfill),
+        hours: feed.config.hours,
+        repairs: repairs.clone(),
+        patience,
+    };
     let poll = PollParts {
-        clients: feed.clients.iter().map(|client| client.with_lane(Lane::Poll)).collect(),
+        clients: in_lane(Lane::Poll),
         issues: feed.polled.clone(),
         repairs,
         hours: feed.config.hours,
         days: feed.config.days.clone(),
     };
     if feed.config.hours == MarketHours::Calendar {
-        let (client, days) = (feed.clients[0].clone(), feed.config.days.clone());
+        let (clients, days) = (feed.clients.clone(), feed.config.days.clone());
         tree.add_service("trading_days", move |stop| {
-            run_trading_days(client.clone(), days.clone(), stop)
+            run_trading_days(clients.clone(), days.clone(), stop)
         });
     }
     let (feed, backfill, poll) = (Arc::new(feed), Arc::new(backfill), Arc::new(poll));

@@ -6,7 +6,7 @@
 
 use crate::market::bar_source::{BarSource, StoredBar};
 use crate::market::bars::{Bar, BarKey, Interval, day_start};
-use crate::market::{EventTime, SessionDay, Symbol, Won, rules};
+use crate::market::{Calendar, EventTime, SessionDay, Symbol, Won, rules};
 
 /// Time that KIS is given to count the last trade of an interval, microseconds.
 const GRACE: i64 = 10_000_000;
@@ -38,7 +38,8 @@ fn bar(key: BarKey, raw: &RawBar, amount: Won, is_final: bool) -> StoredBar {
 /// Whether no more trades of the session of `day` are to come, seen at `now`.
 #[must_use]
 pub fn session_is_over(day: SessionDay, now: EventTime) -> bool {
-    now.micros_since(EventTime::from_kst(day, rules::CLOSE)) >= GRACE
+    let close = Calendar::krx().session(day).map_or(rules::CLOSE, |session| session.close);
+    now.micros_since(EventTime::from_kst(day, close)) >= GRACE
 }
 
 /// The bar of a session; `None` when nothing was traded.

@@ -32,7 +32,7 @@ pub struct NoticeKey {
 /// Why a notice cannot be read. Never holds a part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoticeError {
-    /// The acknowledgement's key has not 32, or its vector not 16 characters.
+    /// The acknowledgement's key has not 32, or its vector not 16 characters, or there was none.
     #[error(
         "the acknowledgement's key or vector has a wrong length: expected 32 and 16 characters"
     )]
@@ -47,7 +47,7 @@ pub enum NoticeError {
     #[error("the payload cannot be decrypted with the key of this subscription")]
     Cipher,
     /// The plain text has another shape.
-    #[error("{fields} fields in {count} notices: expected {FIELDS} each")]
+    #[error("{fields} fields in {count} notices: expected {FIELDS} each, or some more")]
     Fields {
         /// Fields found.
         fields: usize,
@@ -78,11 +78,13 @@ impl NoticeKey {
         let count: usize = count.parse().map_err(|_| NoticeError::Frame)?;
         let plain = self.decrypt(payload)?;
         let mut fields: Vec<&str> = plain.split('^').collect();
-        if count == 0 || fields.len() != count * FIELDS {
+        // KIS appends fields to its records without a word.
+        let width = fields.len() / count.max(1);
+        if count == 0 || fields.len() != count * width || !(FIELDS..2 * FIELDS).contains(&width) {
             return Err(NoticeError::Fields { fields: fields.len(), count });
         }
         let masks: Vec<(usize, String)> = (0..count)
-            .flat_map(|record| PERSONAL.map(|field| record * FIELDS + field))
+            .flat_map(|record| PERSONAL.map(|field| record * width + field))
             .map(|at| (at, masked(fields[at])))
             .collect();
         for (at, mask) in &masks {
@@ -158,6 +160,8 @@ mod tests {
         assert_eq!(short.open(&frame), Err(NoticeError::Key));
         assert_eq!(key().open(b"1|H0STCNI0|001|%%%"), Err(NoticeError::Base64));
         assert_eq!(key().open(b"0|H0STCNI0|001|AAAA"), Err(NoticeError::Frame));
+        let wider = key().open(&sealed(&format!("{}^new", notice("A")), 1)).unwrap();
+        assert!(wider.ends_with(b"^new"), "KIS appends fields");
         let fields = NoticeError::Fields { fields: FIELDS, count: 2 };
         assert_eq!(key().open(&sealed(&notice("A"), 2)), Err(fields));
         assert!(!format!("{:?}", key()).contains("abc"));

@@ -262,6 +262,9 @@ pub trait KisAccess: Clone + Send + Sync + 'static {
     /// A new approval key.
     fn approval_key(&self) -> impl Future<Output = Result<SecretString, KisError>> + Send;
 
+    /// Why KIS must not be asked anything now; `None` when it may.
+    fn blocked(&self) -> impl Future<Output = Option<String>> + Send;
+
     /// Shares of an issue traded today, by the exchange's own count; `None` when it is not told.
     fn traded_volume(
         &self,
@@ -272,6 +275,11 @@ pub trait KisAccess: Clone + Send + Sync + 'static {
 impl KisAccess for KisClient {
     async fn approval_key(&self) -> Result<SecretString, KisError> {
         Self::approval_key(self).await
+    }
+
+    async fn blocked(&self) -> Option<String> {
+        let block = self.block().await?;
+        Some(format!("{}, no call before {}", block.cause, block.until))
     }
 
     async fn traded_volume(&self, symbol: Symbol) -> Result<Option<i64>, KisError> {

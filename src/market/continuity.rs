@@ -80,8 +80,8 @@ impl Continuity {
 
     /// Takes in the state of an issue asked for at `time` (not a trade), which is remembered in the
     /// place of the last trade; `None` when nothing has traded since. Trades that were missed
-    /// between the last trade and the first state are a gap; what trades between one state and the
-    /// next is sampled, and none.
+    /// between the last trade and the first state are told as a gap; what trades between one state
+    /// and the next is sampled, and not told. A trade of either that comes after all is late.
     pub fn observe_sample(
         &mut self,
         symbol: SymbolId,
@@ -97,7 +97,10 @@ impl Continuity {
         let quantity = cum_volume - before;
         let missed = (is_today && !last.sampled)
             .then(|| (last.time, quantity, last.unwatched.unwrap_or(GapCause::Feed)));
-        let gaps = std::mem::take(&mut last.gaps);
+        let mut gaps = std::mem::take(&mut last.gaps);
+        if is_today && gaps.len() < MAX_OPEN_GAPS {
+            gaps.push((before, cum_volume));
+        }
         *last = Last { gaps, sampled: true, ..Last::at(time, cum_volume) };
         Some(Sampled { quantity, missed })
     }
@@ -241,6 +244,8 @@ mod tests {
         assert_eq!(continuity.observe_sample(ISSUE, at(5), 500), None);
         assert_eq!(continuity.observe_sample(ISSUE, at(9), 620), sampled(120, None));
         assert_eq!(continuity.observe_sample(ISSUE, at(9), 600), None, "an answer that came late");
+        assert_eq!(continuity.observe(ISSUE, at(8), 7, 590), Verdict::Late, "REST was ahead");
+        assert_eq!(continuity.observe(ISSUE, at(8), 7, 590), Verdict::Duplicate);
         let gap = Verdict::Gap { from: at(9), missing_volume: 4, cause: GapCause::Feed };
         assert_eq!(continuity.observe(ISSUE, at(10), 5, 629), gap);
         assert_eq!(continuity.observe(ISSUE, at(11), 5, 634), Verdict::Next);

@@ -111,6 +111,9 @@ pub struct Coverage {
     /// Whether trades missing from now on are due to a silent feed and not to a lost line.
     #[serde(default)]
     pub mute: bool,
+    /// Whether no issue at all is watched from here on: in journals of before, which do not say more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub all: bool,
     /// Issues whose trades are not watched from here on.
     #[serde(default)]
     pub issues: Vec<Symbol>,
@@ -125,6 +128,7 @@ impl Coverage {
             session: 0,
             cause: String::from_utf8_lossy(cause).into_owned(),
             mute: false,
+            all: change == Change::Ended,
             issues: Vec::new(),
         };
         match payload {
@@ -266,6 +270,7 @@ mod tests {
             session: 2,
             cause: "no message for 30s".into(),
             mute: false,
+            all: false,
             issues: vec!["005930".parse().unwrap()],
         };
         assert_eq!(Coverage::parse(&lost.payload()), Some(lost));

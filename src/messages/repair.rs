@@ -66,8 +66,12 @@ impl Repairs {
         let known = &mut entry.repair;
         if known.to.session_day() == repair.to.session_day() {
             known.from = known.from.min(repair.from);
+            // A later minute waits anew, and a new gap has not been tried.
+            if repair.to.minute_start() > known.to.minute_start() {
+                entry.since = now;
+            }
             known.to = known.to.max(repair.to);
-            known.tries = known.tries.max(repair.tries);
+            known.tries = known.tries.min(repair.tries);
             entry.not_before = entry.not_before.max(now + pause);
         } else {
             *entry = Wanted { repair, since: now, not_before: now + pause };
@@ -108,6 +112,12 @@ impl Repairs {
     #[must_use]
     pub fn is_over(&self, repair: &Repair) -> bool {
         self.market_time() >= end_of(repair)
+    }
+
+    /// Whether the market has come to another day, of which alone the exchange tells minutes.
+    #[must_use]
+    pub fn is_past(&self, repair: &Repair) -> bool {
+        self.market_time().session_day() > repair.to.session_day()
     }
 
     /// Waits until something may have become due.

@@ -45,8 +45,7 @@ impl Normalizer {
         match coverage.change {
             Change::Began => out.push_mark(Mark::Connection { up: true }, at),
             Change::Ended => {
-                // Journals of before do not say what was carried.
-                if coverage.issues.is_empty() {
+                if coverage.all {
                     state.continuity.all_interrupted(cause);
                 }
                 out.push_mark(Mark::Connection { up: false }, at);

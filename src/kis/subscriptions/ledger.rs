@@ -17,6 +17,10 @@ use crate::kis::control::{Ack, AckCode};
 
 /// Times one registration is asked for when no answer comes or KIS has trouble.
 const MAX_ATTEMPTS: u32 = 2;
+/// A registration that was given up for trouble at KIS is asked for again after this …
+const RETRY_FIRST: Duration = Duration::from_secs(30);
+/// … and at most after this.
+const RETRY_CAP: Duration = Duration::from_secs(300);
 
 /// Where a registration stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,11 +73,29 @@ struct Entry {
     pulse: Pulse,
     /// Times it was found mute in this session.
     muted: u32,
+    /// When a refusal that may pass is put to the test again.
+    retry_at: Option<Instant>,
+    /// Times it was refused so.
+    passing: u32,
 }
 
 impl Entry {
     fn new(now: Instant) -> Self {
-        Self { standing: Standing::Wanted, attempts: 0, pulse: Pulse::new(now), muted: 0 }
+        Self {
+            standing: Standing::Wanted,
+            attempts: 0,
+            pulse: Pulse::new(now),
+            muted: 0,
+            retry_at: None,
+            passing: 0,
+        }
+    }
+
+    /// A refusal that may pass: tried again after a while that doubles.
+    fn retry_later(&mut self, now: Instant) {
+        let pause = RETRY_FIRST * (1 << self.passing.min(8));
+        self.passing = self.passing.saturating_add(1);
+        self.retry_at = Some(now + pause.min(RETRY_CAP));
     }
 
     fn stands(&self) -> bool {
@@ -244,6 +266,9 @@ impl Ledger {
             let refused =
                 Standing::Refused { code: ack.msg_cd.clone(), message: ack.message.clone() };
             entry.standing = refused.clone();
+            if ack.code.is_retryable() {
+                entry.retry_later(now);
+            }
             if ack.code == AckCode::LimitReached {
                 self.limit = Some(stands);
                 // The rest would be refused one by one, for the same reason.
@@ -291,18 +316,45 @@ impl Ledger {
         } else {
             let message = "no acknowledgement".to_owned();
             entry.standing = Standing::Refused { code: "no_answer".to_owned(), message };
+            entry.retry_later(now);
         }
     }
 
-    /// A message of `registration` came. True when it is the first since it was granted.
+    /// Asks again for what was given up for trouble that may have passed by `now`.
+    pub fn retry_given_up(&mut self, now: Instant) {
+        for (registration, entry) in &mut self.entries {
+            if entry.retry_at.is_some_and(|at| now >= at) {
+                entry.retry_at = None;
+                entry.attempts = 0;
+                entry.standing = Standing::Wanted;
+                self.queue.push_back((*registration, Action::Subscribe));
+            }
+        }
+    }
+
+    /// When [`Self::retry_given_up`] has something to do next.
+    #[must_use]
+    pub fn next_retry(&self) -> Option<Instant> {
+        self.entries.values().filter_map(|entry| entry.retry_at).min()
+    }
+
+    /// A message of `registration` came. True when it stands since then only: its acknowledgement was
+    /// lost, but data is as good.
     pub fn beat(&mut self, registration: &Registration, now: Instant) -> bool {
         let Some(entry) = self.entries.get_mut(registration) else { return false };
         entry.pulse.beat(now);
-        let first = matches!(entry.standing, Standing::Acknowledged | Standing::Mute);
-        if first {
-            entry.standing = Standing::Live;
+        match &entry.standing {
+            Standing::Acknowledged | Standing::Mute => {
+                entry.standing = Standing::Live;
+                false
+            }
+            Standing::Refused { code, .. } if code == "no_answer" => {
+                entry.standing = Standing::Live;
+                entry.retry_at = None;
+                true
+            }
+            _ => false,
         }
-        first
     }
 
     /// Registrations whose silence is suspicious at `now`, each told once until its next suspicion

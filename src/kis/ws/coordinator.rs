@@ -213,6 +213,7 @@ impl<K: KisAccess, S: FrameSink> Coordinator<K, S> {
                 let after = if alone { self.config.poll_after } else { self.config.failover_after };
                 let line = &mut self.lines[number];
                 line.standing = None;
+                line.refused.clear();
                 if !line.down && line.fail_at.is_none() {
                     line.fail_at = Some(Instant::now() + after);
                 }
@@ -245,6 +246,7 @@ impl<K: KisAccess, S: FrameSink> Coordinator<K, S> {
         }
         let why = error.to_string();
         self.lines[number].standing = Some(Vec::new());
+        self.lines[number].refused.clear();
         self.lines[number].fail_at = None;
         self.lines[number].down = true;
         self.allocation.session_down(number);

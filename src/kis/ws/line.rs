@@ -107,6 +107,9 @@ impl<K: KisAccess, S: FrameSink> Line<K, S> {
         &mut self,
         approval: &mut Option<Approval>,
     ) -> Result<(session::Socket, SecretString), OpenError> {
+        if let Some(why) = self.access.blocked().await {
+            return Err(OpenError::Lost(LossCause::Blocked(why)));
+        }
         let fresh = |held: &Approval| held.since.elapsed() < self.config.approval_life;
         let key = match approval.as_ref().filter(|held| fresh(held)) {
             Some(held) => held.key.clone(),
@@ -138,7 +141,11 @@ impl<K: KisAccess, S: FrameSink> Line<K, S> {
         let (ended, issues) = session.run().await?;
         let cause = match ended {
             Ended::Lost(cause) => cause,
-            Ended::WrongAppKey => return Err(FeedError::AppKey),
+            Ended::WrongAppKey(message) => {
+                let cause = LossCause::Approval(message);
+                self.tell_coverage(Change::Ended, Some(&cause), issues).await?;
+                return Err(FeedError::AppKey);
+            }
         };
         self.tell_coverage(Change::Ended, Some(&cause), issues).await?;
         Ok(cause)
@@ -156,6 +163,7 @@ impl<K: KisAccess, S: FrameSink> Line<K, S> {
             session: self.number,
             cause: cause.map(ToString::to_string).unwrap_or_default(),
             mute: matches!(cause, Some(LossCause::Mute(_))),
+            all: false,
             issues,
         };
         self.sink.push(FrameKind::Connection, now().micros(), &coverage.payload()).await?;

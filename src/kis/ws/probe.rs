@@ -76,6 +76,10 @@ mod tests {
             Ok("key".into())
         }
 
+        async fn blocked(&self) -> Option<String> {
+            None
+        }
+
         async fn traded_volume(&self, _: Symbol) -> Result<Option<i64>, KisError> {
             Ok(Some(self.0.fetch_add(self.1, Ordering::SeqCst)))
         }

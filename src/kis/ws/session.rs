@@ -15,7 +15,7 @@ use super::{FeedConfig, FrameSink, KisAccess, LossCause, SinkClosed};
 use crate::kis::Tr;
 use crate::kis::control::{self, Ack, AckCode, Control};
 use crate::kis::frame;
-use crate::kis::notice::NoticeKey;
+use crate::kis::notice::{NoticeError, NoticeKey};
 use crate::kis::subscriptions::{Action, FeedKey, Ledger, Registration, Verdict};
 use crate::market::{EventTime, Symbol};
 use crate::messages::FrameKind;
@@ -30,7 +30,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 pub(super) enum Ended {
     Lost(LossCause),
-    WrongAppKey,
+    WrongAppKey(String),
 }
 
 /// Why the session's loop stops.
@@ -156,7 +156,8 @@ impl<'a, K: KisAccess, S: FrameSink> Session<'a, K, S> {
         };
         let suspicion =
             self.active.and_then(|active| self.ledger.next_suspicion(active, &self.config.mute));
-        [request, suspicion].into_iter().flatten().fold(idle, Instant::min)
+        let retry = self.ledger.next_retry();
+        [request, suspicion, retry].into_iter().flatten().fold(idle, Instant::min)
     }
 
     async fn on_deadline(&mut self) -> Result<(), Stop> {
@@ -239,6 +240,7 @@ impl<'a, K: KisAccess, S: FrameSink> Session<'a, K, S> {
         let now = Instant::now();
         // A storm of data must not starve this: it is looked at on every step.
         self.drop_unanswered(now);
+        self.ledger.retry_given_up(now);
         if self.ledger.is_settled() {
             if !self.told {
                 self.told = true;
@@ -330,7 +332,8 @@ impl<'a, K: KisAccess, S: FrameSink> Session<'a, K, S> {
         self.last_message = now;
         if let Some(peeked) = frame::peek(payload) {
             if let Some(key) = FeedKey::from_bytes(peeked.key) {
-                self.ledger.beat(&Registration { tr: peeked.tr, key }, now);
+                let late = self.ledger.beat(&Registration { tr: peeked.tr, key }, now);
+                self.told &= !late;
             }
             if let (Tr::Trade, Some(time)) = (peeked.tr, peeked.time) {
                 self.last_data = Some(now);
@@ -338,14 +341,18 @@ impl<'a, K: KisAccess, S: FrameSink> Session<'a, K, S> {
             }
         }
         let opened = match &self.notices {
-            Some(key) if payload.starts_with(b"1|") => match key.open(payload) {
+            _ if !payload.starts_with(b"1|") => None,
+            None => {
+                self.line.note(Note::UnreadableNotice(NoticeError::Key)).await;
+                None
+            }
+            Some(key) => match key.open(payload) {
                 Ok(plain) => Some(plain),
                 Err(why) => {
                     self.line.note(Note::UnreadableNotice(why)).await;
                     None
                 }
             },
-            _ => None,
         };
         let payload = opened.as_deref().unwrap_or(payload);
         self.line.sink.push(FrameKind::Data, crate::kis::now().micros(), payload).await?;
@@ -392,7 +399,9 @@ impl<'a, K: KisAccess, S: FrameSink> Session<'a, K, S> {
                 Ok(())
             }
             Verdict::Over(AckCode::AppKeyInUse) => Err(LossCause::InUse.into()),
-            Verdict::Over(AckCode::InvalidAppKey) => Err(Stop::Ended(Ended::WrongAppKey)),
+            Verdict::Over(AckCode::InvalidAppKey) => {
+                Err(Stop::Ended(Ended::WrongAppKey(ack.message.clone())))
+            }
             Verdict::Over(_) => Err(LossCause::Approval(ack.message.clone()).into()),
         }
     }

@@ -69,6 +69,10 @@ impl KisAccess for Keys {
         Ok(format!("key-{}", self.given.fetch_add(1, Ordering::SeqCst) + 1).into())
     }
 
+    async fn blocked(&self) -> Option<String> {
+        None
+    }
+
     async fn traded_volume(&self, _: Symbol) -> Result<Option<i64>, KisError> {
         let step = self.trading.load(Ordering::SeqCst);
         Ok(Some(self.volume.fetch_add(step, Ordering::SeqCst)))

