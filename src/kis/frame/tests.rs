@@ -148,7 +148,8 @@ fn refused_frames() {
     assert_eq!(reason("0|H0STCNT0|000|x"), "bad_head");
     assert_eq!(reason("0|H0STCNT0|one|x"), "bad_head");
     assert_eq!(reason("0|H0STCNT0|00001|x"), "bad_head");
-    assert_eq!(reason("0|H0STCNI0|001|x"), "unknown_tr");
+    assert_eq!(reason("0|H0STCNI0|001|x"), "too_narrow");
+    assert_eq!(reason("0|H0STMBC0|001|x"), "unknown_tr");
     assert_eq!(reason("1|H0STCNI0|001|2TsPke1B"), "encrypted");
     assert_eq!(reason(&trade_frame(1, "005930^1^2")), "too_narrow");
     // The vendor's worked example: four records announced, one there.
