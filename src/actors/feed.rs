@@ -1,36 +1,21 @@
 //! The feed: what is known about the issues first, then the live sessions, into Ingest.
 //!
-//! Reference data (names, base prices, daily closes) comes from REST and goes through the journal
-//! like any frame, so that a replay knows the same. Loading it is bounded in time: a slow or
-//! refusing REST side delays the live session by at most twenty seconds; what is missing
-//! then comes from the symbol master files, if there are any, or is missing from names and scores,
-//! and is said.
+//! The live sessions wait for [`references`](super::references) for twenty seconds at most; what is
+//! missing then is fetched beside them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 use super::feed_watch::Watcher;
-use super::ingest::wall_micros;
 use super::poll::PolledIssues;
-use super::recorded::reference_record;
+use super::references::References;
 use super::supervision::{Edge, StageError};
-use crate::kis::{
-    Feed, FeedConfig, FeedError, FeedEvent, FrameSink, KisClient, KisError, SinkClosed,
-};
+use crate::kis::{Feed, FeedConfig, FeedError, FeedEvent, FrameSink, KisClient, SinkClosed};
 use crate::market::{Reference, SessionDay, Symbol};
 use crate::messages::health::{Component, HealthRegistry, HealthState};
 use crate::messages::{FrameBatch, FrameKind};
-
-/// Longest time the live session waits for reference data.
-const REFERENCES_WITHIN: Duration = Duration::from_secs(20);
-/// Reference requests under way at once; the client's budget spaces them.
-const REFERENCES_AT_ONCE: usize = 8;
-/// Failures that are told one by one; the rest is counted.
-const REFUSALS_TOLD: usize = 3;
 
 /// What the feed is made of.
 #[derive(Clone)]
@@ -60,15 +45,21 @@ pub async fn run_feed(
     edge: Edge<Arc<FrameBatch>>,
     stop: CancellationToken,
 ) -> Result<(), StageError> {
+    let watcher = Watcher::new(parts.health.clone(), parts.polled.clone(), parts.clients.len());
+    let watcher = Arc::new(watcher);
+    let mut references = References::new(&parts, edge.clone());
     tokio::select! {
         biased;
         () = stop.cancelled() => return Ok(()),
-        outcome = load_references(&parts, &edge) => outcome?,
+        outcome = references.load() => outcome?,
     }
     let feed = Feed::new(parts.config.clone());
-    let watcher = Watcher::new(parts.health.clone(), parts.polled.clone(), parts.clients.len());
-    let sink = IngestSink { edge, batch: FrameBatch::new(), watcher: Arc::new(watcher) };
-    match feed.run(parts.clients.clone(), sink, stop).await {
+    let sink = IngestSink { edge, batch: FrameBatch::new(), watcher: Arc::clone(&watcher) };
+    let outcome = tokio::select! {
+        outcome = feed.run(parts.clients.clone(), sink, stop) => outcome,
+        error = references.complete(&watcher) => return Err(error),
+    };
+    match outcome {
         Ok(()) => Ok(()),
         Err(FeedError::SinkClosed(_)) => Err(StageError::Failed("ingest is gone".to_owned())),
         Err(error @ FeedError::Task(_)) => Err(StageError::Failed(error.to_string())),
@@ -78,78 +69,6 @@ pub async fn run_feed(
             Err(StageError::Fatal(error.to_string()))
         }
     }
-}
-
-/// Fetches the references, in the order of the symbols, as far as the time allows.
-async fn load_references(
-    parts: &FeedParts,
-    edge: &Edge<Arc<FrameBatch>>,
-) -> Result<(), StageError> {
-    let day = parts.day;
-    let requests = parts.symbols.iter().copied().enumerate();
-    let requests: Vec<_> = requests
-        .map(|(turn, symbol)| (turn, symbol, parts.clients.clone()))
-        .map(|(turn, symbol, clients)| async move {
-            (symbol, reference_from_any(&clients, turn, symbol, day).await)
-        })
-        .collect();
-    let mut answers = futures::stream::iter(requests).buffered(REFERENCES_AT_ONCE);
-    let deadline = tokio::time::Instant::now() + REFERENCES_WITHIN;
-    let mut batch = FrameBatch::new();
-    let mut known = parts.masters.clone();
-    known.retain(|symbol, _| parts.symbols.contains(symbol));
-    let (mut loaded, mut told) = (0, 0);
-    while let Ok(Some((symbol, answer))) = tokio::time::timeout_at(deadline, answers.next()).await {
-        match answer {
-            Ok(reference) => {
-                known.remove(&symbol);
-                batch.push(FrameKind::Reference, wall_micros(), &reference_record(&reference)?);
-                loaded += 1;
-            }
-            // Wrong keys are the sessions' to judge: another key may be good.
-            Err(error) => {
-                told += 1;
-                if told <= REFUSALS_TOLD {
-                    tracing::warn!(%symbol, %error, "no reference data for this issue");
-                }
-            }
-        }
-    }
-    let missing = parts.symbols.len() - loaded;
-    if missing > 0 {
-        tracing::warn!(
-            loaded,
-            from_masters = known.len(),
-            missing = missing - known.len(),
-            "reference data is incomplete: what comes from master files has no daily history, the \
-             rest no name either"
-        );
-    }
-    for reference in known.values() {
-        batch.push(FrameKind::Reference, wall_micros(), &reference_record(reference)?);
-    }
-    if !batch.is_empty() {
-        edge.send(Arc::new(batch)).await?;
-    }
-    Ok(())
-}
-
-/// From the key whose turn it is; from the others in turn where that one is refused or blocked.
-async fn reference_from_any(
-    clients: &[KisClient],
-    turn: usize,
-    symbol: Symbol,
-    day: SessionDay,
-) -> Result<Reference, KisError> {
-    let client = |next: usize| &clients[(turn + next) % clients.len()];
-    let mut outcome = client(0).fetch_reference(symbol, day).await;
-    for next in 1..clients.len() {
-        if !matches!(&outcome, Err(error) if error.is_terminal() || error.is_blocked()) {
-            break;
-        }
-        outcome = client(next).fetch_reference(symbol, day).await;
-    }
-    outcome
 }
 
 /// Frames of the live sessions into Ingest's inbox, and the feed's events to whoever watches.

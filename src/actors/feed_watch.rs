@@ -25,6 +25,8 @@ struct State {
     unplaced: Vec<Registration>,
     missing: Vec<Registration>,
     notices_unreadable: bool,
+    /// Issues of which reference data has not come yet.
+    without_reference: usize,
     complete: bool,
 }
 
@@ -76,11 +78,20 @@ impl Watcher {
                 state.complete = true;
             }
             FeedEvent::Unplaced(unplaced) => {
-                if !unplaced.is_empty() {
+                let (trades, others): (Vec<Registration>, Vec<Registration>) =
+                    unplaced.iter().partition(|registration| registration.tr == Tr::Trade);
+                if !trades.is_empty() {
                     tracing::warn!(
-                        count = unplaced.len(),
-                        which = named(&unplaced),
-                        "no registration is left for these: their trades are polled"
+                        count = trades.len(),
+                        which = named(&trades),
+                        "no registration is left for these trades: they are polled"
+                    );
+                }
+                if !others.is_empty() {
+                    tracing::info!(
+                        count = others.len(),
+                        which = named(&others),
+                        "no registration is left for these: they take turns"
                     );
                 }
                 registrations("unplaced", unplaced.len());
@@ -117,6 +128,16 @@ impl Watcher {
         }
         self.polled.set(state.polled());
         self.health.set(Component::Feed, state.health(self.sessions));
+    }
+
+    /// Reference data of so many issues has not come yet.
+    pub(super) fn without_reference(&self, issues: usize) {
+        let mut state = self.state.lock();
+        let before = std::mem::replace(&mut state.without_reference, issues);
+        // Before a session is there, the feed has nothing to say of itself yet.
+        if before != issues && (state.complete || !state.lost.is_empty()) {
+            self.health.set(Component::Feed, state.health(self.sessions));
+        }
     }
 }
 
@@ -156,6 +177,12 @@ impl State {
         let polled = self.polled();
         if !polled.is_empty() {
             reasons.push(format!("{} issues have no registration and are polled", polled.len()));
+        }
+        if self.without_reference > 0 {
+            reasons.push(format!(
+                "{} issues without reference data (name, base price, daily closes): asked for again",
+                self.without_reference
+            ));
         }
         if self.notices_unreadable {
             reasons.push("account notices cannot be decrypted".to_owned());
@@ -216,6 +243,10 @@ mod tests {
         assert!(reason().contains("OPSP8992") && reason().contains("3 issues"), "{}", reason());
         watcher.take(FeedEvent::Unplaced(Vec::new()));
         watcher.take(subscribed(Vec::new()));
+        assert_eq!(reason(), "Up");
+        watcher.without_reference(3);
+        assert!(reason().contains("3 issues without reference data"), "{}", reason());
+        watcher.without_reference(0);
         assert_eq!(reason(), "Up");
         let lost = |session| FeedEvent::Lost {
             session,

@@ -19,6 +19,7 @@ pub mod poll;
 pub mod recommender;
 pub mod recorded;
 pub mod recorder;
+mod references;
 mod reject;
 pub mod risk_scorer;
 pub mod supervision;

@@ -1,5 +1,6 @@
 //! What `run`, `replay` and `bench` have in common: runtime, folder lock, and running a tree.
 
+mod feed;
 mod kis;
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -12,6 +13,7 @@ use secrecy::ExposeSecret;
 use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
 
+pub use self::feed::feed_parts;
 pub use self::kis::{environment, kis_clients, kis_options, watch};
 use super::CliError;
 use crate::actors::collection::{Clock, CollectionParts, Patience, Ranking, Universe};

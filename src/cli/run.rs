@@ -4,11 +4,9 @@
 //! the source, the feed, the tree and the HTTP server; runs until it is told to stop; stops in the
 //! order in which data flows, so that everything received is handled and stored.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::anyhow;
 use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
 use tokio::sync::broadcast::error::RecvError;
@@ -18,20 +16,18 @@ use super::CliError;
 use super::args::{Role, RunArgs};
 use super::assembly::{self, DataDir};
 use crate::actors::backfill::{BackfillParts, run_backfill};
-use crate::actors::collection::{CollectionParts, run_collection, wall_clock};
+use crate::actors::collection::{Clock, CollectionParts, run_collection, wall_clock};
 use crate::actors::feed::{FeedParts, run_feed};
-use crate::actors::poll::{PollParts, PolledIssues, run_poll};
+use crate::actors::poll::{PollParts, run_poll};
 use crate::actors::supervision::StageError;
 use crate::actors::trading_days::run_trading_days;
 use crate::actors::tree::{Tree, TreeParts};
 use crate::api::{self, ApiState};
 use crate::bus::Publisher;
 use crate::config::{FeedSource, Settings};
-use crate::kis::master::Master;
 use crate::kis::sim::{RunningSim, SimOptions, Simulator};
-use crate::kis::subscriptions::MuteLimits;
-use crate::kis::{FeedConfig, Lane, MarketHours};
-use crate::market::{Directory, EventTime, Reference, SessionDay, Symbol};
+use crate::kis::{Lane, MarketHours};
+use crate::market::{Directory, EventTime};
 use crate::messages::health::{Component, HealthRegistry};
 use crate::messages::{AdviceBoard, BusLimits, EventBus, Repairs, RiskBoard};
 use crate::schedule::Task;
@@ -105,11 +101,11 @@ impl Daemon {
             FeedSource::Sim => Some(start_simulator(runtime, settings)?),
             FeedSource::Kis => None,
         };
-        let feed = feed_parts(settings, sim.as_ref(), data_dir, &health)?;
-        let collection = collection_of(settings, &feed, database.as_ref(), &health)?;
+        let feed = assembly::feed_parts(settings, sim.as_ref(), data_dir, &health)?;
+        let repairs = Repairs::default();
+        let collection = collection_of(settings, &feed, database.as_ref(), &health, &repairs)?;
         let board = RiskBoard::new(Directory::new());
         let advice_board = AdviceBoard::default();
-        let repairs = Repairs::default();
         let parts = TreeParts {
             runtime: Arc::clone(runtime),
             supervision: assembly::supervision(settings),
@@ -360,6 +356,7 @@ fn collection_of(
     feed: &FeedParts,
     database: Option<&Database>,
     health: &HealthRegistry,
+    repairs: &Repairs,
 ) -> Result<Option<Collection>, CliError> {
     let jobs = assembly::schedule()?;
     let job = jobs.of(Task::CollectMarketPrices).min_by_key(|job| job.interval());
@@ -370,76 +367,22 @@ fn collection_of(
         &feed.symbols,
         database.cloned(),
         health,
-        wall_clock(),
+        market_clock(settings, repairs),
     )?;
     let (job, every) = (job.name.clone(), job.interval());
     Ok(Some(Collection { parts: Arc::new(parts), job, every }))
 }
 
-/// Where the feed comes from and what it is to bring.
-fn feed_parts(
-    settings: &Settings,
-    sim: Option<&RunningSim>,
-    data_dir: &DataDir,
-    health: &HealthRegistry,
-) -> Result<FeedParts, CliError> {
-    let clients = assembly::kis_clients(settings, sim, &data_dir.path)?;
-    let environment = clients[0].environment();
-    let ws_url = match sim {
-        Some(sim) => sim.ws_url(),
-        None => settings.kis.ws_url.expose().to_owned(),
-    };
-    let symbols: Vec<Symbol> = match (&settings.feed.symbols, sim) {
-        (chosen, _) if !chosen.is_empty() => chosen.clone(),
-        (_, Some(sim)) => sim.references.iter().map(|reference| reference.symbol).collect(),
-        (_, None) => {
-            return Err(CliError::Usage(
-                "feed.symbols is empty: with KIS, say which issues to watch, for example \
-                 BONGSU_FEED__SYMBOLS=005930,000660"
-                    .to_owned(),
-            ));
-        }
-    };
-    let watch = assembly::watch(settings, &symbols)?;
-    let mut config = FeedConfig::new(ws_url, environment, watch);
-    if sim.is_some() {
-        config.max_registrations = None;
-        config.subscribe_gap = Duration::ZERO;
-    } else {
-        config.max_registrations = usize::try_from(settings.feed.max_registrations).ok();
+/// The wall clock; with `feed.market_hours=frames`, the time of the newest tick, and the wall clock
+/// until there is one.
+fn market_clock(settings: &Settings, repairs: &Repairs) -> Clock {
+    let wall = wall_clock();
+    if !settings.feed.hours_of_frames {
+        return wall;
     }
-    config.idle_timeout = Duration::from_secs(settings.feed.silence_seconds.into());
-    if sim.is_some() || settings.feed.hours_of_frames {
-        config.hours = MarketHours::Feed;
-    }
-    config.mute = MuteLimits::around(Duration::from_secs(settings.feed.mute_seconds.into()));
-    config.batch_frames = settings.pipeline.batch_frames;
-    let day = sim.map_or_else(today, RunningSim::session_day);
-    let polled = PolledIssues::default();
-    let masters = masters(settings)?;
-    Ok(FeedParts { clients, config, symbols, masters, day, health: health.clone(), polled })
-}
-
-/// The issues of the symbol master files, when a folder of them is set.
-fn masters(settings: &Settings) -> Result<BTreeMap<Symbol, Reference>, CliError> {
-    let Some(folder) = &settings.kis.masters else { return Ok(BTreeMap::new()) };
-    let files = Master::load(folder)
-        .map_err(|error| CliError::Runtime(anyhow!("kis.masters {}: {error}", folder.display())))?;
-    let mut issues = BTreeMap::new();
-    for file in &files {
-        for fault in file.faults.iter().take(3) {
-            tracing::warn!(%fault, "a line of a symbol master file is left out");
-        }
-        issues.extend(file.records.iter().filter_map(|record| {
-            let reference = record.reference()?;
-            Some((reference.symbol, reference))
-        }));
-    }
-    tracing::info!(issues = issues.len(), folder = %folder.display(), "symbol master files are read");
-    Ok(issues)
-}
-
-/// The Korean date by the wall clock.
-fn today() -> SessionDay {
-    EventTime::from_micros(crate::actors::ingest::wall_micros()).session_day()
+    let repairs = repairs.clone();
+    Arc::new(move || match repairs.market_time() {
+        time if time == EventTime::default() => wall(),
+        time => time,
+    })
 }

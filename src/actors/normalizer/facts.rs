@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Normalizer, Problem, intern};
 use crate::market::continuity::Sampled;
-use crate::market::{GapCause, Mark, RecordRef, Reference, Trade, TradeFlags};
+use crate::market::{EventTime, GapCause, Mark, RecordRef, Reference, Trade, TradeFlags};
 use crate::messages::feed::Change;
 use crate::messages::{Coverage, FetchedBars, Frame, Repair, Sample};
 
@@ -24,6 +24,10 @@ impl Normalizer {
             ("bad_silence", format!("silence record: {} bytes, expected 8", frame.payload.len()))
         })?;
         let silence_us = i64::from_le_bytes(bytes);
+        // Before the first tick there is no market time that the silence could be of.
+        if self.state.latest == EventTime::default() {
+            return Ok(());
+        }
         let time = self.state.latest.plus_micros(silence_us);
         self.out.push_mark(Mark::Silence { time, silence_us }, at);
         Ok(())

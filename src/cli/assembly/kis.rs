@@ -116,6 +116,13 @@ fn app_keys(settings: &Settings) -> Result<Vec<(SecretString, SecretString)>, Cl
     if key.expose_secret().is_empty() {
         return Err(CliError::Usage("kis.app_key is empty: set KIS_APP_KEY".to_owned()));
     }
-    let extra = settings.kis.extra_keys.iter().cloned();
-    Ok(std::iter::once((key, secret)).chain(extra).collect())
+    let extra = &settings.kis.extra_keys;
+    if extra.iter().any(|(other, _)| other.expose_secret() == key.expose_secret()) {
+        return Err(CliError::Usage(
+            "kis.extra_keys holds kis.app_key once more: KIS gives an app key one session, so two \
+             of them would push each other out; leave each key in one place only"
+                .to_owned(),
+        ));
+    }
+    Ok(std::iter::once((key, secret)).chain(extra.iter().cloned()).collect())
 }
