@@ -1,6 +1,6 @@
 //! The feed: what is known about the issues first, then the live sessions, into Ingest.
 //!
-//! The live sessions wait for [`references`](super::references) for twenty seconds at most; what is
+//! The live sessions wait for reference data for twenty seconds at most; what is
 //! missing then is fetched beside them.
 
 use std::collections::BTreeMap;

@@ -22,13 +22,24 @@ use crate::kis::{KisClient, KisError};
 use crate::market::{Reference, SessionDay, Symbol};
 use crate::messages::{FrameBatch, FrameKind};
 
-/// Longest time the live sessions wait for reference data.
-const FIRST_ROUND: Duration = Duration::from_secs(20);
-/// Longest later round; what it does not come to is the next one's.
-const LATER_ROUND: Duration = Duration::from_secs(300);
-/// Pause before what is missing is asked for again; it doubles while nothing comes.
-const FIRST_PAUSE: Duration = Duration::from_secs(30);
-const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+/// How long it asks, and how long it waits in between.
+#[derive(Debug, Clone, Copy)]
+struct Rounds {
+    /// Longest time the live sessions wait.
+    first: Duration,
+    /// Longest later round; what it does not come to is the next one's.
+    later: Duration,
+    /// Pause before what is missing is asked for again; it doubles while nothing comes.
+    pause: Duration,
+    longest_pause: Duration,
+}
+
+const ROUNDS: Rounds = Rounds {
+    first: Duration::from_secs(20),
+    later: Duration::from_secs(300),
+    pause: Duration::from_secs(30),
+    longest_pause: Duration::from_secs(600),
+};
 /// Requests under way at once; the client's budget spaces them.
 const AT_ONCE: usize = 8;
 /// Failures that are told one by one; the rest is counted.
@@ -38,13 +49,14 @@ const REFUSALS_TOLD: usize = 3;
 pub(super) struct References<'a> {
     parts: &'a FeedParts,
     edge: Edge<Arc<FrameBatch>>,
+    rounds: Rounds,
     /// Issues it has not come for, in the order of the settings.
     missing: Vec<Symbol>,
 }
 
 impl<'a> References<'a> {
     pub(super) fn new(parts: &'a FeedParts, edge: Edge<Arc<FrameBatch>>) -> Self {
-        Self { parts, edge, missing: parts.symbols.clone() }
+        Self { parts, edge, rounds: ROUNDS, missing: parts.symbols.clone() }
     }
 
     /// The first round, with what master files tell of the issues it brings nothing for.
@@ -52,7 +64,7 @@ impl<'a> References<'a> {
     /// # Errors
     /// When Ingest is gone.
     pub(super) async fn load(&mut self) -> Result<(), StageError> {
-        let mut batch = self.round(FIRST_ROUND).await?;
+        let mut batch = self.round(self.rounds.first).await?;
         let known: Vec<&Reference> =
             self.missing.iter().filter_map(|symbol| self.parts.masters.get(symbol)).collect();
         if !self.missing.is_empty() {
@@ -74,12 +86,12 @@ impl<'a> References<'a> {
     ///
     /// Returns why it could not go on: Ingest is gone.
     pub(super) async fn complete(&mut self, watcher: &Watcher) -> StageError {
-        let mut pause = FIRST_PAUSE;
+        let mut pause = self.rounds.pause;
         watcher.without_reference(self.missing.len());
         while !self.missing.is_empty() {
             tokio::time::sleep(pause).await;
             let before = self.missing.len();
-            let sent = match self.round(LATER_ROUND).await {
+            let sent = match self.round(self.rounds.later).await {
                 Ok(batch) => self.send(batch).await,
                 Err(error) => Err(error),
             };
@@ -89,9 +101,9 @@ impl<'a> References<'a> {
             let missing = self.missing.len();
             if missing < before {
                 tracing::info!(loaded = before - missing, missing, "more reference data is there");
-                pause = FIRST_PAUSE;
+                pause = self.rounds.pause;
             } else {
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                pause = (pause * 2).min(self.rounds.longest_pause);
             }
             watcher.without_reference(missing);
         }
@@ -154,4 +166,82 @@ async fn reference_from_any(
         outcome = client(next).fetch_reference(symbol, day).await;
     }
     outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+    use crate::actors::poll::PolledIssues;
+    use crate::actors::supervision::{Inbox, Policy};
+    use crate::kis::sim::{SimOptions, Simulator};
+    use crate::kis::subscriptions::Watch;
+    use crate::kis::{Environment, FeedConfig, KisOptions};
+    use crate::messages::health::{Component, HealthRegistry};
+
+    fn parts(rest: String, master: Reference, symbols: Vec<Symbol>, day: SessionDay) -> FeedParts {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let secret = || secrecy::SecretString::from("simulator".to_owned());
+        let options = KisOptions {
+            calls_per_second: None,
+            token_cooldown: Duration::ZERO,
+            ..KisOptions::new(Environment::Real, rest, secret(), secret())
+        };
+        let config = FeedConfig::new(String::new(), Environment::Real, Watch::default());
+        let health = HealthRegistry::new();
+        health.declare(Component::Feed, true);
+        FeedParts {
+            clients: vec![KisClient::new(options).unwrap()],
+            config,
+            masters: BTreeMap::from([(master.symbol, master)]),
+            symbols,
+            day,
+            health,
+            polled: PolledIssues::default(),
+        }
+    }
+
+    fn references(batch: &FrameBatch) -> Vec<Reference> {
+        batch.iter().map(|frame| serde_json::from_slice(frame.payload).unwrap()).collect()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_rest_does_not_tell_at_first_comes_when_it_answers() {
+        let start = |options| async { Simulator::load(options).unwrap().start().await.unwrap() };
+        let sim = start(SimOptions::default()).await;
+        let (rest, day) = (sim.rest_addr, sim.session_day());
+        let symbols: Vec<Symbol> = sim.references.iter().map(|known| known.symbol).collect();
+        let master =
+            Reference { symbol: symbols[0], closes: Vec::new(), ..sim.references[0].clone() };
+        let parts = parts(sim.rest_url(), master.clone(), symbols.clone(), day);
+        drop(sim);
+        let inbox = Inbox::new("ingest", 16, Policy::Block);
+        let watcher = Watcher::new(parts.health.clone(), parts.polled.clone(), 1);
+        let mut wanted = References::new(&parts, inbox.edge("feed"));
+        let pause = Duration::from_millis(10);
+        wanted.rounds = Rounds { first: Duration::from_millis(200), pause, ..ROUNDS };
+
+        wanted.load().await.unwrap();
+        let first = references(&inbox.try_recv().unwrap());
+        assert_eq!(first, [master], "nobody answers; the master files know one");
+        assert_eq!(wanted.missing, symbols);
+
+        let _sim = start(SimOptions { rest_listen: rest, ..SimOptions::default() }).await;
+        let mut found = BTreeSet::new();
+        let collect = async {
+            while found.len() < symbols.len() {
+                let batch = inbox.recv().await.unwrap();
+                for reference in references(&batch) {
+                    assert!(!reference.closes.is_empty(), "{reference:?}");
+                    found.insert(reference.symbol);
+                }
+            }
+        };
+        tokio::select! {
+            error = wanted.complete(&watcher) => panic!("{error}"),
+            () = collect => {}
+        }
+        assert!(wanted.missing.is_empty());
+    }
 }
