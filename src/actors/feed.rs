@@ -56,6 +56,7 @@ pub async fn run_feed(
     let feed = Feed::new(parts.config.clone());
     let sink = IngestSink { edge, batch: FrameBatch::new(), watcher: Arc::clone(&watcher) };
     let outcome = tokio::select! {
+        biased;
         outcome = feed.run(parts.clients.clone(), sink, stop) => outcome,
         error = references.complete(&watcher) => return Err(error),
     };

@@ -434,34 +434,6 @@ async fn text_that_is_not_utf8_ends_the_session() {
 }
 
 #[tokio::test]
-async fn wrong_keys_end_the_feed_and_a_busy_server_does_not() {
-    let wrong = Keys { refuse: Some("EGW00103"), ..Keys::default() };
-    let feed = Running::start_with(wrong, &["005930"], |_| {}).await;
-    assert!(matches!(feed.task.await.unwrap(), Err(FeedError::Credentials(_))));
-
-    let wrong = || Keys { refuse: Some("EGW00103"), ..Keys::default() };
-    let mut feed = Running::start_many(vec![wrong(), Keys::default()], &["005930"], |_| {}).await;
-    let FeedEvent::GivenUp { session: 0, why } = feed.event().await else { panic!("kept") };
-    assert!(why.contains("EGW00103"), "{why}");
-    let mut server = feed.accept().await;
-    assert_eq!(server.grant().await.1, "005930", "the good key carries all");
-    feed.stop().await;
-
-    let busy = Keys { refuse: Some("EGW00002"), ..Keys::default() };
-    let mut feed = Running::start_with(busy, &["005930"], |_| {}).await;
-    for _ in 0..3 {
-        assert!(matches!(lost(feed.event().await), LossCause::Approval(_)));
-    }
-    feed.stop().await;
-
-    let feed = Running::start(&["005930"], |_| {}).await;
-    let mut server = feed.accept().await;
-    server.request().await;
-    server.ack("H0STCNT0", "005930", "OPSP0010").await;
-    assert!(matches!(feed.task.await.unwrap(), Err(FeedError::AppKey)));
-}
-
-#[tokio::test]
 async fn a_full_sink_makes_the_socket_wait_and_a_closed_one_ends_the_feed() {
     let feed = Running::start(&["005930"], |_| {}).await;
     let mut server = feed.accept().await;
