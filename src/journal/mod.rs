@@ -52,6 +52,8 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 pub use reader::{Fault, JournalReader, Record, SegmentInfo, segments};
 pub use writer::Journal;
 
@@ -61,6 +63,16 @@ pub const MAX_PAYLOAD: usize = 4 << 20;
 const MAGIC: &[u8; 8] = b"BONGSUJ1";
 const SEGMENT_HEADER: usize = 32;
 const RECORD_HEADER: usize = 24;
+
+/// A place between two records: everything before it is on one side, everything from it on the
+/// other. The end of a segment and the beginning of the next are the same place by two names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Position {
+    /// Segment number.
+    pub segment: u32,
+    /// Byte offset in the segment of the record that follows.
+    pub offset: u32,
+}
 
 /// When the journal is on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use super::{JournalError, MAGIC, MAX_PAYLOAD, RECORD_HEADER, SEGMENT_HEADER};
+use super::{JournalError, MAGIC, MAX_PAYLOAD, Position, RECORD_HEADER, SEGMENT_HEADER};
 use crate::market::RecordRef;
 use crate::messages::FrameKind;
 
@@ -96,6 +96,18 @@ pub enum Fault {
     Io(#[from] JournalError),
 }
 
+impl Fault {
+    fn into_error(self) -> JournalError {
+        match self {
+            Self::NotASegment { path, why, .. } => JournalError::NotASegment { path, why },
+            Self::Io(error) => error,
+            Self::Torn { .. } | Self::Corrupt { .. } => {
+                unreachable!("the header of a segment is neither torn nor corrupt, but not one")
+            }
+        }
+    }
+}
+
 /// Reads all records of a folder in order. Holds one record in memory at a time.
 #[derive(Debug)]
 pub struct JournalReader {
@@ -119,6 +131,31 @@ impl JournalReader {
     pub fn open(folder: &Path) -> Result<Self, JournalError> {
         let rest = segments(folder)?.into_iter();
         Ok(Self { rest, current: None, payload: Vec::new() })
+    }
+
+    /// A reader over what follows `from`, the place that [`Journal::position`](super::Journal::position)
+    /// gave.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`] when the folder cannot be listed, or the segment of `from` cannot be
+    /// read.
+    pub fn open_from(folder: &Path, from: Position) -> Result<Self, JournalError> {
+        let mut rest = segments(folder)?;
+        rest.retain(|info| info.segment >= from.segment);
+        let mut rest = rest.into_iter().peekable();
+        let first = rest.next_if(|info| info.segment == from.segment);
+        let current = match first.map(open_segment).transpose() {
+            Ok(None) => None,
+            Ok(Some(mut open)) => {
+                let offset = u64::from(from.offset);
+                std::io::Seek::seek(&mut open.file, std::io::SeekFrom::Start(offset))
+                    .map_err(|error| JournalError::io("seek in", &open.info.path, error))?;
+                open.offset = offset;
+                Some(open)
+            }
+            Err(fault) => return Err(fault.into_error()),
+        };
+        Ok(Self { rest: rest.collect::<Vec<_>>().into_iter(), current, payload: Vec::new() })
     }
 
     /// The next record or fault; `None` at the end. Reading goes on after a fault.

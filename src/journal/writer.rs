@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{
-    Durability, JournalError, JournalOptions, MAGIC, MAX_PAYLOAD, RECORD_HEADER, SEGMENT_HEADER,
-    segment_path, segments,
+    Durability, JournalError, JournalOptions, MAGIC, MAX_PAYLOAD, Position, RECORD_HEADER,
+    SEGMENT_HEADER, segment_path, segments,
 };
 use crate::market::RecordRef;
 use crate::messages::FrameBatch;
@@ -89,6 +89,12 @@ impl Journal {
         self.offset += self.buffer.len() as u64;
         self.bytes_written.increment(self.buffer.len() as u64);
         Ok(positions)
+    }
+
+    /// Where the next record will stand: everything appended so far is before it.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        Position { segment: self.segment, offset: self.offset as u32 }
     }
 
     /// Forces everything written so far to the disk.

@@ -13,6 +13,7 @@ pub mod health;
 pub mod record;
 pub mod repair;
 pub mod risk;
+pub mod segment_use;
 pub mod trading_days;
 
 #[cfg(test)]
@@ -31,4 +32,5 @@ pub use health::{Component, ComponentHealth, HealthRegistry, HealthState};
 pub use record::{Reject, StoreBatch};
 pub use repair::{Repair, Repairs};
 pub use risk::{Cause, Detection, Level, RiskMinute, RiskPoint, Rule, ScoreBatch, ScoreParts};
+pub use segment_use::SegmentUse;
 pub use trading_days::TradingDays;
