@@ -9,6 +9,7 @@ mod support;
 mod bad_frames;
 mod check_etl;
 mod collect;
+mod crash;
 mod daemon;
 mod effects;
 mod faults;

@@ -25,10 +25,10 @@ fn ticks() -> Option<PathBuf> {
 
 /// An entry of the stream.
 #[derive(Debug)]
-struct Entry {
+pub(crate) struct Entry {
     /// When Redis took it in, milliseconds since 1970.
     millis: u128,
-    event: Value,
+    pub(crate) event: Value,
 }
 
 impl Entry {
@@ -38,7 +38,7 @@ impl Entry {
 }
 
 /// The stream, oldest first.
-fn stream(redis: &RedisServer) -> Vec<Entry> {
+pub(crate) fn stream(redis: &RedisServer) -> Vec<Entry> {
     let Reply::List(entries) = redis.command(&["XRANGE", "bongsu:events", "-", "+"]) else {
         panic!("XRANGE answers with a list")
     };
@@ -169,7 +169,7 @@ fn trades_in(database: &MariaDb) -> u64 {
 }
 
 /// Whether no actor has anything waiting.
-fn is_idle(daemon: &Daemon) -> bool {
+pub(crate) fn is_idle(daemon: &Daemon) -> bool {
     let (_, exposition) = daemon.get("/metrics");
     exposition
         .lines()

@@ -15,13 +15,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::{FxHashSet, FxHasher};
+use serde::{Deserialize, Serialize};
 
 use super::limits::REMEMBERED_EVENTS;
+use super::states::{AlertKept, frozen};
 use super::supervision::{Cursor, Edge, Envelope, Stage, StageError};
 use crate::bus::Publisher;
 use crate::market::Directory;
 use crate::messages::advice_request::CrashNotice;
-use crate::messages::{Detection, EventKind, Level, OutwardEvent, Reject, ScoreBatch, StoreBatch};
+use crate::messages::checkpoint::Part;
+use crate::messages::{
+    Checkpoints, Detection, EventKind, Level, OutwardEvent, Reject, ScoreBatch, StoreBatch,
+};
 
 impl Envelope for ScoreBatch {
     fn records(&self) -> usize {
@@ -54,13 +59,28 @@ pub struct AlertParts {
     pub recorder: Option<Edge<Arc<StoreBatch>>>,
     /// To the Mitigator; `None` where nobody advises.
     pub mitigator: Option<Edge<Arc<CrashNotice>>>,
+    /// Where it hands in its state.
+    pub checkpoints: Checkpoints,
 }
 
 /// Ids of events said before, oldest forgotten first.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(from = "VecDeque<u64>", into = "VecDeque<u64>")]
 pub struct Said {
     known: FxHashSet<u64>,
     order: VecDeque<u64>,
+}
+
+impl From<VecDeque<u64>> for Said {
+    fn from(order: VecDeque<u64>) -> Self {
+        Self { known: order.iter().copied().collect(), order }
+    }
+}
+
+impl From<Said> for VecDeque<u64> {
+    fn from(said: Said) -> Self {
+        said.order
+    }
 }
 
 impl Said {
@@ -88,13 +108,31 @@ pub struct Alert {
     said: Said,
     events: Vec<Arc<OutwardEvent>>,
     notices: Vec<Arc<CrashNotice>>,
+    checkpoint: Option<u64>,
 }
 
 impl Alert {
     /// An Alert that has said nothing.
     #[must_use]
     pub fn new(parts: AlertParts) -> Self {
-        Self { parts, said: Said::default(), events: Vec::new(), notices: Vec::new() }
+        Self {
+            parts,
+            said: Said::default(),
+            events: Vec::new(),
+            notices: Vec::new(),
+            checkpoint: None,
+        }
+    }
+
+    /// Hands in the state, and sends the number on behind everything that was to be stored.
+    async fn hand_in(&mut self, number: u64) -> Result<(), StageError> {
+        let kept = AlertKept { said: self.said.clone(), unsent: self.parts.publisher.unsent() };
+        self.parts.checkpoints.arrived(number, Part::Alert, frozen(Part::Alert, kept));
+        match &self.parts.recorder {
+            Some(recorder) => recorder.send(Arc::new(StoreBatch::Checkpoint(number))).await?,
+            None => self.parts.checkpoints.stored(number),
+        }
+        Ok(())
     }
 
     fn detection(&mut self, detection: &Detection, received_us: i64) {
@@ -125,6 +163,7 @@ impl Stage for Alert {
     const NAME: &'static str = "alert";
 
     fn handle(&mut self, batch: &Arc<ScoreBatch>, cursor: &Cursor) -> Result<(), StageError> {
+        self.checkpoint = batch.checkpoint;
         for (index, detection) in batch.detections.iter().enumerate() {
             if cursor.enter(index) {
                 self.detection(detection, batch.received_us);
@@ -136,6 +175,10 @@ impl Stage for Alert {
                 let event = OutwardEvent::from_risk(point, &reference.name, batch.received_us);
                 self.events.push(Arc::new(event));
             }
+        }
+        if batch.muted {
+            // Said before; now it is remembered again.
+            self.discard();
         }
         Ok(())
     }
@@ -155,12 +198,16 @@ impl Stage for Alert {
         {
             recorder.send(Arc::new(StoreBatch::Events(kept))).await?;
         }
-        Ok(())
+        match self.checkpoint.take() {
+            Some(number) => self.hand_in(number).await,
+            None => Ok(()),
+        }
     }
 
     fn discard(&mut self) {
         self.events.clear();
         self.notices.clear();
+        self.checkpoint = None;
     }
 
     fn snapshot(&self) -> Said {

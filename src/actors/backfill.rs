@@ -73,6 +73,7 @@ pub async fn run_backfill(
                 let again = Repair { tries: repair.tries + 1, ..repair };
                 parts.repairs.ask(again, Instant::now(), parts.patience * (1 << repair.tries));
             }
+            parts.repairs.settle(repair.symbol);
         }
         tokio::select! {
             biased;

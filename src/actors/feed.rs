@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +16,10 @@ use super::supervision::{Edge, StageError};
 use crate::kis::{Feed, FeedConfig, FeedError, FeedEvent, FrameSink, KisClient, SinkClosed};
 use crate::market::{Reference, SessionDay, Symbol};
 use crate::messages::health::{Component, HealthRegistry, HealthState};
-use crate::messages::{FrameBatch, FrameKind};
+use crate::messages::{Flag, FrameBatch, FrameKind};
+
+/// How long the echo of a `PINGPONG` waits for the journal.
+const SETTLED_WITHIN: Duration = Duration::from_secs(2);
 
 /// What the feed is made of.
 #[derive(Clone)]
@@ -54,7 +58,7 @@ pub async fn run_feed(
         outcome = references.load() => outcome?,
     }
     let feed = Feed::new(parts.config.clone());
-    let sink = IngestSink { edge, batch: FrameBatch::new(), watcher: Arc::clone(&watcher) };
+    let sink = IngestSink::new(edge, Arc::clone(&watcher));
     let outcome = tokio::select! {
         biased;
         outcome = feed.run(parts.clients.clone(), sink, stop) => outcome,
@@ -76,13 +80,20 @@ pub async fn run_feed(
 struct IngestSink {
     edge: Edge<Arc<FrameBatch>>,
     batch: FrameBatch,
+    /// Of the newest batch that was sent.
+    receipt: Option<Flag>,
     watcher: Arc<Watcher>,
+}
+
+impl IngestSink {
+    fn new(edge: Edge<Arc<FrameBatch>>, watcher: Arc<Watcher>) -> Self {
+        Self { edge, batch: FrameBatch::new(), receipt: None, watcher }
+    }
 }
 
 impl Clone for IngestSink {
     fn clone(&self) -> Self {
-        let watcher = Arc::clone(&self.watcher);
-        Self { edge: self.edge.clone(), batch: FrameBatch::new(), watcher }
+        Self::new(self.edge.clone(), Arc::clone(&self.watcher))
     }
 }
 
@@ -101,8 +112,17 @@ impl FrameSink for IngestSink {
         if self.batch.is_empty() {
             return Ok(());
         }
-        let batch = std::mem::take(&mut self.batch);
+        let mut batch = std::mem::take(&mut self.batch);
+        self.receipt = Some(batch.receipt());
         self.edge.send(Arc::new(batch)).await.map_err(|_| SinkClosed)
+    }
+
+    async fn settled(&mut self) -> Result<(), SinkClosed> {
+        if let Some(receipt) = self.receipt.take() {
+            // A journal that cannot write is told elsewhere, and is no reason to lose the session.
+            let _ = tokio::time::timeout(SETTLED_WITHIN, receipt.wait()).await;
+        }
+        Ok(())
     }
 
     async fn report(&mut self, event: FeedEvent) -> Result<(), SinkClosed> {

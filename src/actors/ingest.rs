@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::supervision::{Cursor, Edge, Envelope, Stage, StageError};
 use crate::journal::{Journal, JournalOptions};
 use crate::messages::health::{Component, HealthRegistry, HealthState};
-use crate::messages::{FrameBatch, FrameKind, JournaledBatch, Reject};
+use crate::messages::{Checkpoints, Flag, FrameBatch, FrameKind, JournaledBatch, Reject};
 use crate::telemetry::hot;
 
 /// How often silence is looked for.
@@ -46,6 +46,10 @@ pub struct IngestParts {
     pub normalizer: Edge<Arc<JournaledBatch>>,
     /// Where it says how the journal is.
     pub health: HealthRegistry,
+    /// Where checkpoints begin.
+    pub checkpoints: Checkpoints,
+    /// Whether the start has caught up with the journal.
+    pub caught_up: Flag,
 }
 
 /// The actor's state.
@@ -54,6 +58,8 @@ pub struct Ingest {
     parts: IngestParts,
     journal: Journal,
     pending: Vec<Arc<FrameBatch>>,
+    /// Number of a checkpoint behind everything pending.
+    checkpoint: Option<u64>,
     last_frame: Instant,
     silences_told: u32,
 }
@@ -70,7 +76,14 @@ impl Ingest {
         })?;
         parts.health.set(Component::Journal, HealthState::Up);
         let last_frame = Instant::now();
-        Ok(Self { parts, journal, pending: Vec::new(), last_frame, silences_told: 0 })
+        Ok(Self {
+            parts,
+            journal,
+            pending: Vec::new(),
+            checkpoint: None,
+            last_frame,
+            silences_told: 0,
+        })
     }
 }
 
@@ -81,16 +94,9 @@ impl Stage for Ingest {
 
     fn handle(&mut self, message: &Arc<FrameBatch>, cursor: &Cursor) -> Result<(), StageError> {
         let skipped = (0..message.len()).filter(|index| !cursor.enter(*index)).count();
-        let batch = if skipped == 0 {
-            Arc::clone(message)
-        } else {
-            let mut kept = FrameBatch::new();
-            for (index, frame) in message.iter().enumerate() {
-                if cursor.enter(index) {
-                    kept.push(frame.kind, frame.received_us, frame.payload);
-                }
-            }
-            Arc::new(kept)
+        let batch = match skipped {
+            0 => Arc::clone(message),
+            _ => Arc::new(message.filtered(|index| cursor.enter(index))),
         };
         hot().journal_lag.increment(batch.len() as f64);
         // What REST tells, and that a session began or ended, is no sign of life of the feed.
@@ -109,7 +115,15 @@ impl Stage for Ingest {
                 StageError::Failed(error.to_string())
             })?;
             hot().journal_lag.decrement(frames.len() as f64);
-            self.parts.normalizer.send(Arc::new(JournaledBatch { frames, positions })).await?;
+            frames.is_journaled();
+            let checkpoint =
+                self.parts.checkpoints.begin(self.journal.position(), std::time::Instant::now());
+            let batch = JournaledBatch { frames, positions, checkpoint, muted: false };
+            self.parts.normalizer.send(Arc::new(batch)).await?;
+        }
+        if let Some(number) = self.checkpoint.take() {
+            let batch = JournaledBatch { checkpoint: Some(number), ..JournaledBatch::default() };
+            self.parts.normalizer.send(Arc::new(batch)).await?;
         }
         Ok(())
     }
@@ -118,6 +132,7 @@ impl Stage for Ingest {
         let lag: usize = self.pending.iter().map(|batch| batch.len()).sum();
         hot().journal_lag.decrement(lag as f64);
         self.pending.clear();
+        self.checkpoint = None;
     }
 
     fn snapshot(&self) {}
@@ -125,12 +140,20 @@ impl Stage for Ingest {
     fn restore(&mut self, _: &()) {}
 
     fn wake_every(&self) -> Option<Duration> {
-        self.parts.silence_after.map(|_| LOOK_EVERY)
+        Some(LOOK_EVERY)
     }
 
-    /// Tells of a silence when it reaches the set time, and again each time it has doubled.
+    /// Tells of a silence when it reaches the set time, and again each time it has doubled; looks
+    /// whether a checkpoint is due behind the last frame before the silence.
     fn wake(&mut self) -> Result<(), StageError> {
+        self.checkpoint =
+            self.parts.checkpoints.begin(self.journal.position(), std::time::Instant::now());
         let Some(threshold) = self.parts.silence_after else { return Ok(()) };
+        if !self.parts.caught_up.is_set() {
+            // What is read back now was not silent; the watch begins behind it.
+            self.last_frame = Instant::now();
+            return Ok(());
+        }
         let silence = self.last_frame.elapsed();
         if silence >= threshold * (1u32 << self.silences_told.min(16)) {
             self.silences_told += 1;
@@ -140,6 +163,13 @@ impl Stage for Ingest {
             hot().journal_lag.increment(1.0);
             self.pending.push(Arc::new(batch));
         }
+        Ok(())
+    }
+
+    /// The last checkpoint: the next start has nothing to read again.
+    fn stopping(&mut self) -> Result<(), StageError> {
+        let (position, now) = (self.journal.position(), std::time::Instant::now());
+        self.checkpoint = self.parts.checkpoints.begin_last(position, now);
         Ok(())
     }
 }

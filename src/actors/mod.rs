@@ -5,6 +5,7 @@
 
 pub mod alert;
 pub mod backfill;
+pub mod checkpointer;
 pub mod collection;
 mod faults;
 pub mod feed;
@@ -19,9 +20,11 @@ pub mod poll;
 pub mod recommender;
 pub mod recorded;
 pub mod recorder;
+pub mod recovery;
 mod references;
 mod reject;
 pub mod risk_scorer;
+pub mod states;
 pub mod supervision;
 pub mod trading_days;
 pub mod tree;

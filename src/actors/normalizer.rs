@@ -16,11 +16,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use self::counters::FeedCounters;
 use super::limits::MAX_ISSUES;
 use super::reject::of_frame;
+use super::states::{NormalizerKept, frozen};
 use super::supervision::{Cursor, Edge, Envelope, Stage, StageError};
 use crate::kis::frame::{
     FieldError, FrameError, FrameParser, Records, Tr, decode_index, decode_operation, decode_quote,
@@ -28,11 +30,12 @@ use crate::kis::frame::{
 };
 use crate::market::continuity::{Continuity, Verdict};
 use crate::market::{
-    Directory, EventTime, IndexTick, Mark, Quote, RecordRef, SessionDay, Symbol, SymbolId,
-    TickBatch, TimeOfDay, Trade, TradeFlags, rules,
+    Directory, EventTime, IndexTick, Mark, Quote, RecordRef, Reference, SessionDay, Symbol,
+    SymbolId, TickBatch, TimeOfDay, Trade, TradeFlags, rules,
 };
+use crate::messages::checkpoint::Part;
 use crate::messages::{
-    FetchedBars, Frame, FrameKind, JournaledBatch, Reject, Repair, Repairs, StoreBatch,
+    Checkpoints, FetchedBars, Frame, FrameKind, JournaledBatch, Reject, Repair, Repairs, StoreBatch,
 };
 use crate::telemetry::hot;
 
@@ -62,10 +65,12 @@ pub struct NormalizerParts {
     pub recorder: Option<Edge<Arc<StoreBatch>>>,
     /// Where minutes with missing trades are asked for; `None` where nobody can be asked.
     pub repairs: Option<Repairs>,
+    /// Where it hands in its state.
+    pub checkpoints: Checkpoints,
 }
 
 /// State that outlives the actor.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct NormalizerState {
     continuity: Continuity,
     /// Session day of the trades.
@@ -194,6 +199,45 @@ impl Normalizer {
                 Ok(())
             }
         }
+    }
+}
+
+impl Normalizer {
+    async fn record(&self, batch: StoreBatch) -> Result<(), StageError> {
+        match &self.parts.recorder {
+            Some(recorder) => Ok(recorder.send(Arc::new(batch)).await?),
+            None => Ok(()),
+        }
+    }
+
+    /// Passes on what brings back the state of the stages behind; everything else was had before.
+    async fn flush_muted(&mut self) -> Result<(), StageError> {
+        let batch = std::mem::take(&mut self.out);
+        self.discard();
+        if !batch.is_empty() {
+            self.parts.scorer.send(Arc::new(batch)).await?;
+        }
+        Ok(())
+    }
+
+    fn ask_for_minutes(&mut self) {
+        if let Some(asked) = &self.parts.repairs {
+            asked.advance(self.state.latest);
+            for repair in self.repairs.drain(..) {
+                asked.ask(repair, Instant::now(), Duration::ZERO);
+            }
+        }
+        self.repairs.clear();
+    }
+
+    fn hand_in(&self, number: u64) {
+        let parts = &self.parts;
+        let all = parts.directory.all();
+        let state = self.state.clone();
+        let repairs = parts.repairs.as_ref().map(Repairs::unsettled).unwrap_or_default();
+        let references = all.iter().map(|reference| Reference::clone(reference)).collect();
+        let kept = NormalizerKept { state, references, repairs };
+        parts.checkpoints.arrived(number, Part::Normalizer, frozen(Part::Normalizer, kept));
     }
 }
 
@@ -354,42 +398,38 @@ impl Stage for Normalizer {
                 self.take_in(message.frames.frame(index), *at);
             }
         }
+        self.out.checkpoint = message.checkpoint;
+        self.out.muted = message.muted;
         Ok(())
     }
 
     async fn flush(&mut self, _idle: bool) -> Result<(), StageError> {
+        if self.out.muted {
+            return self.flush_muted().await;
+        }
         let rejects = std::mem::take(&mut self.rejects);
         // Counting is an effect too: done in `handle`, it would be had again at every rebuild.
         rejects.iter().for_each(|reject| hot().reject(reject.reason));
-        if let Some(recorder) = &self.parts.recorder
-            && !rejects.is_empty()
-        {
-            recorder.send(Arc::new(StoreBatch::Rejects(rejects))).await?;
+        if !rejects.is_empty() {
+            self.record(StoreBatch::Rejects(rejects)).await?;
         }
         self.counters.publish();
-        if let Some(asked) = &self.parts.repairs {
-            asked.advance(self.state.latest);
-            for repair in self.repairs.drain(..) {
-                asked.ask(repair, Instant::now(), Duration::ZERO);
-            }
-        }
-        self.repairs.clear();
+        self.ask_for_minutes();
         for bars in std::mem::take(&mut self.bars) {
-            if let Some(recorder) = &self.parts.recorder {
-                recorder.send(Arc::new(StoreBatch::Bars(Arc::new(bars)))).await?;
+            self.record(StoreBatch::Bars(Arc::new(bars))).await?;
+        }
+        let checkpoint = self.out.checkpoint;
+        if !self.out.is_empty() || checkpoint.is_some() {
+            let batch = Arc::new(std::mem::take(&mut self.out));
+            if !batch.trades.is_empty() {
+                self.record(StoreBatch::Ticks(Arc::clone(&batch))).await?;
             }
+            self.parts.scorer.send(batch).await?;
         }
-        if self.out.is_empty() {
-            self.out.clear();
-            return Ok(());
+        self.out.clear();
+        if let Some(number) = checkpoint {
+            self.hand_in(number);
         }
-        let batch = Arc::new(std::mem::take(&mut self.out));
-        if let Some(recorder) = &self.parts.recorder
-            && !batch.trades.is_empty()
-        {
-            recorder.send(Arc::new(StoreBatch::Ticks(Arc::clone(&batch)))).await?;
-        }
-        self.parts.scorer.send(batch).await?;
         Ok(())
     }
 

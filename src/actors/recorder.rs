@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::supervision::{Cursor, Envelope, Stage, StageError};
 use crate::messages::health::{Component, HealthRegistry, HealthState};
-use crate::messages::{Reject, StoreBatch};
+use crate::messages::{Checkpoints, Reject, StoreBatch};
 use crate::store::{Database, StoreWriter};
 
 /// First delay after a failed write.
@@ -52,12 +52,16 @@ pub struct RecorderParts {
     pub flush_every: Duration,
     /// Where it says how the database is.
     pub health: HealthRegistry,
+    /// Where it says which checkpoints have everything stored.
+    pub checkpoints: Checkpoints,
 }
 
 /// The actor's state.
 pub struct Recorder {
     parts: RecorderParts,
     taken: Vec<StoreBatch>,
+    /// Checkpoints whose rows are with the writer.
+    checkpoints: Vec<u64>,
     last_write: Instant,
     retry: Duration,
     retry_at: Option<Instant>,
@@ -71,6 +75,7 @@ impl Recorder {
         Self {
             parts,
             taken: Vec::new(),
+            checkpoints: Vec::new(),
             last_write: Instant::now(),
             retry: RETRY_FIRST,
             retry_at: None,
@@ -84,6 +89,8 @@ impl Recorder {
         let mut writer = self.parts.writer.lock().await;
         let Some(database) = &self.parts.database else {
             writer.discard();
+            drop(writer);
+            self.tell_stored();
             return true;
         };
         let outcome = if self.retry_at.is_some() && !answers(database).await {
@@ -102,6 +109,8 @@ impl Recorder {
                 }
                 self.retry = RETRY_FIRST;
                 self.parts.health.set(Component::Database, HealthState::Up);
+                drop(writer);
+                self.tell_stored();
                 true
             }
             Err(error) => {
@@ -111,6 +120,13 @@ impl Recorder {
                 self.retry = (self.retry * 2).min(RETRY_MAX);
                 false
             }
+        }
+    }
+
+    /// Everything that was taken in is stored.
+    fn tell_stored(&mut self) {
+        for number in self.checkpoints.drain(..) {
+            self.parts.checkpoints.stored(number);
         }
     }
 
@@ -149,9 +165,15 @@ impl Stage for Recorder {
 
     async fn flush(&mut self, idle: bool) -> Result<(), StageError> {
         for batch in std::mem::take(&mut self.taken) {
-            self.push(batch).await;
+            match batch {
+                StoreBatch::Checkpoint(number) => self.checkpoints.push(number),
+                batch => self.push(batch).await,
+            }
         }
         let pending = self.parts.writer.lock().await.pending();
+        if pending == 0 {
+            self.tell_stored();
+        }
         let waited = self.last_write.elapsed() >= self.parts.flush_every;
         let due = pending >= self.parts.batch_rows || (pending > 0 && idle && waited);
         let may = self.retry_at.is_none_or(|at| at <= Instant::now());

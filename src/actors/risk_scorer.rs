@@ -11,10 +11,14 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
+use super::states::frozen;
 use super::supervision::{Cursor, Edge, Envelope, Stage, StageError};
 use crate::market::{BatchSequence, EventTime, Mark, RecordRef, TickBatch};
 use crate::messages::advice_request::AdviceTick;
-use crate::messages::{Reject, RiskBoard, ScoreBatch, StoreBatch};
+use crate::messages::checkpoint::Part;
+use crate::messages::{Checkpoints, Reject, RiskBoard, ScoreBatch, StoreBatch};
 use crate::risk::{RiskEngine, RiskParams};
 
 impl Envelope for TickBatch {
@@ -54,10 +58,12 @@ pub struct RiskScorerParts {
     pub advice: Option<(Edge<Arc<AdviceTick>>, i64)>,
     /// Where the time from a batch's reception to its scores is noted.
     pub batch_latency: Option<BatchLatency>,
+    /// Where it hands in its state.
+    pub checkpoints: Checkpoints,
 }
 
 /// State that outlives the actor.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ScorerState {
     engine: RiskEngine,
     last: RecordRef,
@@ -103,6 +109,16 @@ impl RiskScorer {
     }
 }
 
+impl RiskScorer {
+    async fn pass_on(&self, out: ScoreBatch) -> Result<(), StageError> {
+        let is_news = !out.detections.is_empty() || !out.points.is_empty();
+        if is_news || out.checkpoint.is_some() {
+            self.parts.alert.send(Arc::new(out)).await?;
+        }
+        Ok(())
+    }
+}
+
 /// Whether a batch was handled before: frames come in the journal's order and are not split
 /// between batches, so the last frame of a new batch is behind that of every earlier one.
 fn is_repetition(last: RecordRef, upto: RecordRef) -> bool {
@@ -115,6 +131,8 @@ impl Stage for RiskScorer {
     const NAME: &'static str = "risk_scorer";
 
     fn handle(&mut self, batch: &Arc<TickBatch>, cursor: &Cursor) -> Result<(), StageError> {
+        self.out.checkpoint = batch.checkpoint;
+        self.out.muted = batch.muted;
         if is_repetition(self.state.last, batch.upto) {
             return Ok(());
         }
@@ -141,6 +159,11 @@ impl Stage for RiskScorer {
     async fn flush(&mut self, _idle: bool) -> Result<(), StageError> {
         self.parts.board.update(self.state.engine.changed_rows());
         let mut out = std::mem::take(&mut self.out);
+        let checkpoint = out.checkpoint;
+        if out.muted {
+            self.advice_due = false;
+            return self.pass_on(out).await;
+        }
         if let Some(latency) = &self.parts.batch_latency
             && out.received_us > 0
         {
@@ -153,14 +176,16 @@ impl Stage for RiskScorer {
             let minutes = std::mem::take(&mut out.minutes);
             recorder.send(Arc::new(StoreBatch::Scores(minutes))).await?;
         }
-        if !out.detections.is_empty() || !out.points.is_empty() {
-            self.parts.alert.send(Arc::new(out)).await?;
-        }
+        self.pass_on(out).await?;
         if std::mem::take(&mut self.advice_due)
             && let Some((edge, _)) = &self.parts.advice
         {
             let tick = AdviceTick { as_of: self.state.latest, rows: self.parts.board.rows() };
             edge.send(Arc::new(tick)).await?;
+        }
+        if let Some(number) = checkpoint {
+            let state = frozen(Part::Scorer, self.state.clone());
+            self.parts.checkpoints.arrived(number, Part::Scorer, state);
         }
         Ok(())
     }
@@ -175,7 +200,9 @@ impl Stage for RiskScorer {
     }
 
     fn restore(&mut self, snapshot: &ScorerState) {
-        self.state = snapshot.clone();
+        // A state that comes from a file has no settings in it.
+        let engine = snapshot.engine.clone().under(self.parts.params.clone());
+        self.state = ScorerState { engine, ..snapshot.clone() };
         self.parts.board.update(self.state.engine.rows());
     }
 
@@ -225,6 +252,7 @@ mod tests {
             recorder: None,
             advice: None,
             batch_latency: None,
+            checkpoints: Checkpoints::none(),
         })
     }
 

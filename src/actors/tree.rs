@@ -38,7 +38,9 @@ use super::normalizer::{Normalizer, NormalizerParts};
 use super::outlet::AdviceOutlet;
 use super::recommender::{Recommender, RecommenderParts};
 use super::recorder::{Recorder, RecorderParts};
+use super::recovery::Ways;
 use super::risk_scorer::{BatchLatency, RiskScorer, RiskScorerParts};
+use super::states::PipelineStates;
 use super::supervision::{
     Edge, Inbox, Node, NodeOptions, Placement, Poison, PoisonSink, Policy, RestartPolicy, Slot,
     Stage, StageError, Strategy, Subtree, Supervisor, SupervisorHandle, TaskChild, Threads,
@@ -49,7 +51,7 @@ use crate::journal::JournalOptions;
 use crate::llm::Writer;
 use crate::market::Won;
 use crate::messages::health::HealthRegistry;
-use crate::messages::{AdviceBoard, FrameBatch, Repairs, RiskBoard, StoreBatch};
+use crate::messages::{AdviceBoard, Checkpoints, Flag, FrameBatch, Repairs, RiskBoard, StoreBatch};
 use crate::risk::RiskParams;
 
 /// How the tree meets failures.
@@ -100,6 +102,12 @@ pub struct TreeParts {
     /// Where the time from a batch's reception to its scores is noted, in microseconds; `None`
     /// where nobody asks.
     pub batch_latency: Option<BatchLatency>,
+    /// Where the stages hand in their states.
+    pub checkpoints: Checkpoints,
+    /// Set when the start has caught up with the journal: only then is the feed's silence told.
+    pub caught_up: Flag,
+    /// States to begin with.
+    pub states: Option<PipelineStates>,
 }
 
 /// What the advisers are made of.
@@ -132,6 +140,8 @@ pub struct Tree {
     pub handles: TreeHandles,
     /// Whether everything sent so far was handled.
     pub quiet: Quiet,
+    /// The ways of what is read back from the journal.
+    pub recovery: Ways,
 }
 
 /// Tells whether the stages that lose nothing have handled everything they were sent, rows
@@ -196,11 +206,12 @@ impl Wiring {
     fn node<S: Stage>(
         &self,
         inbox: Inbox<Arc<S::In>>,
+        state: Option<S::Snapshot>,
         placement: Placement,
         factory: impl Fn() -> Result<S, StageError> + Send + Sync + 'static,
     ) -> Node<S> {
         let options = NodeOptions { placement, hang_after: self.hang_after };
-        Node::new(Slot::new(inbox), options, factory)
+        Node::new(Slot::new(inbox).begin_with(state), options, factory)
     }
 }
 
@@ -249,14 +260,23 @@ impl Tree {
         // as often.
         let root = supervisor("root", Strategy::OneForOne, max.div_ceil(3).max(1));
 
+        let states = parts.states;
+        let checkpoints = parts.checkpoints;
+        let ways = Ways {
+            normalizer: journaled.edge("recovery"),
+            recorder: to_recorder("recovery"),
+            ingest: frames.edge("recovery"),
+        };
         let ingest = IngestParts {
+            checkpoints: checkpoints.clone(),
+            caught_up: parts.caught_up,
             journal: parts.journal,
             silence_after: parts.silence_after,
             normalizer: journaled.edge(Ingest::NAME),
             health: parts.health,
         };
         let mut quiet = Quiet::default();
-        let node = wiring.node(frames.clone(), INGEST, move || Ingest::new(ingest.clone()));
+        let node = wiring.node(frames.clone(), None, INGEST, move || Ingest::new(ingest.clone()));
         pipeline.add(quiet.watch(node));
 
         let normalizer = NormalizerParts {
@@ -264,9 +284,11 @@ impl Tree {
             scorer: ticks.edge(Normalizer::NAME),
             recorder: to_recorder(Normalizer::NAME),
             repairs: parts.repairs,
+            checkpoints: checkpoints.clone(),
         };
         let make = move || Ok(Normalizer::new(normalizer.clone()));
-        pipeline.add(quiet.watch(wiring.node(journaled, NORMALIZER, make)));
+        let state = states.as_ref().map(|states| states.normalizer.state.clone());
+        pipeline.add(quiet.watch(wiring.node(journaled, state, NORMALIZER, make)));
 
         let every = parts
             .advice
@@ -280,17 +302,21 @@ impl Tree {
             recorder: to_recorder(RiskScorer::NAME),
             batch_latency: parts.batch_latency,
             advice: every.map(|every| (ticks_of_advice.edge(RiskScorer::NAME), every)),
+            checkpoints: checkpoints.clone(),
         };
         let make = move || Ok(RiskScorer::new(scorer.clone()));
-        pipeline.add(quiet.watch(wiring.node(ticks, SCORER, make)));
+        let state = states.as_ref().map(|states| states.scorer.clone());
+        pipeline.add(quiet.watch(wiring.node(ticks, state, SCORER, make)));
 
         let alert = AlertParts {
             directory: parts.board.directory.clone(),
             publisher: parts.publisher.clone(),
             recorder: to_recorder(Alert::NAME),
             mitigator: parts.advice.is_some().then(|| notices.edge(Alert::NAME)),
+            checkpoints,
         };
-        let node = wiring.node(scores, ALERT, move || Ok(Alert::new(alert.clone())));
+        let state = states.map(|states| states.alert.said);
+        let node = wiring.node(scores, state, ALERT, move || Ok(Alert::new(alert.clone())));
         pipeline.add(quiet.watch(node));
 
         if let Some(adviser) = parts.advice {
@@ -306,7 +332,7 @@ impl Tree {
                 summarizer: requests.edge(Recommender::NAME),
             };
             let make = move || Ok(Recommender::new(recommender.clone()));
-            advice.add(wiring.node(ticks_of_advice, ADVICE, make));
+            advice.add(wiring.node(ticks_of_advice, None, ADVICE, make));
 
             let mitigator = MitigatorParts {
                 board: parts.board,
@@ -316,14 +342,15 @@ impl Tree {
                 summarizer: requests.edge(Mitigator::NAME),
             };
             let make = move || Ok(Mitigator::new(mitigator.clone()));
-            advice.add(wiring.node(notices, ADVICE, make));
+            advice.add(wiring.node(notices, None, ADVICE, make));
 
             let summarizer = SummarizerParts { writer: Arc::new(adviser.writer), outlet };
             let make = move || Ok(LlmSummarizer::new(summarizer.clone()));
-            advice.add(wiring.node(requests, REPORTS, make));
+            advice.add(wiring.node(requests, None, REPORTS, make));
         }
         if let Some(recorder) = parts.recorder {
-            let node = wiring.node(rows, RECORDER, move || Ok(Recorder::new(recorder.clone())));
+            let make = move || Ok(Recorder::new(recorder.clone()));
+            let node = wiring.node(rows, None, RECORDER, make);
             service.add(quiet.watch(node));
         }
 
@@ -336,7 +363,20 @@ impl Tree {
         };
         let runtime = parts.runtime.handle().clone();
         let frames = frames.edge("feed");
-        Self { root, feed, pipeline, advice, service, runtime, frames, threads, handles, quiet }
+        let recovery = ways;
+        Self {
+            root,
+            feed,
+            pipeline,
+            advice,
+            service,
+            runtime,
+            frames,
+            threads,
+            handles,
+            quiet,
+            recovery,
+        }
     }
 
     /// Adds what brings the frames.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::redis::RedisPublisher;
-use crate::messages::{EventBus, OutwardEvent};
+use crate::messages::{EventBus, KeptEvent, OutwardEvent};
 
 /// What became of a batch.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +124,22 @@ impl Publisher {
     #[must_use]
     pub fn pending(&self) -> usize {
         self.redis.as_ref().map_or(0, |redis| redis.pending())
+    }
+
+    /// The events that Redis has not acknowledged yet and that are to reach it, oldest first;
+    /// without scores.
+    #[must_use]
+    pub fn unsent(&self) -> Vec<KeptEvent> {
+        let waiting = self.redis.as_ref().map(|redis| redis.waiting()).unwrap_or_default();
+        let kept = waiting.iter().filter(|event| event.kind.is_kept());
+        kept.map(|event| KeptEvent::from(event.as_ref())).collect()
+    }
+
+    /// Events that an earlier run could not send: they go before everything else.
+    pub fn resume(&self, unsent: Vec<KeptEvent>) {
+        if let Some(redis) = &self.redis {
+            redis.resume(unsent.into_iter().map(|kept| Arc::new(kept.into())));
+        }
     }
 
     /// Sends what waits, for at most `limit`, and closes the connection. Returns how many events

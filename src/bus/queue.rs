@@ -78,6 +78,11 @@ impl Backlog {
         self.events.is_empty()
     }
 
+    /// The waiting events, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<OutwardEvent>> {
+        self.events.values()
+    }
+
     /// Appends an event. What is being sent is neither replaced nor dropped.
     pub fn push(&mut self, event: Arc<OutwardEvent>) -> Lost {
         let mut lost = Lost::default();

@@ -427,6 +427,22 @@ impl RedisPublisher {
         self.shared.backlog.lock().len()
     }
 
+    /// The events that wait, oldest first.
+    pub(super) fn waiting(&self) -> Vec<Arc<OutwardEvent>> {
+        self.shared.backlog.lock().iter().cloned().collect()
+    }
+
+    /// Puts events of an earlier run into what waits; to be called before anything is published.
+    pub(super) fn resume(&self, events: impl Iterator<Item = Arc<OutwardEvent>>) {
+        let mut lost = Lost::default();
+        let mut backlog = self.shared.backlog.lock();
+        events.for_each(|event| lost += backlog.push(event));
+        self.shared.counters.pending.set(backlog.len() as f64);
+        drop(backlog);
+        self.shared.let_go(lost);
+        self.shared.wake.notify_one();
+    }
+
     /// Sends what waits, for at most `limit`, and closes the connection; returns how many events
     /// could not be sent. Nothing may be published after it.
     pub async fn close(&self, limit: Duration) -> usize {

@@ -2,6 +2,7 @@
 
 mod feed;
 mod kis;
+mod recovery;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use tokio::sync::Mutex;
 
 pub use self::feed::feed_parts;
 pub use self::kis::{environment, kis_clients, kis_options, watch};
+pub use self::recovery::{Continuity, after};
 use super::CliError;
 use crate::actors::collection::{Clock, CollectionParts, Patience, Ranking, Universe};
 use crate::actors::recorder::RecorderParts;
@@ -27,8 +29,8 @@ use crate::kis::sim::{FaultSpec, FrameShape, SimEnv, SimOptions, SimSource, SimS
 use crate::kis::{Account, KisClient, Lane};
 use crate::llm::{ModelOptions, ModelWriter, Writer};
 use crate::market::{Directory, Symbol};
-use crate::messages::EventBus;
 use crate::messages::health::{Component, HealthRegistry, HealthState};
+use crate::messages::{Checkpoints, EventBus};
 use crate::risk::RiskParams;
 use crate::schedule::{Jobs, Task};
 use crate::store::{Database, DatabaseOptions, LocalObjects, Objects, StoreWriter, WriterOptions};
@@ -263,6 +265,7 @@ pub fn recorder(
     database: Option<Database>,
     directory: &Directory,
     health: &HealthRegistry,
+    checkpoints: &Checkpoints,
 ) -> RecorderParts {
     let options = WriterOptions {
         max_rows: WriterOptions::default().max_rows.max(2 * settings.database.batch_rows),
@@ -273,6 +276,7 @@ pub fn recorder(
         batch_rows: settings.database.batch_rows,
         flush_every: Duration::from_millis(settings.database.flush_ms),
         health: health.clone(),
+        checkpoints: checkpoints.clone(),
     }
 }
 

@@ -29,7 +29,9 @@ use crate::bus::{Publisher, RedisOptions, RedisPublisher, redis_connection};
 use crate::journal::{Durability, JournalOptions};
 use crate::market::{Directory, EventTime, SessionDay, TimeOfDay};
 use crate::messages::health::HealthRegistry;
-use crate::messages::{AdviceBoard, BusLimits, EventBus, FrameBatch, FrameKind, RiskBoard};
+use crate::messages::{
+    AdviceBoard, BusLimits, Checkpoints, EventBus, Flag, FrameBatch, FrameKind, RiskBoard,
+};
 use crate::risk::RiskParams;
 
 /// Runs the command.
@@ -230,6 +232,9 @@ fn parts(
         advice: None,
         repairs: None,
         batch_latency: Some(latency),
+        checkpoints: Checkpoints::none(),
+        caught_up: Flag::already(),
+        states: None,
     }
 }
 

@@ -18,6 +18,7 @@ pub fn execute(args: KisSimArgs, settings: Settings) -> Result<(), CliError> {
         rest_listen: args.listen,
         ws_listen: args.ws_listen,
         hold: args.hold,
+        confirm: args.hold,
         max_registrations: args.max_registrations.0,
         app_key: settings.kis.app_key.clone(),
         app_secret: settings.kis.app_secret.clone(),

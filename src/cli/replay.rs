@@ -24,7 +24,7 @@ use crate::config::{Settings, Speed};
 use crate::kis::sim::{FrameShape, Playback, SimSource};
 use crate::market::Directory;
 use crate::messages::health::HealthRegistry;
-use crate::messages::{AdviceBoard, BusLimits, EventBus, RiskBoard};
+use crate::messages::{AdviceBoard, BusLimits, Checkpoints, EventBus, Flag, RiskBoard};
 use crate::store::{Database, DatabaseOptions, DigestBuilder, DigestReport};
 
 /// File that marks a folder as a replay's sandbox.
@@ -142,8 +142,14 @@ fn run(
             digest.event(event);
         }
     });
-    let recorder: RecorderParts =
-        assembly::recorder(settings, Some(database.clone()), &board.directory, &health);
+    let checkpoints = Checkpoints::none();
+    let recorder: RecorderParts = assembly::recorder(
+        settings,
+        Some(database.clone()),
+        &board.directory,
+        &health,
+        &checkpoints,
+    );
     let parts = TreeParts {
         runtime: Arc::clone(runtime),
         supervision: assembly::supervision(settings),
@@ -158,6 +164,9 @@ fn run(
         advice: Some(assembly::advice(settings)?),
         repairs: None,
         batch_latency: None,
+        checkpoints,
+        caught_up: Flag::already(),
+        states: None,
     };
     let pace = Arc::new(pace(args, settings));
     let input = Arc::new(SyncMutex::new(Some(input)));

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::CliError;
 use super::args::{Role, RunArgs};
-use super::assembly::{self, DataDir};
+use super::assembly::{self, Continuity, DataDir};
 use crate::actors::backfill::{BackfillParts, run_backfill};
 use crate::actors::collection::{Clock, CollectionParts, run_collection, wall_clock};
 use crate::actors::feed::{FeedParts, run_feed};
@@ -29,7 +29,7 @@ use crate::kis::sim::{RunningSim, SimOptions, Simulator};
 use crate::kis::{Lane, MarketHours};
 use crate::market::{Directory, EventTime};
 use crate::messages::health::{Component, HealthRegistry};
-use crate::messages::{AdviceBoard, BusLimits, EventBus, Repairs, RiskBoard};
+use crate::messages::{AdviceBoard, BusLimits, EventBus, Flag, Repairs, RiskBoard, SegmentUse};
 use crate::schedule::Task;
 use crate::store::Database;
 use crate::telemetry;
@@ -73,6 +73,7 @@ struct Daemon {
     collection: Option<Collection>,
     sim: Option<RunningSim>,
     parts: TreeParts,
+    continuity: Continuity,
 }
 
 /// The job of the collection.
@@ -106,6 +107,10 @@ impl Daemon {
         let collection = collection_of(settings, &feed, database.as_ref(), &health, &repairs)?;
         let board = RiskBoard::new(Directory::new());
         let advice_board = AdviceBoard::default();
+        let segments = SegmentUse::new(false);
+        let mut continuity = Continuity::of(settings, &data_dir.path, &segments)?;
+        let states = continuity.states(&board.directory, &repairs, &publisher);
+        let checkpoints = continuity.checkpoints.clone();
         let parts = TreeParts {
             runtime: Arc::clone(runtime),
             supervision: assembly::supervision(settings),
@@ -116,10 +121,19 @@ impl Daemon {
             advice_board: advice_board.clone(),
             publisher: publisher.clone(),
             health: health.clone(),
-            recorder: Some(assembly::recorder(settings, database, &board.directory, &health)),
+            recorder: Some(assembly::recorder(
+                settings,
+                database,
+                &board.directory,
+                &health,
+                &checkpoints,
+            )),
             advice: Some(assembly::advice(settings)?),
             repairs: Some(repairs.clone()),
             batch_latency: None,
+            checkpoints,
+            caught_up: continuity.caught_up.clone(),
+            states,
         };
         Ok(Self {
             bus,
@@ -133,6 +147,7 @@ impl Daemon {
             collection,
             sim,
             parts,
+            continuity,
         })
     }
 
@@ -154,6 +169,7 @@ impl Daemon {
             collection,
             sim,
             parts,
+            mut continuity,
         } = self;
         let address = listener.local_addr().unwrap_or(settings.http.listen);
         let state = ApiState::new(
@@ -182,7 +198,8 @@ impl Daemon {
             runtime,
             || {
                 let mut tree = Tree::new(parts);
-                bring_frames(&mut tree, feed, repairs);
+                continuity.catch_up(&mut tree, &health);
+                bring_frames(&mut tree, feed, repairs, &continuity.caught_up);
                 tree.add_service("health_monitor", move |stop| {
                     tell_health(monitored.clone(), monitor.clone(), stop)
                 });
@@ -215,6 +232,7 @@ impl Daemon {
                 }
             },
         );
+        continuity.finish();
         runtime.block_on(async {
             let unsent = publisher.close(Duration::from_secs(2)).await;
             if unsent > 0 {
@@ -231,7 +249,7 @@ impl Daemon {
 }
 
 /// Everything that brings frames: the sessions, and what REST gives where they do not reach.
-fn bring_frames(tree: &mut Tree, feed: FeedParts, repairs: Repairs) {
+fn bring_frames(tree: &mut Tree, feed: FeedParts, repairs: Repairs, caught_up: &Flag) {
     let edge = tree.frames.clone();
     let patience = match feed.config.hours {
         MarketHours::Calendar => Duration::from_secs(90),
@@ -260,12 +278,21 @@ fn bring_frames(tree: &mut Tree, feed: FeedParts, repairs: Repairs) {
     }
     let (feed, backfill, poll) = (Arc::new(feed), Arc::new(backfill), Arc::new(poll));
     let to = edge.clone();
-    tree.set_feed(move |stop| run_feed(Arc::clone(&feed), to.clone(), stop));
-    let to = edge.clone();
-    tree.add_feed_task("backfill", move |stop| {
-        run_backfill(Arc::clone(&backfill), to.clone(), stop)
+    let ready = caught_up.clone();
+    tree.set_feed(move |stop| {
+        let (feed, to) = (Arc::clone(&feed), to.clone());
+        assembly::after(ready.clone(), stop, move |stop| run_feed(feed, to, stop))
     });
-    tree.add_feed_task("poll", move |stop| run_poll(Arc::clone(&poll), edge.clone(), stop));
+    let (to, ready) = (edge.clone(), caught_up.clone());
+    tree.add_feed_task("backfill", move |stop| {
+        let (backfill, to) = (Arc::clone(&backfill), to.clone());
+        assembly::after(ready.clone(), stop, move |stop| run_backfill(backfill, to, stop))
+    });
+    let ready = caught_up.clone();
+    tree.add_feed_task("poll", move |stop| {
+        let (poll, to) = (Arc::clone(&poll), edge.clone());
+        assembly::after(ready.clone(), stop, move |stop| run_poll(poll, to, stop))
+    });
 }
 
 /// Serves HTTP; a restarted server binds the address anew.

@@ -185,6 +185,8 @@ pub(super) fn settings(values: &Values, effective: Vec<Effective>) -> Settings {
             segment_mib: v.integer("journal.segment_mib"),
             durability: v.choice("journal.durability", Durability::from_word),
             group_ms: v.integer("journal.group_ms"),
+            recover: v.choice("journal.recover", Recover::from_word),
+            checkpoint_seconds: v.integer("journal.checkpoint_seconds"),
         },
         supervision: SupervisionSettings {
             max_restarts: v.integer("supervision.max_restarts"),

@@ -318,6 +318,21 @@ pub const KEYS: &[Key] = &[
     .default("process"),
     Key::new("journal.group_ms", Integer(1, 10_000), "Time between two syncs of group, ms")
         .default("50"),
+    Key::new(
+        "journal.recover",
+        Choice(&["auto", "on", "off"]),
+        "Whether a start goes on where the last run ended: loads its last checkpoint and reads the \
+         journal behind it. auto: on with the KIS feed, off with the built-in simulator, whose day \
+         begins anew",
+    )
+    .default("auto"),
+    Key::new(
+        "journal.checkpoint_seconds",
+        Integer(0, 86_400),
+        "Time between two checkpoints: about so much of the journal is read again after a crash, s; \
+         0 for none, then a start reads all of it",
+    )
+    .default("10"),
     // supervision
     Key::new("supervision.max_restarts", Integer(1, 1_000), "So many failures within supervision.within_seconds make a supervisor give up; when the root does, the process ends")
     .default("10"),

@@ -70,6 +70,18 @@ choice! {
 }
 
 choice! {
+    /// Whether a start goes on where the last run ended.
+    Recover {
+        /// With a feed that goes on by itself: not with the built-in simulator.
+        Auto = "auto",
+        /// Always.
+        On = "on",
+        /// Never: each start begins from nothing.
+        Off = "off",
+    }
+}
+
+choice! {
     /// The channel layer of the Django back end.
     ChannelLayer {
         /// None.
@@ -211,6 +223,10 @@ pub struct JournalSettings {
     pub durability: Durability,
     /// Time between two syncs, ms.
     pub group_ms: u64,
+    /// Whether a start goes on where the last run ended.
+    pub recover: Recover,
+    /// Time between two checkpoints, s; 0 for none.
+    pub checkpoint_seconds: u64,
 }
 
 /// `supervision`: restarts.

@@ -46,14 +46,14 @@
 //! caller must not pass the batch on. A torn tail ends its segment; a record whose checksum is
 //! wrong is reported with its position, and reading goes on behind it if its length can be right.
 
+pub mod checkpoint;
 mod reader;
 mod writer;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
+pub use crate::messages::Position;
 pub use reader::{Fault, JournalReader, Record, SegmentInfo, segments};
 pub use writer::Journal;
 
@@ -63,16 +63,6 @@ pub const MAX_PAYLOAD: usize = 4 << 20;
 const MAGIC: &[u8; 8] = b"BONGSUJ1";
 const SEGMENT_HEADER: usize = 32;
 const RECORD_HEADER: usize = 24;
-
-/// A place between two records: everything before it is on one side, everything from it on the
-/// other. The end of a segment and the beginning of the next are the same place by two names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Position {
-    /// Segment number.
-    pub segment: u32,
-    /// Byte offset in the segment of the record that follows.
-    pub offset: u32,
-}
 
 /// When the journal is on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -253,6 +253,12 @@ pub trait FrameSink: Clone + Send + 'static {
     /// The end of a batch: nothing more is ready.
     fn flush(&mut self) -> impl Future<Output = Result<(), SinkClosed>> + Send;
 
+    /// Waits until what was flushed is safe, or for a while: only then is a `PINGPONG` echoed that
+    /// came behind it.
+    fn settled(&mut self) -> impl Future<Output = Result<(), SinkClosed>> + Send {
+        async { Ok(()) }
+    }
+
     /// Something happened to the feed.
     fn report(&mut self, event: FeedEvent) -> impl Future<Output = Result<(), SinkClosed>> + Send;
 }

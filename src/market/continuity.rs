@@ -5,6 +5,8 @@
 //! a gap. A trade is identified by (issue, session day, cumulative volume); connection and arrival
 //! play no part. Where the issue was not watched for a while, the gap's cause says so.
 
+use serde::{Deserialize, Serialize};
+
 use super::{EventTime, GapCause, SessionDay, SymbolId};
 
 /// Open gaps remembered for one issue; further ones are still reported, but a late trade that
@@ -43,7 +45,7 @@ pub struct Sampled {
     pub missed: Option<(EventTime, i64, GapCause)>,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Last {
     day: SessionDay,
     time: EventTime,
@@ -58,7 +60,7 @@ struct Last {
 }
 
 /// Watches over the continuity of all issues.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Continuity {
     issues: Vec<Last>,
 }

@@ -312,6 +312,10 @@ pub struct TickBatch {
     /// When the oldest frame of the batch was received, microseconds since the Unix epoch by the
     /// wall clock. For latency metrics only; no decision rests on it.
     pub received_us: i64,
+    /// Number of the checkpoint that stands for the place behind it.
+    pub checkpoint: Option<u64>,
+    /// Only to bring back a state: its effects were had before.
+    pub muted: bool,
 }
 
 impl TickBatch {
@@ -366,6 +370,8 @@ impl TickBatch {
         self.sequence.clear();
         self.upto = RecordRef::default();
         self.received_us = 0;
+        self.checkpoint = None;
+        self.muted = false;
     }
 
     /// The session day of the last tick, if there is any.

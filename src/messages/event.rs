@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Cause, Detection, Level, RiskPoint, Rule, ScoreParts};
@@ -10,7 +10,7 @@ pub use crate::market::identity::deterministic_id;
 use crate::market::{EventTime, RecordRef, SessionDay};
 
 /// What an event is about; decides its CloudEvents type and how it is published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum EventKind {
     /// A sudden fall.
     Crash,
@@ -88,6 +88,50 @@ pub struct OutwardEvent {
     pub json: Arc<str>,
     /// `data` of the text, parsed when somebody first asks.
     data: OnceLock<Value>,
+}
+
+/// An event as it is kept in a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptEvent {
+    id: String,
+    kind: EventKind,
+    channel: String,
+    subject: String,
+    level: Option<Level>,
+    time: EventTime,
+    received_us: i64,
+    json: String,
+}
+
+impl From<&OutwardEvent> for KeptEvent {
+    fn from(event: &OutwardEvent) -> Self {
+        Self {
+            id: event.id.clone(),
+            kind: event.kind,
+            channel: event.channel.clone(),
+            subject: event.subject.clone(),
+            level: event.level,
+            time: event.time,
+            received_us: event.received_us,
+            json: event.json.as_ref().to_owned(),
+        }
+    }
+}
+
+impl From<KeptEvent> for OutwardEvent {
+    fn from(kept: KeptEvent) -> Self {
+        Self {
+            id: kept.id,
+            kind: kept.kind,
+            channel: kept.channel,
+            subject: kept.subject,
+            level: kept.level,
+            time: kept.time,
+            received_us: kept.received_us,
+            json: kept.json.into(),
+            data: OnceLock::new(),
+        }
+    }
 }
 
 /// CloudEvents `source` of everything Bongsu says.

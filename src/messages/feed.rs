@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::Flag;
+
 use crate::market::{EventTime, RecordRef, Symbol, Won};
 
 /// What a journal record holds.
@@ -170,6 +172,8 @@ struct Slot {
 pub struct FrameBatch {
     bytes: Vec<u8>,
     slots: Vec<Slot>,
+    /// Set when the frames are in the journal; `None` where nobody asks.
+    receipt: Option<Flag>,
 }
 
 impl FrameBatch {
@@ -182,7 +186,7 @@ impl FrameBatch {
     /// An empty batch with room for `frames` frames of `bytes` bytes in all.
     #[must_use]
     pub fn with_capacity(frames: usize, bytes: usize) -> Self {
-        Self { bytes: Vec::with_capacity(bytes), slots: Vec::with_capacity(frames) }
+        Self { bytes: Vec::with_capacity(bytes), slots: Vec::with_capacity(frames), receipt: None }
     }
 
     /// Appends a frame.
@@ -193,6 +197,31 @@ impl FrameBatch {
         self.bytes.extend_from_slice(payload);
         let end = self.bytes.len() as u32;
         self.slots.push(Slot { kind, received_us, start, end });
+    }
+
+    /// Something to wait on until the frames are in the journal.
+    #[must_use]
+    pub fn receipt(&mut self) -> Flag {
+        self.receipt.get_or_insert_with(Flag::pending).clone()
+    }
+
+    /// The frames are in the journal.
+    pub fn is_journaled(&self) {
+        if let Some(receipt) = &self.receipt {
+            receipt.set();
+        }
+    }
+
+    /// The frames whose place `keep` says yes to, with the same receipt.
+    #[must_use]
+    pub fn filtered(&self, mut keep: impl FnMut(usize) -> bool) -> Self {
+        let mut kept = Self { receipt: self.receipt.clone(), ..Self::new() };
+        for (index, frame) in self.iter().enumerate() {
+            if keep(index) {
+                kept.push(frame.kind, frame.received_us, frame.payload);
+            }
+        }
+        kept
     }
 
     /// Sets the receive time of every frame.
@@ -247,16 +276,21 @@ impl FrameBatch {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.slots.clear();
+        self.receipt = None;
     }
 }
 
 /// Frames that are in the journal, each with its position there.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct JournaledBatch {
     /// The frames.
     pub frames: Arc<FrameBatch>,
     /// Position of each frame, parallel to `frames`.
     pub positions: Vec<RecordRef>,
+    /// Number of the checkpoint that stands for the place behind it.
+    pub checkpoint: Option<u64>,
+    /// Read again from the journal to bring back the state; its effects were had before.
+    pub muted: bool,
 }
 
 #[cfg(test)]

@@ -6,9 +6,11 @@
 pub mod advice;
 pub mod advice_request;
 pub mod board;
+pub mod checkpoint;
 pub mod event;
 pub mod event_bus;
 pub mod feed;
+pub mod flag;
 pub mod health;
 pub mod record;
 pub mod repair;
@@ -20,7 +22,8 @@ pub mod trading_days;
 pub(crate) mod schema;
 
 pub use board::{AdviceBoard, RiskBoard, RiskRow};
-pub use event::{EventKind, OutwardEvent};
+pub use checkpoint::{Checkpoints, Position};
+pub use event::{EventKind, KeptEvent, OutwardEvent};
 pub use event_bus::{
     BusLimits, EventBus, EventFilter, GapNotice, GapReason, Pattern, Published, Resume, StreamItem,
     Subscription,
@@ -28,6 +31,7 @@ pub use event_bus::{
 pub use feed::{
     Coverage, FetchedBar, FetchedBars, Frame, FrameBatch, FrameKind, JournaledBatch, Sample,
 };
+pub use flag::Flag;
 pub use health::{Component, ComponentHealth, HealthRegistry, HealthState};
 pub use record::{Reject, StoreBatch};
 pub use repair::{Repair, Repairs};

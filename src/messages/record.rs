@@ -45,4 +45,7 @@ pub enum StoreBatch {
     Report(Arc<Report>),
     /// Calls of a language model.
     LlmUsage(Vec<LlmUsage>),
+    /// Everything that the frames before this checkpoint give has been sent: to be told when it is
+    /// stored.
+    Checkpoint(u64),
 }

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -21,7 +22,7 @@ const SETTLE_US: i64 = 2_000_000;
 const MINUTE_US: i64 = 60_000_000;
 
 /// Minutes of one issue to be asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repair {
     /// Issue.
     pub symbol: Symbol,
@@ -49,6 +50,8 @@ pub struct Repairs {
 #[derive(Debug, Default)]
 struct Inner {
     wanted: Mutex<BTreeMap<Symbol, Wanted>>,
+    /// Taken, and not settled yet.
+    in_work: Mutex<BTreeMap<Symbol, Repair>>,
     market: AtomicI64,
     changed: Notify,
 }
@@ -105,7 +108,23 @@ impl Repairs {
             now >= entry.not_before && (over || now >= entry.since + patience)
         };
         let symbol = *wanted.iter().find(|(_, entry)| is_due(entry))?.0;
-        wanted.remove(&symbol).map(|entry| entry.repair)
+        let repair = wanted.remove(&symbol).map(|entry| entry.repair)?;
+        self.inner.in_work.lock().insert(symbol, repair);
+        Some(repair)
+    }
+
+    /// The range that was taken for `symbol` has been fetched, given up, or asked for again.
+    pub fn settle(&self, symbol: Symbol) {
+        self.inner.in_work.lock().remove(&symbol);
+    }
+
+    /// All ranges that are asked for and not settled: to be asked for again after a restart.
+    #[must_use]
+    pub fn unsettled(&self) -> Vec<Repair> {
+        let mut all: Vec<Repair> =
+            self.inner.wanted.lock().values().map(|entry| entry.repair).collect();
+        all.extend(self.inner.in_work.lock().values());
+        all
     }
 
     /// Whether the last minute of `repair` is over by the market's time.
@@ -175,6 +194,9 @@ mod tests {
             Some(repair("005930", 95_800, 100_010))
         );
         assert!(repairs.is_empty());
+        assert_eq!(repairs.unsettled(), [repair("005930", 95_800, 100_010)]);
+        repairs.settle("005930".parse().unwrap());
+        assert!(repairs.unsettled().is_empty());
     }
 
     #[tokio::test(start_paused = true)]

@@ -21,10 +21,12 @@
 //! tenth second in which anything traded, the rhythm of all issues is scanned: some microseconds
 //! for thousands.
 //!
-//! `Clone` is the snapshot.
+//! `Clone` is the snapshot; serialised, it is the state without the settings.
 
 mod facts;
 mod tell;
+
+use serde::{Deserialize, Serialize};
 
 use std::sync::Arc;
 
@@ -60,9 +62,12 @@ impl IssueCodes for [Symbol] {
 }
 
 /// See the module.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RiskEngine {
+    /// Settings are no state: see [`RiskEngine::under`].
+    #[serde(skip)]
     params: RiskParams,
+    #[serde(skip)]
     decays: Decays,
     symbols: Vec<SymbolState>,
     references: Vec<Option<Arc<Reference>>>,
@@ -70,6 +75,7 @@ pub struct RiskEngine {
     market: MarketState,
     feed: FeedSilence,
     changed: Vec<SymbolId>,
+    #[serde(skip)]
     silent: Vec<SilentIssue>,
 }
 
@@ -88,6 +94,13 @@ impl RiskEngine {
             changed: Vec::new(),
             silent: Vec::new(),
         }
+    }
+
+    /// The same state, going on under `params`: for a state that comes back from a file, which does
+    /// not hold them.
+    #[must_use]
+    pub fn under(self, params: RiskParams) -> Self {
+        Self { decays: Decays::new(&params.estimators), params, ..self }
     }
 
     /// Processes entry `index` of the batch's sequence and appends what it gives to `out`

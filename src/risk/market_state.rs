@@ -1,12 +1,14 @@
 //! What is remembered of the market as a whole.
 
+use serde::{Deserialize, Serialize};
+
 use super::detectors::breadth::Breadth;
 use super::detectors::index_fall::{IndexFall, Moments};
 use crate::market::symbol::{KOSDAQ_CODE, KOSPI_CODE};
 use crate::market::{SessionDay, Symbol, SymbolId};
 
 /// State of the market on one day.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct MarketState {
     pub day: Option<SessionDay>,
     /// Counts days begun: an issue's place in the breadth is valid only within one.
@@ -23,21 +25,27 @@ pub(super) struct MarketState {
 }
 
 /// One index series that was met; those that do not stand for a market are only remembered as such.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct IndexState {
     pub symbol: SymbolId,
-    pub name: &'static str,
+    code: Symbol,
     pub fall: Option<IndexFall>,
 }
 
 impl IndexState {
     pub fn new(symbol: SymbolId, code: Symbol) -> Self {
-        let name = match code.as_str() {
+        let mut index = Self { symbol, code, fall: None };
+        index.fall = (!index.name().is_empty()).then(IndexFall::default);
+        index
+    }
+
+    /// Its name in Korean; empty for a series that stands for no market.
+    pub fn name(&self) -> &'static str {
+        match self.code.as_str() {
             KOSPI_CODE => "코스피",
             KOSDAQ_CODE => "코스닥",
             _ => "",
-        };
-        Self { symbol, name, fall: (!name.is_empty()).then(IndexFall::default) }
+        }
     }
 }
 

@@ -6,6 +6,8 @@
 //! thousand issues are watched. Only what is scanned across issues (`Rhythm`) and what
 //! is rarely needed (names) lies apart.
 
+use serde::{Deserialize, Serialize};
+
 use super::detectors::breadth::Step;
 use super::detectors::symbol_crash::SymbolCrash;
 use super::detectors::volatility::Volatility;
@@ -27,7 +29,7 @@ const WIDE_SPREAD: f64 = 0.05;
 const EARLY_SHARE: f64 = 0.02;
 
 /// State of one issue.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct SymbolState {
     pub code: Symbol,
     /// Day of the intraday state; `None` before the first trade.
@@ -77,7 +79,7 @@ pub(super) struct SymbolState {
 }
 
 /// What a reference told of a day that has not begun: not to be derived from the day before.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, Serialize, Deserialize)]
 struct Fresh {
     base: bool,
     prior: bool,
@@ -100,6 +102,12 @@ pub(super) struct Decays {
     pub volume: Decay,
     own_volume: Decay,
     pub spread: Decay,
+}
+
+impl Default for Decays {
+    fn default() -> Self {
+        Self::new(&EstimatorParams::default())
+    }
 }
 
 impl Decays {

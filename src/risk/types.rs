@@ -125,7 +125,7 @@ pub struct ScoreParts {
 }
 
 /// The score of an issue at a moment.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct RiskPoint {
     /// Issue.
     pub symbol: SymbolId,
@@ -170,6 +170,10 @@ pub struct ScoreBatch {
     /// When the oldest frame behind this batch was received; see
     /// [`crate::market::TickBatch::received_us`].
     pub received_us: i64,
+    /// Number of the checkpoint that stands for the place behind it.
+    pub checkpoint: Option<u64>,
+    /// Only to bring back a state: its effects were had before.
+    pub muted: bool,
 }
 
 impl ScoreBatch {
@@ -185,6 +189,8 @@ impl ScoreBatch {
         self.points.clear();
         self.minutes.clear();
         self.received_us = 0;
+        self.checkpoint = None;
+        self.muted = false;
     }
 }
 

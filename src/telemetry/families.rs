@@ -66,6 +66,9 @@ pub const EDGES: &[&str] = &[
     "recommender>llm_summarizer",
     "mitigator>llm_summarizer",
     "supervisor>recorder",
+    "recovery>normalizer",
+    "recovery>recorder",
+    "recovery>ingest",
 ];
 /// Why a feed session ends, as in `bongsu_feed_losses_total{cause}`.
 pub const LOSSES: &[&str] = &[
@@ -259,6 +262,8 @@ pub const FAMILIES: &[Family] = &[
     counter("bongsu_journal_sync_errors_total", &[], "Times the journal could not be forced to the disk."),
     // journal and store
     counter("bongsu_journal_bytes_total", &[], "Bytes appended to the journal."),
+    counter("bongsu_checkpoints_total", &[("outcome", &["written", "failed", "given_up"])], "Checkpoints by outcome."),
+    gauge("bongsu_checkpoint_last_success_timestamp_seconds", &[], "When a checkpoint was last written, Unix time; 0 for not since the start."),
     gauge("bongsu_journal_lag_frames", &[], "Frames received but not yet in the journal."),
     counter("bongsu_store_rows_total", &[("table", TABLES)], "Rows written to the database."),
     // dependencies

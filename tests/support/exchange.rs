@@ -28,6 +28,7 @@ pub struct Exchange {
     sim: RunningSim,
     symbols: Vec<Symbol>,
     keys: usize,
+    trades: usize,
     // Holds the market's script.
     _dir: TempDir,
 }
@@ -44,11 +45,24 @@ pub struct Plan<'a> {
     pub keys: usize,
     /// Faults, as on the command line.
     pub faults: &'a str,
+    /// The market slides by six per cent from 09:10 to 09:20, and alarms go off.
+    pub slide: bool,
+    /// What a session has not confirmed is sent again to the next one; no limit on calls and
+    /// registrations, as fast as the daemon takes it.
+    pub confirm: bool,
 }
 
 impl Default for Plan<'_> {
     fn default() -> Self {
-        Self { issues: 8, speed: 600.0, until: "10:30", keys: 1, faults: "" }
+        Self {
+            issues: 8,
+            speed: 600.0,
+            until: "10:30",
+            keys: 1,
+            faults: "",
+            slide: false,
+            confirm: false,
+        }
     }
 }
 
@@ -76,7 +90,15 @@ fn script(plan: &Plan<'_>) -> String {
             20_000 + 1_000 * number,
         );
     }
-    let _ = write!(text, "phases:\n  - {{from: \"09:00\", to: \"{}\", note: flat}}\n", plan.until);
+    text.push_str("phases:\n");
+    let from = if plan.slide { "09:20" } else { "09:00" };
+    if plan.slide {
+        text.push_str("  - {from: \"09:00\", to: \"09:10\", note: flat}\n");
+        text.push_str(
+            "  - {from: \"09:10\", to: \"09:20\", note: slide, drift_pct: -6, volatility: 2}\n",
+        );
+    }
+    let _ = writeln!(text, "  - {{from: \"{from}\", to: \"{}\", note: flat}}", plan.until);
     text
 }
 
@@ -89,9 +111,11 @@ impl Exchange {
         let key = |number| (app_key(number).into(), "secret".into());
         let options = SimOptions {
             source: SimSource::Market { market: market.display().to_string(), day: None },
-            speed: Some(SimSpeed::Times(plan.speed)),
+            speed: Some(if plan.confirm { SimSpeed::Max } else { SimSpeed::Times(plan.speed) }),
             hold: true,
-            enforce_rate_limits: true,
+            confirm: plan.confirm,
+            enforce_rate_limits: !plan.confirm,
+            max_registrations: (!plan.confirm).then_some(41),
             app_key: Some(app_key(0).into()),
             app_secret: Some("secret".into()),
             extra_keys: (1..plan.keys).map(key).collect(),
@@ -103,15 +127,21 @@ impl Exchange {
         };
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let simulator = Simulator::load(options).expect("a market");
+        let trades = simulator.playback().trade_count();
         let references = simulator.playback().references();
         let symbols = references.iter().map(|reference| reference.symbol).collect();
         let sim = runtime.block_on(simulator.start()).expect("a simulator");
-        Self { runtime, sim, symbols, keys: plan.keys, _dir: dir }
+        Self { runtime, sim, symbols, keys: plan.keys, trades, _dir: dir }
     }
 
     /// The simulator.
     pub fn sim(&self) -> &RunningSim {
         &self.sim
+    }
+
+    /// Trades of the whole day.
+    pub fn trade_count(&self) -> usize {
+        self.trades
     }
 
     /// Its issues.

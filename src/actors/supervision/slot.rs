@@ -122,6 +122,13 @@ impl<S: Stage> Slot<S> {
         }
     }
 
+    /// The same, with a state for the first generation to begin with.
+    #[must_use]
+    pub fn begin_with(self, state: Option<S::Snapshot>) -> Self {
+        self.inner.memory.lock().snapshot = state;
+        self
+    }
+
     /// The inbox.
     #[must_use]
     pub fn inbox(&self) -> &Inbox<Arc<S::In>> {

@@ -1,5 +1,8 @@
 //! The simulated clock: plays the day at its speed and hands frames to the sessions.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -12,7 +15,7 @@ use super::faults;
 use super::feed::FrameInfo;
 use super::options::SimSpeed;
 use super::server::Shared;
-use super::session::Outgoing;
+use super::session::{Outgoing, Session};
 
 /// Frames played in one go.
 const CHUNK: usize = 256;
@@ -90,6 +93,9 @@ async fn deliver(shared: &Shared, frames: &Frames, bytes: Vec<u8>) {
     if !shared.faults.idle() {
         return faults::deliver(shared, frames, &bytes).await;
     }
+    if shared.options.hold && shared.options.confirm {
+        return deliver_confirmed(shared, frames, &bytes).await;
+    }
     let sessions = shared.sessions.lock().clone();
     for session in sessions {
         let wanted: Vec<Utf8Bytes> = {
@@ -105,6 +111,66 @@ async fn deliver(shared: &Shared, frames: &Frames, bytes: Vec<u8>) {
             let _ = session.queue.send(Outgoing::Frames(wanted)).await;
         }
     }
+}
+
+/// The same, but waits until each session has confirmed what it was sent; what a session that ended
+/// has not confirmed goes to the next one.
+async fn deliver_confirmed(shared: &Shared, frames: &Frames, bytes: &Bytes) {
+    let mut open: Vec<usize> = (0..frames.len()).collect();
+    while !open.is_empty() {
+        while !shared.may_run() {
+            wait_until_watched(shared).await;
+        }
+        let step = shared.steps.fetch_add(1, Ordering::Relaxed) + 1;
+        let sent = send_step(shared, frames, bytes, &open, step).await;
+        // Nobody is there: it is not that nobody wants them.
+        if sent.is_empty() && !shared.may_run() {
+            continue;
+        }
+        // What no session wants has no reader, as ever.
+        open = sent.iter().flat_map(|(_, own)| own.iter().copied()).collect();
+        for (session, own) in sent {
+            if session.has_confirmed(step).await {
+                open.retain(|index| !own.contains(index));
+            }
+        }
+        open.sort_unstable();
+        open.dedup();
+    }
+}
+
+/// Queues those of the `open` frames that each session wants, and a request to confirm them.
+async fn send_step(
+    shared: &Shared,
+    frames: &Frames,
+    bytes: &Bytes,
+    open: &[usize],
+    step: u64,
+) -> Vec<(Arc<Session>, BTreeSet<usize>)> {
+    let sessions = shared.sessions.lock().clone();
+    let mut sent = Vec::new();
+    for session in sessions {
+        let own: BTreeSet<usize> = {
+            let subscriptions = session.subscriptions.lock();
+            let wants = |index: &usize| {
+                let info = &frames[*index].0;
+                subscriptions.wants(info.feed, info.key)
+            };
+            open.iter().copied().filter(wants).collect()
+        };
+        if own.is_empty() {
+            continue;
+        }
+        let texts = own
+            .iter()
+            .filter_map(|index| Utf8Bytes::try_from(bytes.slice(frames[*index].1.clone())).ok())
+            .collect();
+        // A session that has ended confirms nothing.
+        let _ = session.queue.send(Outgoing::Frames(texts)).await;
+        let _ = session.queue.send(Outgoing::Confirm(step)).await;
+        sent.push((session, own));
+    }
+    sent
 }
 
 /// Waits until every session has been written what it was queued.

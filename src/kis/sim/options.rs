@@ -187,6 +187,11 @@ pub struct SimOptions {
     pub speed: Option<SimSpeed>,
     /// The clock stands still while nobody has a subscription.
     pub hold: bool,
+    /// With `hold`: every step of the clock is followed by a numbered `PINGPONG`, and the next one
+    /// waits for its echo. What a session that ends has not confirmed is sent again to the next one,
+    /// so a client that echoes when the frames are safe misses nothing, whenever it is killed. Real
+    /// KIS does no such thing. Not with faults.
+    pub confirm: bool,
     /// With `hold`: subscriptions must have been quiet for so long before the clock starts, so
     /// that a client that subscribes to a long list misses nothing.
     pub settle: Duration,
@@ -241,6 +246,7 @@ impl Default for SimOptions {
             source: SimSource::default(),
             speed: None,
             hold: false,
+            confirm: false,
             settle: Duration::from_millis(300),
             max_registrations: Some(41),
             seed: 1,

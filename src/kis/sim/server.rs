@@ -52,6 +52,8 @@ pub(crate) struct Shared {
     /// Subscriptions have been quiet once since there were none.
     settled: Mutex<bool>,
     pub watched: Notify,
+    /// Steps of the clock that clients were asked to confirm.
+    pub steps: AtomicU64,
     pub finished: watch::Sender<bool>,
     pub stop: CancellationToken,
 }
@@ -166,6 +168,7 @@ impl Simulator {
             watching: Mutex::new((0, Instant::now())),
             settled: Mutex::new(false),
             watched: Notify::new(),
+            steps: AtomicU64::new(0),
             finished: watch::Sender::new(false),
             stop: CancellationToken::new(),
             options,

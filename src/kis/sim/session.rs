@@ -13,7 +13,7 @@ use futures::{SinkExt, StreamExt};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval_at, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
@@ -36,6 +36,8 @@ pub(crate) enum Outgoing {
     Wires(Vec<Wire>),
     /// An answer to a message of the client.
     Answer(String),
+    /// A `PINGPONG` whose echo confirms everything before it.
+    Confirm(u64),
     /// Tells when everything before it has been written.
     Barrier(oneshot::Sender<()>),
 }
@@ -77,6 +79,26 @@ pub(crate) struct Session {
     /// Since when a `PINGPONG` is without an answer.
     unanswered: Mutex<Option<Instant>>,
     pub faults: Mutex<Pipe>,
+    /// Number of the last step that the client confirmed; closed with the session.
+    confirmed: Mutex<Option<watch::Sender<u64>>>,
+}
+
+impl Session {
+    /// Waits until the client has confirmed `step`; false when the session ended before.
+    pub async fn has_confirmed(&self, step: u64) -> bool {
+        let told = self.confirmed.lock().as_ref().map(watch::Sender::subscribe);
+        match told {
+            Some(mut told) => told.wait_for(|last| *last >= step).await.is_ok(),
+            None => false,
+        }
+    }
+
+    fn confirm(&self, echo: &Value) {
+        let step = echo["header"]["step"].as_u64();
+        if let (Some(step), Some(confirmed)) = (step, self.confirmed.lock().as_ref()) {
+            confirmed.send_replace(step);
+        }
+    }
 }
 
 /// What to do after an answer.
@@ -124,6 +146,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, id: u64, stream: TcpStream) {
         queue,
         unanswered: Mutex::default(),
         faults: Mutex::new(shared.faults.pipe()),
+        confirmed: Mutex::new(Some(watch::Sender::new(0))),
     });
     shared.sessions.lock().push(Arc::clone(&session));
     shared.log.record("", "ws:connect", "", "101");
@@ -133,6 +156,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, id: u64, stream: TcpStream) {
         () = write(&shared, &session, sink, &cutter, waiting) => {}
     }
     shared.sessions.lock().retain(|other| other.id != id);
+    *session.confirmed.lock() = None;
     shared.owners.lock().retain(|_, owner| *owner != id);
     shared.faults.forget(&session);
     shared.log.record("", "ws:close", "", "");
@@ -187,6 +211,12 @@ async fn write(
                     sink.flush().await
                 }
                 Outgoing::Answer(text) => sink.send(Message::text(text)).await,
+                Outgoing::Confirm(step) => {
+                    let header = json!({
+                        "tr_id": "PINGPONG", "datetime": korean_stamp(), "step": step,
+                    });
+                    sink.send(Message::text(json!({ "header": header }).to_string())).await
+                }
                 Outgoing::Barrier(done) => {
                     // Nobody waits any more: nothing to tell.
                     let _ = done.send(());
@@ -216,6 +246,7 @@ async fn read(shared: &Shared, session: &Session, mut stream: SplitStream<WebSoc
         let request: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
         if request["header"]["tr_id"] == "PINGPONG" {
             *session.unanswered.lock() = None;
+            session.confirm(&request);
             continue;
         }
         let verdict = shared.faults.request(shared, session, &request);

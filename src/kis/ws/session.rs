@@ -362,7 +362,12 @@ impl<'a, K: KisAccess, S: FrameSink> Session<'a, K, S> {
 
     async fn control(&mut self, text: &str) -> Result<(), Stop> {
         match control::parse(text) {
-            Control::PingPong => self.send(Message::text(text.to_owned())).await,
+            Control::PingPong => {
+                // The echo says that what came before is safe here.
+                self.line.sink.flush().await?;
+                self.line.sink.settled().await?;
+                self.send(Message::text(text.to_owned())).await
+            }
             Control::Ack(ack) => self.acknowledged(&ack),
             Control::Unknown(why) => {
                 tracing::warn!(why, "control message not understood");

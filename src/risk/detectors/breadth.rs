@@ -6,6 +6,8 @@
 //! once a second of event time. So the cost a trade does not grow with the number of issues. The
 //! median is interpolated within its step.
 
+use serde::{Deserialize, Serialize};
+
 use super::index_fall::Moments;
 use super::{Finding, Latch, level, rung};
 use crate::market::EventTime;
@@ -16,7 +18,7 @@ const RANGE_PCT: f64 = 32.0;
 const STEPS: usize = 128;
 
 /// Place of an issue in the histogram.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step(u8);
 
 impl Step {
@@ -29,11 +31,30 @@ impl Step {
 }
 
 /// See the module.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Breadth {
+    #[serde(with = "counts")]
     counts: [u32; STEPS],
     issues: u32,
     latch: Latch,
+}
+
+/// The histogram as a sequence: serde knows arrays of up to 32.
+mod counts {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::STEPS;
+
+    pub fn serialize<S: Serializer>(counts: &[u32; STEPS], to: S) -> Result<S::Ok, S::Error> {
+        counts.as_slice().serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<[u32; STEPS], D::Error> {
+        let counts = Vec::<u32>::deserialize(from)?;
+        let length = counts.len();
+        counts.try_into().map_err(|_| D::Error::invalid_length(length, &"128 steps"))
+    }
 }
 
 impl Default for Breadth {

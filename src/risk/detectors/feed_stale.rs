@@ -9,6 +9,8 @@
 //! any issue traded*: it stands still in a market-wide halt, a disconnect or an auction, so none of
 //! these makes an issue look silent. The issues are looked through every tenth such second; trades, quotes and expected prices are signs of life.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Finding, Latch, level};
 use crate::market::{EventTime, TimeOfDay, rules};
 use crate::risk::params::FeedStaleParams;
@@ -23,7 +25,7 @@ const HALTS: [u16; 3] = [164, CIRCUIT_BREAKER, 184];
 const RESUMES: [u16; 3] = [175, 182, 185];
 
 /// Silence of the whole feed.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeedSilence {
     told: Latch,
     closed: bool,
@@ -105,7 +107,7 @@ pub struct SilentIssue {
 }
 
 /// Rhythm of one issue: twenty bytes, so that a scan of thousands is a stroll through the cache.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, Serialize, Deserialize)]
 struct Beat {
     alive_at: u32,
     traded_at: u32,
@@ -116,7 +118,7 @@ struct Beat {
 }
 
 /// Rhythm of every issue, apart from the rest of their state because it is scanned.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub struct Rhythm {
     clock: u32,
     beats: Vec<Beat>,

@@ -5,6 +5,8 @@
 //! the last five minutes. KOSPI and KOSDAQ have their own state and may both speak, but not with the
 //! same level at the same moment: see [`Moments`].
 
+use serde::{Deserialize, Serialize};
+
 use super::{Finding, Latch, fall_pct, level, rung};
 use crate::market::{EventTime, IndexTick, rules};
 use crate::risk::estimators::Window;
@@ -14,7 +16,7 @@ use crate::risk::types::Level;
 
 /// Hands out moments: an event of the market has its identity from rule, level and event time, so
 /// two views must not speak with one level at one instant. The second one speaks at its next print.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moments {
     micros: i64,
     taken: u8,
@@ -34,7 +36,7 @@ impl Moments {
 }
 
 /// State of one index.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub struct IndexFall {
     window: Window,
     depth: Latch,

@@ -5,8 +5,10 @@
 //! the caller) *and* the cool-down has passed in event time. So one episode is told at most once a
 //! rung, and noise around a threshold is told once.
 
+use serde::{Deserialize, Serialize};
+
 /// See the module.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Latch {
     told: u8,
     since: i64,

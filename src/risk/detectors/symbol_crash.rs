@@ -11,6 +11,8 @@
 //! At most one finding a trade, so that a trade is the cause of at most one event of this rule and
 //! level; a view that has to wait speaks at the next trade.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Finding, Latch, fall_pct, level, rung};
 use crate::market::Won;
 use crate::risk::estimators::Window;
@@ -19,7 +21,7 @@ use crate::risk::estimators::window::{LONG_S, SHORT_S};
 use crate::risk::params::SymbolCrashParams;
 
 /// See the module.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SymbolCrash {
     sudden: Latch,
     deep: Latch,

@@ -4,12 +4,14 @@
 //! weighted) to the issue's normal one. An issue with too little history has a norm of at least
 //! what the range of the day tells, so that an unknown lively issue does not alarm every morning.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Finding, Latch, level, rung};
 use crate::market::Won;
 use crate::risk::params::VolatilityParams;
 
 /// See the module.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Volatility(Latch);
 
 /// What a check looks at.

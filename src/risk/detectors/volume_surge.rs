@@ -3,12 +3,14 @@
 //! The measure is the present rate of shares (average of about the last seven minutes) over the
 //! norm of this hour. Turnover and number of trades must also be worth a word.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Finding, Latch, level, rung};
 use crate::market::Won;
 use crate::risk::params::VolumeSurgeParams;
 
 /// See the module.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumeSurge(Latch);
 
 /// What a check looks at.

@@ -47,8 +47,8 @@ impl RiskEngine {
             }
         };
         let index = &mut indices[place];
+        let name = index.name();
         let Some(fall) = &mut index.fall else { return };
-        let name = index.name;
         if let Some(finding) = fall.check(&self.params.market_crash, tick, moments) {
             let context = self.market_context(Rule::MarketCrash, tick.time, tick.time, at);
             self.tell_as(context, name, finding, out);

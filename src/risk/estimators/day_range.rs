@@ -7,13 +7,15 @@
 //!
 //! Input: trade prices above zero, won. Unit of the variance: squared fraction a session. O(1).
 
+use serde::{Deserialize, Serialize};
+
 use crate::market::Won;
 
 /// Smallest share of a session a range is scaled up from.
 const MIN_SHARE: f64 = 0.02;
 
 /// See the module.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct DayRange {
     high: Won,
     low: Won,

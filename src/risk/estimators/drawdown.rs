@@ -2,10 +2,12 @@
 //!
 //! Input: trade prices above zero, won. Unit: fraction of the peak, 0 (at the peak) to 1. O(1); the division is left to the reader.
 
+use serde::{Deserialize, Serialize};
+
 use crate::market::Won;
 
 /// See the module.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drawdown {
     peak: Won,
     last: Won,

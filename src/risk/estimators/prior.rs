@@ -5,12 +5,14 @@
 //! (k·d² + Σ r²)/(k + n). Moves beyond 30 %, the daily limit, are corporate actions or re-openings:
 //! left out. Unit: squared fraction a day.
 
+use serde::{Deserialize, Serialize};
+
 use crate::market::Won;
 
 const LIMIT: f64 = 0.305;
 
 /// See the module.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Prior {
     /// Variance of a day's return, close to close, fraction².
     pub daily_variance: f64,

@@ -6,11 +6,13 @@
 //!
 //! Unit: fraction of the mid price; balance −1 to +1. O(1).
 
+use serde::{Deserialize, Serialize};
+
 use super::Decay;
 use crate::market::Won;
 
 /// See the module.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     last_second: i64,
     value: f64,

@@ -18,6 +18,8 @@
 //!
 //! Unit: squared fraction a session (0.0004 is 2 % from open to close). O(1) a sample.
 
+use serde::{Deserialize, Serialize};
+
 use super::Decay;
 use super::clock::SESSION_S;
 
@@ -25,7 +27,7 @@ use super::clock::SESSION_S;
 pub const BAR_S: i64 = 30;
 
 /// See the module.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct EwmaVariance {
     session_variance: f64,
     last_second: i64,
@@ -34,7 +36,7 @@ pub struct EwmaVariance {
     returns: u32,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Bar {
     index: i64,
     sum: f64,

@@ -8,10 +8,12 @@
 //!
 //! Unit: shares a second. O(1).
 
+use serde::{Deserialize, Serialize};
+
 use super::Decay;
 
 /// See the module.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct VolumeRate {
     first_second: i64,
     last_second: i64,

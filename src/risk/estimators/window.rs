@@ -9,6 +9,8 @@
 //! silence, the skipped buckets are empty. Prices are kept in 32 bits: above 2,147,483,647 (won, or
 //! hundredths of an index point; a thousand times what the exchange has seen) they saturate.
 
+use serde::{Deserialize, Serialize};
+
 /// Seconds in a bucket.
 pub const BUCKET_S: i64 = 10;
 /// Buckets kept; a power of two, at least one more than the long window needs.
@@ -23,7 +25,7 @@ const LONG: i64 = LONG_S as i64 / BUCKET_S;
 
 /// See the module. Slots of the ring that hold no bucket of the long window have neutral extremes,
 /// so that the extremes of the window are those of the whole arrays.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     index: i64,
     first: i32,

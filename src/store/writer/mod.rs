@@ -119,6 +119,8 @@ impl StoreWriter {
             StoreBatch::Mitigation(plan) => self.plans.push(plan),
             StoreBatch::Report(report) => self.reports.push(report),
             StoreBatch::LlmUsage(calls) => self.usage.extend(calls),
+            // The Recorder's own business: there is nothing to write.
+            StoreBatch::Checkpoint(_) => {}
         }
         Ok(())
     }

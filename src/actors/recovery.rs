@@ -1,0 +1,327 @@
+//! Recovery: a start goes on where the last run ended.
+//!
+//! [`Plan::make`] looks, before anything runs, for the newest checkpoint that can be used; the tree
+//! is then built with its states. [`Recovery::run`] reads what the journal holds behind it and
+//! sends it straight to the Normalizer (it is journaled already), through the same stages as any
+//! frame, so its rows and events come out as they would have: what was stored or said before the
+//! end is recognised by its identity. Then it notes in the journal that nothing was watched in the
+//! meantime, and lets the feed begin.
+//!
+//! **No checkpoint can be used:** the whole journal is read. **After an upgrade** the states of a
+//! checkpoint mean nothing, but its place does: up to there the frames only bring back the state
+//! (they are *muted*), so that nothing is said a second time under other thresholds. **A part of the
+//! journal is damaged:** it is kept as a reject with its position, and reading goes on behind it.
+//! **The journal cannot be read:** the process ends with the reason; the feed does not begin, since
+//! what it brought would stand behind a hole.
+//!
+//! Costs: with a checkpoint, the tail since then (some seconds of frames) at the speed of a replay;
+//! without one, the whole journal at that speed. Progress is logged every second and shown in
+//! `/readyz`.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::limits::{BATCH_BYTES, BATCH_FRAMES};
+use super::states::PipelineStates;
+use super::supervision::{Edge, StageError};
+use super::tree::journal_folder;
+use crate::journal::checkpoint::{self, CheckpointError, Fingerprint};
+use crate::journal::{Fault, JournalError, JournalReader, segments};
+use crate::market::RecordRef;
+use crate::messages::feed::Change;
+use crate::messages::health::{Component, HealthRegistry, HealthState};
+use crate::messages::{
+    Checkpoints, Coverage, Flag, FrameBatch, FrameKind, JournaledBatch, Position, Reject,
+    StoreBatch,
+};
+
+/// How often progress is told.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// What a start has to do to go on where the last run ended.
+pub struct Plan {
+    /// States to begin with; `None` to begin from nothing.
+    pub states: Option<PipelineStates>,
+    /// Oldest segment that this start, or a later one, reads.
+    pub needed_from: u32,
+    reader: JournalReader,
+    /// Frames before it bring back the state and nothing else.
+    muted_before: Position,
+    /// About how much there is to read.
+    bytes: u64,
+    from: Option<Position>,
+}
+
+impl std::fmt::Debug for Plan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plan").field("from", &self.from).field("bytes", &self.bytes).finish()
+    }
+}
+
+impl Plan {
+    /// Looks what there is in `data_dir`; `None` when no run was there before. To be called before
+    /// the journal is opened for writing, which begins a new segment.
+    ///
+    /// # Errors
+    /// When the journal or the checkpoints cannot be listed.
+    pub fn make(data_dir: &Path, fingerprint: Fingerprint) -> anyhow::Result<Option<Self>> {
+        let journal = journal_folder(data_dir);
+        let found = segments(&journal)?;
+        let Some(first) = found.first().map(|info| info.segment) else { return Ok(None) };
+        let mut muted_before = Position::default();
+        for (position, path) in checkpoint::list(&checkpoint::folder(data_dir))? {
+            match usable(&path, &journal, fingerprint) {
+                Ok((states, reader)) => {
+                    let bytes = found
+                        .iter()
+                        .filter(|info| info.segment >= position.segment)
+                        .map(|info| info.bytes)
+                        .sum::<u64>()
+                        .saturating_sub(position.offset.into());
+                    return Ok(Some(Self {
+                        states: Some(states),
+                        needed_from: position.segment,
+                        reader,
+                        muted_before,
+                        bytes,
+                        from: Some(position),
+                    }));
+                }
+                Err(refused) => {
+                    tracing::warn!(%position, why = refused.why, "a checkpoint is not used");
+                    muted_before = muted_before.max(refused.had);
+                    checkpoint::set_aside(&path)?;
+                }
+            }
+        }
+        let reader = JournalReader::open(&journal)?;
+        let bytes = found.iter().map(|info| info.bytes).sum();
+        Ok(Some(Self { states: None, needed_from: first, reader, muted_before, bytes, from: None }))
+    }
+
+    /// What is left to do once the tree runs.
+    #[must_use]
+    pub fn recovery(self) -> Recovery {
+        Recovery {
+            reader: Arc::new(Mutex::new(Some(self.reader))),
+            muted_before: self.muted_before,
+            bytes: self.bytes,
+            from: self.from,
+        }
+    }
+}
+
+/// A checkpoint that is not used.
+struct Refused {
+    why: String,
+    /// Up to here everything was stored and said all the same.
+    had: Position,
+}
+
+fn usable(
+    path: &Path,
+    journal: &Path,
+    fingerprint: Fingerprint,
+) -> Result<(PipelineStates, JournalReader), Refused> {
+    let nothing = |why: String| Refused { why, had: Position::default() };
+    let checkpoint = checkpoint::read(path, fingerprint).map_err(|error| match &error {
+        CheckpointError::OtherBuild { position, .. } => {
+            Refused { why: error.to_string(), had: *position }
+        }
+        _ => nothing(error.to_string()),
+    })?;
+    let states = PipelineStates::thaw(&checkpoint.states).map_err(nothing)?;
+    let reader = JournalReader::open_from(journal, checkpoint.position)
+        .map_err(|error| nothing(error.to_string()))?;
+    Ok((states, reader))
+}
+
+/// The ways that what is read back takes into the tree.
+#[derive(Debug, Clone)]
+pub struct Ways {
+    /// To the Normalizer: frames that are journaled.
+    pub normalizer: Edge<Arc<JournaledBatch>>,
+    /// To the Recorder: what cannot be read; `None` where nothing is stored.
+    pub recorder: Option<Edge<Arc<StoreBatch>>>,
+    /// To Ingest: that nothing was watched in the meantime.
+    pub ingest: Edge<Arc<FrameBatch>>,
+}
+
+/// Reads the tail of the journal back; see the module. Clones share the reader.
+#[derive(Debug, Clone)]
+pub struct Recovery {
+    reader: Arc<Mutex<Option<JournalReader>>>,
+    muted_before: Position,
+    bytes: u64,
+    from: Option<Position>,
+}
+
+/// Where the way to catching up stands.
+struct Progress {
+    began: Instant,
+    told: Instant,
+    records: u64,
+    bytes: u64,
+    damaged: u64,
+    /// Read already, and belonging to the next batch.
+    carried: Option<(FrameBatch, Vec<RecordRef>)>,
+}
+
+impl Recovery {
+    /// Brings the tree to where the last run ended; then `caught_up` is set and checkpoints are
+    /// taken.
+    ///
+    /// # Errors
+    /// [`StageError::Fatal`] when the journal cannot be read.
+    pub async fn run(
+        self,
+        ways: &Ways,
+        health: &HealthRegistry,
+        checkpoints: &Checkpoints,
+        caught_up: &Flag,
+        stop: &CancellationToken,
+    ) -> Result<(), StageError> {
+        let reader = self.reader.lock().take();
+        let Some(mut reader) = reader else {
+            return Err(StageError::Fatal(
+                "catching up with the journal was cut short; a new start begins it anew".to_owned(),
+            ));
+        };
+        let now = Instant::now();
+        let mut progress =
+            Progress { began: now, told: now, records: 0, bytes: 0, damaged: 0, carried: None };
+        loop {
+            if stop.is_cancelled() {
+                return Ok(());
+            }
+            let (batch, rejects, ended) = self.next_batch(&mut reader, &mut progress)?;
+            if let Some(recorder) = &ways.recorder
+                && !rejects.is_empty()
+            {
+                recorder.send(Arc::new(StoreBatch::Rejects(rejects))).await?;
+            }
+            if !batch.positions.is_empty() {
+                ways.normalizer.send(Arc::new(batch)).await?;
+            }
+            if ended {
+                break;
+            }
+            if progress.told.elapsed() >= TELL_EVERY {
+                self.tell(&mut progress, health);
+            }
+        }
+        // What the sessions of the last run carried is not watched by anybody any more.
+        let unwatched = Coverage {
+            change: Change::Ended,
+            session: 0,
+            cause: "the process was not running".to_owned(),
+            mute: false,
+            all: true,
+            issues: Vec::new(),
+        };
+        let mut batch = FrameBatch::new();
+        batch.push(FrameKind::Connection, super::ingest::wall_micros(), &unwatched.payload());
+        ways.ingest.send(Arc::new(batch)).await?;
+        tracing::info!(
+            records = progress.records,
+            damaged = progress.damaged,
+            checkpoint = self.from.is_some(),
+            seconds = progress.began.elapsed().as_secs_f64(),
+            "caught up with the journal"
+        );
+        health.set(Component::Journal, HealthState::Up);
+        checkpoints.release();
+        caught_up.set();
+        Ok(())
+    }
+
+    /// The next frames, the parts that cannot be read, and whether that was all.
+    fn next_batch(
+        &self,
+        reader: &mut JournalReader,
+        progress: &mut Progress,
+    ) -> Result<(JournaledBatch, Vec<Reject>, bool), StageError> {
+        let mut rejects = Vec::new();
+        let mut ended = false;
+        let (mut frames, mut positions) = progress.carried.take().unwrap_or_default();
+        let mut muted = positions.first().is_some_and(|at| self.is_muted(*at));
+        while frames.len() < BATCH_FRAMES && frames.byte_len() < BATCH_BYTES {
+            match reader.next() {
+                None => {
+                    ended = true;
+                    break;
+                }
+                Some(Ok(record)) => {
+                    progress.bytes += record.payload.len() as u64;
+                    progress.records += 1;
+                    let own = self.is_muted(record.at);
+                    if frames.is_empty() {
+                        muted = own;
+                    }
+                    // A batch is muted as a whole: the first frame that is not begins the next.
+                    if own != muted {
+                        let mut next = FrameBatch::new();
+                        next.push(record.kind, record.received_us, record.payload);
+                        progress.carried = Some((next, vec![record.at]));
+                        break;
+                    }
+                    frames.push(record.kind, record.received_us, record.payload);
+                    positions.push(record.at);
+                }
+                Some(Err(Fault::Io(error))) => return Err(unreadable(&error)),
+                Some(Err(fault)) => rejects.extend(reject_of(&fault)),
+            }
+        }
+        progress.damaged += rejects.len() as u64;
+        let batch = JournaledBatch { frames: Arc::new(frames), positions, checkpoint: None, muted };
+        Ok((batch, rejects, ended))
+    }
+
+    fn is_muted(&self, at: RecordRef) -> bool {
+        Position { segment: at.segment, offset: at.offset } < self.muted_before
+    }
+
+    fn tell(&self, progress: &mut Progress, health: &HealthRegistry) {
+        progress.told = Instant::now();
+        let percent = 100.0 * progress.bytes as f64 / self.bytes.max(1) as f64;
+        let percent = percent.min(100.0).round();
+        tracing::info!(records = progress.records, percent, "catching up with the journal");
+        let reason = format!(
+            "catching up with the journal: {} records, {percent} %; the feed begins behind them",
+            progress.records
+        );
+        health.set(Component::Journal, HealthState::degraded(reason));
+    }
+}
+
+fn unreadable(error: &JournalError) -> StageError {
+    StageError::Fatal(format!("catching up with the journal: {error}"))
+}
+
+/// What to keep of a part of the journal that cannot be read. A torn tail is none: whatever was cut
+/// off there was never passed on.
+fn reject_of(fault: &Fault) -> Option<Reject> {
+    let at = match fault {
+        Fault::Torn { .. } | Fault::Io(_) => {
+            tracing::info!(%fault, "the last run was cut off while it wrote");
+            return None;
+        }
+        Fault::Corrupt { segment, offset } => {
+            Some(RecordRef { segment: *segment, offset: *offset, record: 0 })
+        }
+        Fault::NotASegment { .. } => None,
+    };
+    tracing::error!(%fault, "a part of the journal cannot be read and is left out");
+    Some(Reject {
+        stage: "journal",
+        source: "journal".to_owned(),
+        reason: "damaged",
+        detail: fault.to_string(),
+        payload: String::new(),
+        at,
+    })
+}
