@@ -7,7 +7,7 @@
 //! - `BONGSU_TEST_KILLS` (5): how often; the long form of the test kills 50 times.
 //! - `BONGSU_TEST_SEED` (1): where.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -28,7 +28,7 @@ const TABLES: [(&str, &str); 4] = [
     ("trade_logs", "source_key, symbol, ts, price, quantity, side, cum_volume, flags"),
     (
         "market_prices",
-        "symbol, `interval`, ts, open, high, low, close, volume, amount, source, is_final",
+        "symbol, `interval`, ts, open, high, low, close, volume, amount, source, final",
     ),
     (
         "risk_scores",
@@ -97,9 +97,23 @@ impl World {
         daemon.wait_ready(PATIENCE);
         self.exchange.wait_played(PATIENCE);
         let stored = || self.database.sql("select count(*) from trade_logs").parse::<usize>();
-        wait_until(PATIENCE, || stored() == Ok(self.played()), "every trade in the database");
-        wait_until(PATIENCE, || is_idle(daemon), "the actors to have nothing left");
+        let mut before = None;
+        let is_done = || {
+            let now = stored().ok();
+            let all = now == Some(self.played());
+            is_idle(daemon) && (all || std::mem::replace(&mut before, now) == now)
+        };
+        wait_until(PATIENCE, is_done, "the actors to have nothing left");
         daemon.stop();
+        let stored = self.database.sql("select concat(symbol, ' ', cum_volume) from trade_logs");
+        let stored: BTreeSet<&str> = stored.lines().collect();
+        let played = self.exchange.trades();
+        let missing: Vec<_> = played
+            .iter()
+            .filter(|trade| !stored.contains(&*format!("{} {}", trade.symbol, trade.cum_volume)))
+            .map(|trade| format!("{} {} {}", trade.at, trade.symbol, trade.cum_volume))
+            .collect();
+        assert!(missing.is_empty(), "{} trades are missing: {:#?}", missing.len(), &missing);
     }
 
     fn left(&self) -> Left {

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use super::limits::{BATCH_BYTES, BATCH_FRAMES};
 use super::states::PipelineStates;
 use super::supervision::{Edge, StageError};
-use super::tree::journal_folder;
+use super::tree::{Quiet, journal_folder};
 use crate::journal::checkpoint::{self, CheckpointError, Fingerprint};
 use crate::journal::{Fault, JournalError, JournalReader, segments};
 use crate::market::RecordRef;
@@ -147,6 +147,8 @@ pub struct Ways {
     pub normalizer: Edge<Arc<JournaledBatch>>,
     /// To the Recorder: what cannot be read; `None` where nothing is stored.
     pub recorder: Option<Edge<Arc<StoreBatch>>>,
+    /// Whether the pipeline has handled what it was sent.
+    pub handled: Quiet,
     /// To Ingest: that nothing was watched in the meantime.
     pub ingest: Edge<Arc<FrameBatch>>,
 }
@@ -213,6 +215,11 @@ impl Recovery {
             if progress.told.elapsed() >= TELL_EVERY {
                 self.tell(&mut progress, health);
             }
+        }
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            () = ways.handled.wait() => {}
         }
         // What the sessions of the last run carried is not watched by anybody any more.
         let unwatched = Coverage {

@@ -262,7 +262,8 @@ impl Tree {
 
         let states = parts.states;
         let checkpoints = parts.checkpoints;
-        let ways = Ways {
+        let mut ways = Ways {
+            handled: Quiet::default(),
             normalizer: journaled.edge("recovery"),
             recorder: to_recorder("recovery"),
             ingest: frames.edge("recovery"),
@@ -318,6 +319,8 @@ impl Tree {
         let state = states.map(|states| states.alert.said);
         let node = wiring.node(scores, state, ALERT, move || Ok(Alert::new(alert.clone())));
         pipeline.add(quiet.watch(node));
+        // What Ingest brings meanwhile is not waited for.
+        ways.handled = Quiet { stages: quiet.stages[1..].to_vec() };
 
         if let Some(adviser) = parts.advice {
             let outlet = AdviceOutlet {

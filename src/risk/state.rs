@@ -172,11 +172,15 @@ impl SymbolState {
             self.reference_base = base;
             self.fresh.base = of_next;
         }
-        if let Some(volume) = reference.previous_volume {
+        // What was known when the day began stands for the day: told again, as at every start, it
+        // says the same, or counts the day itself among those before it.
+        if let Some(volume) = reference.previous_volume
+            && (of_next || self.previous_volume == 0)
+        {
             self.previous_volume = volume;
             self.fresh.volume = of_next;
         }
-        if reference.closes.len() > 1 {
+        if reference.closes.len() > 1 && (of_next || self.prior.sessions == 0) {
             let default = params.default_daily_vol_pct / 100.0;
             self.prior = Prior::from_closes(&reference.closes, default, params.shrink_sessions);
             self.fresh.prior = of_next;

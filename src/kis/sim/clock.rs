@@ -90,11 +90,11 @@ fn play(shared: &Shared, until: Option<EventTime>) -> (Frames, Vec<u8>) {
 /// Queues the frames at every session that wants them; waits where a queue is full.
 async fn deliver(shared: &Shared, frames: &Frames, bytes: Vec<u8>) {
     let bytes = Bytes::from(bytes);
-    if !shared.faults.idle() {
-        return faults::deliver(shared, frames, &bytes).await;
-    }
     if shared.options.hold && shared.options.confirm {
         return deliver_confirmed(shared, frames, &bytes).await;
+    }
+    if !shared.faults.idle() {
+        return faults::deliver(shared, frames, &bytes).await;
     }
     let sessions = shared.sessions.lock().clone();
     for session in sessions {
@@ -116,6 +116,7 @@ async fn deliver(shared: &Shared, frames: &Frames, bytes: Vec<u8>) {
 /// The same, but waits until each session has confirmed what it was sent; what a session that ended
 /// has not confirmed goes to the next one.
 async fn deliver_confirmed(shared: &Shared, frames: &Frames, bytes: &Bytes) {
+    let trades = shared.faults.enter(frames, bytes);
     let mut open: Vec<usize> = (0..frames.len()).collect();
     while !open.is_empty() {
         while !shared.may_run() {
@@ -132,6 +133,7 @@ async fn deliver_confirmed(shared: &Shared, frames: &Frames, bytes: &Bytes) {
         for (session, own) in sent {
             if session.has_confirmed(step).await {
                 open.retain(|index| !own.contains(index));
+                shared.faults.delivered(own.iter().map(|index| trades[*index].clone()));
             }
         }
         open.sort_unstable();

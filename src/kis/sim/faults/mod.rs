@@ -158,7 +158,7 @@ impl Faults {
     }
 
     /// These trades have been written to a socket.
-    fn delivered(&self, trades: impl Iterator<Item = Range<usize>>) {
+    pub fn delivered(&self, trades: impl Iterator<Item = Range<usize>>) {
         if let Some(audit) = &self.audit {
             let mut audit = audit.lock();
             trades.for_each(|trades| audit.delivered(trades));
@@ -166,7 +166,7 @@ impl Faults {
     }
 
     /// Enters a batch in the audit's book; the place of each frame's trades.
-    fn enter(&self, frames: &Frames, bytes: &Bytes) -> Vec<Range<usize>> {
+    pub fn enter(&self, frames: &Frames, bytes: &Bytes) -> Vec<Range<usize>> {
         let Some(audit) = &self.audit else { return vec![0..0; frames.len()] };
         let mut audit = audit.lock();
         let text = |range: &Range<usize>| std::str::from_utf8(&bytes[range.clone()]).unwrap_or("");
