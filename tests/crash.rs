@@ -16,7 +16,9 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
-use crate::effects::{Entry, is_idle, stream};
+use crate::effects::{Entry, is_alarm, is_idle, stream};
+use crate::feed::played_out;
+use crate::support::daemon::Setup;
 use crate::support::exchange::{Exchange, Plan};
 use crate::support::{Daemon, MariaDb, RedisServer, skip, temp_dir, wait_until};
 
@@ -75,6 +77,10 @@ impl World {
     }
 
     fn daemon(&self) -> Daemon {
+        self.setup().start()
+    }
+
+    fn setup(&self) -> Setup {
         self.exchange
             .daemon()
             .dir(self.dir.path())
@@ -85,7 +91,6 @@ impl World {
             .env("BONGSU_FEED__SILENCE_SECONDS", "60")
             .env("BONGSU_RISK__STALE_SECONDS", "600")
             .env("BONGSU_JOURNAL__CHECKPOINT_SECONDS", "1")
-            .start()
     }
 
     fn played(&self) -> usize {
@@ -126,8 +131,7 @@ impl World {
         };
         let mut events = BTreeMap::new();
         for Entry { mut event, .. } in stream(&self.redis) {
-            let kind = event["type"].as_str().unwrap_or_default();
-            if matches!(kind, "io.bongsu.crash.v1" | "io.bongsu.threat.v1") {
+            if is_alarm(&event) {
                 event["data"]["journal"] = Value::Null;
                 let id = event["id"].as_str().expect("an id").to_owned();
                 assert!(events.insert(id, event).is_none(), "an event is in the stream twice");
@@ -191,6 +195,10 @@ fn kill_at_random(world: &World, kills: u64, seed: u64) {
         let at = round as usize * part - random.random_range(0..part);
         let reached = || world.played() >= at;
         wait_until(PATIENCE, reached, &format!("trade {at} of {total} before kill {round}"));
+        // A stop in good order now and then: the next start goes on from its last checkpoint.
+        if random.random_bool(0.2) {
+            daemon.stop();
+        }
         daemon.restart();
     }
     world.finish(&mut daemon);
@@ -223,4 +231,55 @@ fn a_run_that_is_killed_again_and_again_ends_like_one_that_never_was() {
 #[ignore = "slow: fifty kills, some minutes"]
 fn fifty_kills_change_nothing() {
     killed_is_as_whole(50);
+}
+
+#[test]
+fn with_a_running_clock_what_was_missed_is_named_and_mended() {
+    let plan = Plan { until: "15:30", speed: 900.0, hold: false, ..Plan::default() };
+    let exchange = Exchange::start(&plan);
+    let mut daemon = exchange.daemon().env("BONGSU_JOURNAL__CHECKPOINT_SECONDS", "1").start();
+    let (total, mut random) = (exchange.trade_count(), ChaCha8Rng::seed_from_u64(3));
+    for round in 1..=3 {
+        let at = round * total / 4 - random.random_range(0..total / 8);
+        let reached = || exchange.sim().trades_played().count() >= at;
+        wait_until(PATIENCE, reached, &format!("trade {at} of {total} before kill {round}"));
+        daemon.restart();
+    }
+    // What was on its way to a process that was killed is lost as well, and named.
+    played_out(&exchange, &mut daemon, 400);
+}
+
+/// Identity and time of the crash and threat events in the stream.
+fn alarms(redis: &RedisServer) -> BTreeMap<String, String> {
+    let text = |event: &Value, part: &str| event[part].as_str().unwrap_or_default().to_owned();
+    let all = stream(redis).into_iter().map(|entry| entry.event).filter(is_alarm);
+    all.map(|event| (text(&event, "id"), text(&event, "time"))).collect()
+}
+
+#[test]
+fn under_other_thresholds_the_state_is_rebuilt_and_nothing_is_said_again() {
+    let Some(world) = World::new(&market()) else {
+        skip!("redis-server or mariadb-server is not installed")
+    };
+    let mut daemon = world.daemon();
+    let total = world.exchange.trade_count();
+    wait_until(PATIENCE, || world.played() >= total * 6 / 10, "a good half of the day");
+    daemon.stop();
+    let said = alarms(&world.redis);
+    assert!(said.len() > 10, "the slide raises alarms: {}", said.len());
+    let handled = world.database.sql("select count(*) from trade_logs");
+    assert!(handled.parse::<usize>().expect("a number") < total, "there is something left to play");
+
+    // A much smaller fall is a crash now: of what was handled before, much more would be said.
+    let mut other = world.setup().env("BONGSU_RISK__SYMBOL_CRASH_PCT", "2").start();
+    other.wait_ready(PATIENCE);
+    let log = other.process().log();
+    assert!(log.contains("written by another build or under other thresholds"), "{log}");
+    assert!(log.contains("checkpoint=false"), "{log}");
+    world.finish(&mut other);
+    let again = alarms(&world.redis);
+    assert!(said.keys().all(|id| again.contains_key(id)));
+    let last = said.values().max().expect("some");
+    let new: Vec<_> = again.iter().filter(|(id, _)| !said.contains_key(*id)).collect();
+    assert!(new.iter().all(|(_, time)| *time >= last), "said after all: {new:#?}");
 }

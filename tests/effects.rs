@@ -54,7 +54,7 @@ pub(crate) fn stream(redis: &RedisServer) -> Vec<Entry> {
     entries.into_iter().map(entry).collect()
 }
 
-fn is_alarm(event: &Value) -> bool {
+pub(crate) fn is_alarm(event: &Value) -> bool {
     matches!(event["type"].as_str(), Some("io.bongsu.crash.v1" | "io.bongsu.threat.v1"))
 }
 

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Plays the day to its end and waits until everything that can be had is stored. At most `unread`
 /// trades may have reached a session that the daemon left.
-fn played_out(exchange: &Exchange, daemon: &mut Daemon, unread: usize) -> Rows {
+pub(crate) fn played_out(exchange: &Exchange, daemon: &mut Daemon, unread: usize) -> Rows {
     exchange.wait_played(PATIENCE * 2);
     let truth = exchange.minutes();
     let delivered = delivered(exchange);

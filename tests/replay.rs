@@ -109,6 +109,42 @@ fn a_recorded_session_has_one_digest() {
     assert!(!leftover.exists());
 }
 
+/// Recorded scenarios and what their digests were when they were last looked at. A change of a
+/// formula or a threshold changes them on purpose: look at what changed, then write the new ones
+/// with `BONGSU_TEST_WRITE=1`.
+#[test]
+fn every_recorded_scenario_has_its_golden_digest() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/digests.json");
+    let mut scenarios: Vec<(&str, [String; 2])> = ["calm", "crash"]
+        .map(|market| (market, ["--market".to_owned(), market.to_owned()]))
+        .to_vec();
+    let ticks = "krx-ticks-2020-06-04.parquet";
+    let path = data(ticks);
+    match &path {
+        Some(path) => scenarios.push((ticks, ["--data".to_owned(), path.display().to_string()])),
+        None => skip!("no recorded session"),
+    }
+    let dir = temp_dir();
+    let found: BTreeMap<&str, Value> = scenarios
+        .iter()
+        .map(|(name, [flag, input])| {
+            let sandbox = dir.path().join("sandbox");
+            let span = ["--from", "09:00", "--to", "09:45"];
+            let summary = summary(&replay(dir.path(), [flag, input], &sandbox, &span));
+            let kept =
+                serde_json::json!({ "digest": summary["digest"], "counts": summary["counts"] });
+            (*name, kept)
+        })
+        .collect();
+    let text = serde_json::to_string_pretty(&found).expect("JSON") + "\n";
+    if std::env::var_os("BONGSU_TEST_WRITE").is_some() {
+        std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder can be made");
+        std::fs::write(&file, &text).expect("the digests can be written");
+    }
+    let golden = std::fs::read_to_string(&file).expect("tests/golden/digests.json");
+    assert_eq!(text, golden, "what these scenarios give has changed");
+}
+
 #[test]
 fn neither_batches_nor_speed_change_the_outcome() {
     let Some(ticks) = data("krx-ticks-2020-06-04.parquet") else { skip!("no recorded session") };

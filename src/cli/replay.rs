@@ -77,6 +77,10 @@ enum Input {
 
 impl Input {
     fn open(args: &ReplayArgs, settings: &Settings) -> Result<Self, CliError> {
+        if let Some(market) = &args.market {
+            let source = SimSource::Market { market: market.clone(), day: None };
+            return Self::day(&source, settings);
+        }
         let Some(path) = &args.data else {
             let folder = args.journal.clone().unwrap_or_default();
             if !folder.is_dir() {
@@ -95,11 +99,15 @@ impl Input {
             indices: settings.sim.indices.clone(),
             symbols: settings.sim.symbols.and_then(|count| usize::try_from(count).ok()),
         };
+        Self::day(&source, settings)
+    }
+
+    fn day(source: &SimSource, settings: &Settings) -> Result<Self, CliError> {
         let shape = FrameShape {
             records_per_frame: settings.sim.records_per_frame as usize,
             ..FrameShape::default()
         };
-        let playback = Playback::load(&source, settings.sim.seed, None, shape)
+        let playback = Playback::load(source, settings.sim.seed, None, shape)
             .map_err(|error| CliError::Runtime(error.into()))?;
         Ok(Self::Day(Box::new(playback)))
     }

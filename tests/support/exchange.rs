@@ -47,6 +47,8 @@ pub struct Plan<'a> {
     pub faults: &'a str,
     /// The market slides by six per cent from 09:10 to 09:20, and alarms go off.
     pub slide: bool,
+    /// The clock stands still while nobody has a subscription.
+    pub hold: bool,
     /// What a session has not confirmed is sent again to the next one; no limit on calls and
     /// registrations, as fast as the daemon takes it.
     pub confirm: bool,
@@ -61,6 +63,7 @@ impl Default for Plan<'_> {
             keys: 1,
             faults: "",
             slide: false,
+            hold: true,
             confirm: false,
         }
     }
@@ -112,7 +115,7 @@ impl Exchange {
         let options = SimOptions {
             source: SimSource::Market { market: market.display().to_string(), day: None },
             speed: Some(if plan.confirm { SimSpeed::Max } else { SimSpeed::Times(plan.speed) }),
-            hold: true,
+            hold: plan.hold,
             confirm: plan.confirm,
             enforce_rate_limits: !plan.confirm,
             max_registrations: (!plan.confirm).then_some(41),

@@ -20,7 +20,7 @@ have the same digest, at any speed and on any machine.";
 /// `bongsu replay`.
 #[derive(Debug, Args)]
 #[command(after_help = REPLAY_HELP)]
-#[command(group = clap::ArgGroup::new("input").required(true).args(["journal", "data"]))]
+#[command(group = clap::ArgGroup::new("input").required(true).args(["journal", "data", "market"]))]
 pub struct ReplayArgs {
     /// Journal to replay
     #[arg(long, value_name = "DIR")]
@@ -28,6 +28,9 @@ pub struct ReplayArgs {
     /// Parquet file of daily bars or single trades to replay
     #[arg(long, value_name = "F.parquet")]
     pub data: Option<PathBuf>,
+    /// Market of the simulator to replay: the name of a shipped one, or the path of a script
+    #[arg(long, value_name = "NAME")]
+    pub market: Option<String>,
     /// Day to replay from --data [default: the last one of the file]
     #[arg(long, value_name = "YYYY-MM-DD", requires = "data")]
     pub day: Option<String>,
@@ -58,6 +61,7 @@ impl ReplayArgs {
     pub(super) fn flags(&self) -> Vec<Flag> {
         let mut flags = Vec::new();
         flag(&mut flags, "feed.symbols", self.symbols.as_ref());
+        flag(&mut flags, "sim.market", self.market.as_ref());
         flag(&mut flags, "sim.day", self.day.as_ref());
         flag(&mut flags, "sim.indices", self.indices.as_ref());
         let data = self.data.as_ref().map(|path| path.display().to_string());
