@@ -38,19 +38,25 @@ impl Moments {
 /// State of one index.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub struct IndexFall {
+    newest: EventTime,
     window: Window,
     depth: Latch,
     fast: Latch,
 }
 
 impl IndexFall {
-    /// Looks at one print with a level above zero.
+    /// Looks at one print with a level above zero. One from before the newest says nothing new: it
+    /// is late, or told again by a feed that was opened anew.
     pub fn check(
         &mut self,
         params: &MarketCrashParams,
         tick: &IndexTick,
         moments: &mut Moments,
     ) -> Option<Finding> {
+        if tick.time < self.newest {
+            return None;
+        }
+        self.newest = tick.time;
         let since_open = tick.time.time_of_day().seconds();
         if since_open >= rules::OPEN.seconds() + params.opening_s {
             self.window.push(tick.time.second(), tick.level);

@@ -80,9 +80,11 @@ proptest! {
         let mut engine = RiskEngine::new(RiskParams::default());
         let mut found = ScoreBatch::default();
         for (number, pair) in cuts.windows(2).enumerate() {
-            // A snapshot goes on exactly as the engine it was taken of.
+            // A snapshot goes on exactly as the engine it was taken of, in memory or from a file.
             if number == clone_at {
-                engine = engine.clone();
+                let kept = rmp_serde::to_vec_named(&engine).unwrap();
+                let back: RiskEngine = rmp_serde::from_slice(&kept).unwrap();
+                engine = back.under(RiskParams::default());
             }
             append(&mut found, run(&mut engine, &part(&batch, pair[0]..pair[1]), &directory));
         }
