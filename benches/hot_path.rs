@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bongsu::actors::supervision::{Inbox, Policy};
 use bongsu::cli::bench::Storm;
-use bongsu::journal::{Durability, Journal, JournalOptions};
+use bongsu::journal::{Journal, JournalOptions};
 use bongsu::kis::frame::{FrameParser, decode_trade};
 use bongsu::market::{BatchSequence, Directory, SymbolId, TickBatch};
 use bongsu::messages::{FrameBatch, ScoreBatch};
@@ -138,11 +138,7 @@ fn append(criterion: &mut Criterion) {
         bencher.iter_batched_ref(
             || {
                 let folder = tempfile::tempdir().expect("a folder");
-                let options = JournalOptions {
-                    folder: folder.path().to_owned(),
-                    segment_bytes: 64 << 20,
-                    durability: Durability::Process,
-                };
+                let options = JournalOptions::new(folder.path().to_owned());
                 (Journal::open(options).expect("a journal"), folder)
             },
             |(journal, _folder)| journal.append(&batch).expect("room on the disk").len(),

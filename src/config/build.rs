@@ -185,6 +185,9 @@ pub(super) fn settings(values: &Values, effective: Vec<Effective>) -> Settings {
             segment_mib: v.integer("journal.segment_mib"),
             durability: v.choice("journal.durability", Durability::from_word),
             group_ms: v.integer("journal.group_ms"),
+            max_gib: v.number("journal.max_gib"),
+            min_free_mib: v.integer("journal.min_free_mib"),
+            keep_hours: v.optional_integer("journal.keep_hours"),
         },
         supervision: SupervisionSettings {
             max_restarts: v.integer("supervision.max_restarts"),

@@ -66,6 +66,8 @@ choice! {
         Process = "process",
         /// A power cut too, but for the last [`JournalSettings::group_ms`].
         Group = "group",
+        /// A power cut too.
+        Power = "power",
     }
 }
 
@@ -211,6 +213,12 @@ pub struct JournalSettings {
     pub durability: Durability,
     /// Time between two syncs, ms.
     pub group_ms: u64,
+    /// Above this, segments go that nobody needs, GiB.
+    pub max_gib: f64,
+    /// What has to stay free on the disk, MiB.
+    pub min_free_mib: u64,
+    /// Segments go that are older and nobody needs, hours.
+    pub keep_hours: Option<u64>,
 }
 
 /// `supervision`: restarts.
