@@ -205,7 +205,8 @@ pub fn journal_options(settings: &Settings, data_dir: &Path) -> JournalOptions {
     let max_bytes = (set.max_gib * (1u64 << 30) as f64) as u64;
     // Offsets have 32 bits, and a batch may go past the size. A quarter of the cap at most: what
     // goes goes by whole segments, and the one that is written never does.
-    let segment_bytes = (set.segment_mib << 20).min(max_bytes / 4).min((u32::MAX - (64 << 20)).into());
+    let segment_bytes =
+        (set.segment_mib << 20).min(max_bytes / 4).min((u32::MAX - (64 << 20)).into());
     JournalOptions {
         segment_bytes: u32::try_from(segment_bytes).unwrap_or(u32::MAX),
         durability: match set.durability {

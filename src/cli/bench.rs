@@ -163,7 +163,12 @@ fn every_durability(folder: &Path, frames: usize, symbols: usize) -> anyhow::Res
     ];
     let mut table = format!(
         "{frames} frames, {symbols} issues, {BATCH_FRAMES} frames a batch, journal in {}\n{:<10} {:>10} {:>9} {:>11} {:>11}  survives",
-        folder.display(), "durability", "ticks/s", "MB/s", "p50 batch", "p99 batch"
+        folder.display(),
+        "durability",
+        "ticks/s",
+        "MB/s",
+        "p50 batch",
+        "p99 batch"
     );
     for (durability, survives) in each {
         let folder = folder.join(durability.as_str());
@@ -173,7 +178,10 @@ fn every_durability(folder: &Path, frames: usize, symbols: usize) -> anyhow::Res
         let megabytes = figures.bytes as f64 / 1e6 / figures.seconds;
         table += &format!(
             "\n{:<10} {:>10.0} {megabytes:>9.1} {:>8.3} ms {:>8.3} ms  {survives}",
-            figures.durability, figures.ticks_per_second, figures.p50_batch_ms, figures.p99_batch_ms,
+            figures.durability,
+            figures.ticks_per_second,
+            figures.p50_batch_ms,
+            figures.p99_batch_ms,
         );
     }
     Ok(table)

@@ -13,9 +13,7 @@ use super::CliError;
 use super::args::{JournalArgs, JournalCommand};
 use crate::actors::tree::journal_folder;
 use crate::config::Settings;
-use crate::journal::{
-    Fault, JournalReader, SegmentState, SegmentSummary, segments, summarize,
-};
+use crate::journal::{Fault, JournalReader, SegmentState, SegmentSummary, segments, summarize};
 use crate::market::EventTime;
 
 pub use dump::dump;

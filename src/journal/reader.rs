@@ -152,8 +152,12 @@ impl JournalReader {
             (Some(first), Some(last)) => (first.segment, last.segment),
             _ => (0, 0),
         };
-        let missing =
-            PositionError::SegmentMissing { position: from, folder: folder.to_owned(), first, last };
+        let missing = PositionError::SegmentMissing {
+            position: from,
+            folder: folder.to_owned(),
+            first,
+            last,
+        };
         found.retain(|info| info.segment >= from.segment);
         let next_to_come = last.checked_add(1) == Some(from.segment);
         if next_to_come && from == Position::start_of(from.segment) {
@@ -272,7 +276,9 @@ impl JournalReader {
 
     /// The bytes from `from` to the end of the current segment hold no true record.
     fn tail(&mut self, from: u64, to: u64, why: Damage) -> Fault {
-        let Some(current) = self.current.take() else { return Fault::Torn { segment: 0, from, to } };
+        let Some(current) = self.current.take() else {
+            return Fault::Torn { segment: 0, from, to };
+        };
         let (info, header) = (current.info.clone(), current.header.clone());
         self.buffer = current.into_buffer();
         let segment = info.segment;

@@ -119,7 +119,9 @@ fn skipped(fault: Fault, folder: &Path, room: &mut Option<u64>) -> Result<Skippe
         Fault::Io(error) => return Err(error),
         Fault::Damaged { segment, from, to, why } => (segment, from, to, Why::Damaged(why)),
         Fault::Torn { segment, from, to } => (segment, from, to, Why::Torn),
-        Fault::NotASegment { segment, bytes, why, .. } => (segment, 0, bytes, Why::NotASegment(why)),
+        Fault::NotASegment { segment, bytes, why, .. } => {
+            (segment, 0, bytes, Why::NotASegment(why))
+        }
     };
     let offset = u32::try_from(from).unwrap_or(u32::MAX);
     let at = RecordRef { segment, offset, record: 0 };
@@ -177,7 +179,10 @@ fn keep(
     }
     if bytes > left {
         tracing::warn!(
-            segment = at.segment, offset = at.offset, bytes, left,
+            segment = at.segment,
+            offset = at.offset,
+            bytes,
+            left,
             "no room in the journal's quarantine for more damaged bytes: they stay in their segment only"
         );
         return Ok(None);

@@ -7,6 +7,7 @@
 //! a batch is refused with [`JournalError::NoRoom`] before anything is written.
 
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -29,8 +30,8 @@ struct Sealed {
 pub(super) struct Room {
     sealed: VecDeque<Sealed>,
     sealed_bytes: u64,
-    /// Bytes that may be written before free space is looked at.
-    allowed: u64,
+    /// Bytes that may be written before free space is looked at; `None`: now.
+    allowed: Option<u64>,
     /// Why the journal holds more than it should.
     over: Option<String>,
     size: metrics::Gauge,
@@ -47,7 +48,7 @@ impl Room {
         Self {
             sealed_bytes: sealed.iter().map(|sealed| sealed.bytes).sum(),
             sealed,
-            allowed: 0,
+            allowed: None,
             over: None,
             size: metrics::gauge!("bongsu_journal_size_bytes"),
             free: metrics::gauge!("bongsu_journal_free_bytes"),
@@ -67,16 +68,21 @@ impl Room {
         options: &JournalOptions,
         bytes: u64,
     ) -> Result<(), JournalError> {
-        if let Some(left) = self.allowed.checked_sub(bytes) {
-            self.allowed = left;
+        if let Some(left) = self.allowed.and_then(|allowed| allowed.checked_sub(bytes)) {
+            self.allowed = Some(left);
             return Ok(());
         }
         loop {
             let free = free_bytes(&options.folder)?;
             self.free.set(free as f64);
+            if options.min_free_bytes == 0 {
+                // The disk itself says when it is full.
+                self.allowed = Some(LOOK_EVERY);
+                return Ok(());
+            }
             let needed = options.min_free_bytes.saturating_add(bytes);
             if let Some(spare) = free.checked_sub(needed) {
-                self.allowed = (spare / 4).min(LOOK_EVERY);
+                self.allowed = Some((spare / 4).min(LOOK_EVERY));
                 return Ok(());
             }
             if !self.delete_oldest(options, "the disk is nearly full") {
@@ -87,9 +93,18 @@ impl Room {
         }
     }
 
-    /// Something failed, or time has passed: the next batch looks at the disk.
+    /// Time has passed: the next batch looks at the disk.
     pub(super) fn look_again(&mut self) {
-        self.allowed = 0;
+        self.allowed = None;
+    }
+
+    /// A write failed for this reason. A full disk takes what nobody needs.
+    pub(super) fn failed(&mut self, options: &JournalOptions, error: &JournalError) {
+        self.allowed = None;
+        if matches!(error, JournalError::Io { source, .. } if source.kind() == ErrorKind::StorageFull)
+        {
+            self.delete_oldest(options, "the disk is full");
+        }
     }
 
     /// Lets go what is too much or too old, `current` being the bytes of the open segment.
@@ -98,9 +113,7 @@ impl Room {
             let total = self.sealed_bytes + current;
             let too_much = total > options.max_bytes;
             let too_old = self.sealed.front().is_some_and(|oldest| {
-                options.keep.is_some_and(|keep| {
-                    oldest.ended.elapsed().is_ok_and(|age| age >= keep)
-                })
+                options.keep.is_some_and(|keep| oldest.ended.elapsed().is_ok_and(|age| age >= keep))
             });
             let why = if too_much { "the journal's cap" } else { "its age" };
             if !(too_much || too_old) || !self.delete_oldest(options, why) {
@@ -142,7 +155,7 @@ impl Room {
         }
         let path = segment_path(&options.folder, segment);
         match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
                 tracing::error!(segment, path = %path.display(), %error, "a segment nobody needs cannot be deleted");
                 return false;
             }

@@ -136,9 +136,9 @@ fn only_the_end_of_a_run_may_be_torn() {
     let folder = tempfile::tempdir().unwrap();
     let payloads: Vec<Vec<u8>> = (0..6u8).map(|n| vec![n; 50]).collect();
     // Three segments of two records each, then another run.
-    let places = write(folder.path(), 100, &payloads, 1);
+    let places = write(folder.path(), 150, &payloads, 1);
     assert_eq!(places[5].segment, 3);
-    write(folder.path(), 100, &[b"next run".to_vec()], 1);
+    write(folder.path(), 150, &[b"next run".to_vec()], 1);
     let cut = |segment: u32, by: u64| {
         let path = segment_path(folder.path(), segment);
         let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
@@ -177,7 +177,7 @@ fn positions_that_do_not_fit_are_refused() {
     assert!(JournalReader::open_from(folder.path(), Position::start_of(1)).is_ok());
     assert!(missing(Position::start_of(2)) && missing(Position { segment: 1, offset: 99 }));
     let payloads: Vec<Vec<u8>> = (0..4u8).map(|n| vec![n; 50]).collect();
-    let places = write(folder.path(), 100, &payloads, 1);
+    let places = write(folder.path(), 150, &payloads, 1);
     assert!(JournalReader::open_from(folder.path(), Position::start_of(3)).is_ok());
     assert!(missing(Position::start_of(4)) && missing(Position { segment: 3, offset: 33 }));
     std::fs::remove_file(segment_path(folder.path(), 1)).unwrap();

@@ -70,10 +70,7 @@ impl Journal {
     }
 
     /// As [`Journal::open`], with another way to force a file to the disk.
-    pub(super) fn open_with(
-        options: JournalOptions,
-        sync: SyncCall,
-    ) -> Result<Self, JournalError> {
+    pub(super) fn open_with(options: JournalOptions, sync: SyncCall) -> Result<Self, JournalError> {
         std::fs::create_dir_all(&options.folder)
             .map_err(|error| JournalError::io("make the folder", &options.folder, error))?;
         let found = segments(&options.folder)?;
@@ -118,9 +115,9 @@ impl Journal {
             return Err(JournalError::TooLong(size));
         }
         let outcome = self.append_checked(frames, size);
-        if outcome.is_err() {
+        if let Err(error) = &outcome {
             self.write_errors.increment(1);
-            self.room.look_again();
+            self.room.failed(&self.options, error);
         }
         outcome
     }

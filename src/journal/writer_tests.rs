@@ -50,7 +50,8 @@ fn power_means_on_the_disk_before_it_is_passed_on() {
         counted.fetch_add(1, Ordering::AcqRel);
         Ok(())
     });
-    let options = JournalOptions { durability: Durability::Power, ..options(folder.path(), 1 << 20) };
+    let options =
+        JournalOptions { durability: Durability::Power, ..options(folder.path(), 1 << 20) };
     let mut journal = Journal::open_with(options, sync).unwrap();
     journal.tend().unwrap();
     for number in 0..3u8 {
@@ -64,7 +65,8 @@ fn power_means_on_the_disk_before_it_is_passed_on() {
 fn a_failed_sync_moves_the_batch_to_a_new_segment_and_leaves_no_trail() {
     let folder = tempfile::tempdir().unwrap();
     let fails = Arc::new(AtomicU32::new(0));
-    let options = JournalOptions { durability: Durability::Power, ..options(folder.path(), 1 << 20) };
+    let options =
+        JournalOptions { durability: Durability::Power, ..options(folder.path(), 1 << 20) };
     let mut journal = Journal::open_with(options, failing(&fails)).unwrap();
     journal.append(&batch(&[b"safe".to_vec()])).unwrap();
     fails.store(6, Ordering::Release);
@@ -139,7 +141,8 @@ fn the_cap_takes_the_oldest_that_nobody_needs() {
     assert_eq!(journal.complaint(), None);
     // A next start takes over what there is.
     drop(journal);
-    let options = JournalOptions { max_bytes: 1, segment_use, ..super::tests::options(folder.path(), 900) };
+    let options =
+        JournalOptions { max_bytes: 1, segment_use, ..super::tests::options(folder.path(), 900) };
     let mut journal = Journal::open(options).unwrap();
     journal.tend().unwrap();
     journal.tend().unwrap();
