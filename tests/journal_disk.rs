@@ -196,6 +196,34 @@ fn not_one_byte_left_is_no_reason_to_end_or_to_litter() {
 }
 
 #[test]
+fn a_stop_while_the_disk_is_full_says_what_it_could_not_do() {
+    let (dir, peer) = (temp_dir(), KisPeer::start());
+    let folder = dir.path().join("var/journal");
+    let Some(disk) = SmallDisk::mount(&folder, 4) else {
+        skip!("this user may not mount a tmpfs");
+    };
+    let setup = peer.daemon(&[SAMSUNG, HYNIX]).env("BONGSU_JOURNAL__MIN_FREE_MIB", "1");
+    let mut daemon = setup.dir(dir.path()).start();
+    peer.wait_subscribed(1, 2);
+    daemon.wait_ready(READY);
+    send(&peer, 1..=5);
+    daemon.wait_metric(TRADES, 10.0, SOON);
+    let ballast = disk.take(8);
+    wait_said(&daemon, 503, &["down", "nearly full"]);
+    send(&peer, 6..=10);
+    daemon.wait_metric(REFUSED, 2.0, SOON);
+    daemon.process().signal("TERM");
+    let status = daemon.wait_exit(Duration::from_secs(12));
+    assert_eq!(status.code(), Some(1), "frames were left");
+    assert!(daemon.process().log().contains("did not stop when asked"));
+    std::fs::remove_file(ballast).expect("the ballast can be deleted");
+    let verified = bongsu(&["verify"], &folder);
+    assert!(verified.status.success(), "{}", text(&verified.stdout));
+    let dumped = bongsu(&["dump", "--symbol", SAMSUNG, "--kind", "data"], &folder);
+    assert_eq!(text(&dumped.stdout).lines().count(), 5);
+}
+
+#[test]
 fn a_cap_lets_go_what_nobody_needs_and_says_what_it_cannot() {
     let (dir, peer) = (temp_dir(), KisPeer::start());
     // 4 MiB, in segments of one.

@@ -160,7 +160,12 @@ impl JournalReader {
         };
         found.retain(|info| info.segment >= from.segment);
         let next_to_come = last.checked_add(1) == Some(from.segment);
-        if next_to_come && from == Position::start_of(from.segment) {
+        // Begun, but the process ended before its header was written.
+        let unused =
+            |info: &SegmentInfo| info.segment == from.segment && info.bytes < SEGMENT_HEADER as u64;
+        if from == Position::start_of(from.segment)
+            && (next_to_come || found.first().is_some_and(unused))
+        {
             return Ok(Self::over(found, None, from));
         }
         if found.first().is_none_or(|info| info.segment != from.segment) {

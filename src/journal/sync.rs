@@ -7,7 +7,7 @@
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::JournalError;
+use super::{JournalError, Position};
 
 /// How a file is forced to the disk.
 pub(super) type SyncCall = Arc<dyn Fn(&File) -> io::Result<()> + Send + Sync>;
@@ -23,13 +23,26 @@ pub(super) type SyncCall = Arc<dyn Fn(&File) -> io::Result<()> + Send + Sync>;
 /// Segments that may wait for their last sync before the writer has to.
 const BEHIND: usize = 4;
 
-/// Bytes of which it is not known whether they would survive a power cut.
-#[derive(Debug, Clone)]
+/// What was written between two positions, and may not survive a power cut.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Suspect {
-    pub(super) segment: u32,
-    pub(super) from: u64,
-    pub(super) to: u64,
+    pub(super) from: Position,
+    pub(super) to: Position,
     pub(super) why: String,
+}
+
+impl Suspect {
+    /// Both, and what lies between them.
+    pub(super) fn and(self, earlier: Option<Self>) -> Self {
+        match earlier {
+            None => self,
+            Some(earlier) => Self {
+                from: self.from.min(earlier.from),
+                to: self.to.max(earlier.to),
+                why: self.why,
+            },
+        }
+    }
 }
 
 /// A segment as the thread sees it.
@@ -40,7 +53,7 @@ pub(super) struct Written {
     pub(super) bytes: Arc<AtomicU64>,
 }
 
-/// Takes a segment and a position and says whether a sync succeeded.
+/// The thread, and what it has to say.
 pub(super) struct Syncer {
     segments: Option<SyncSender<Written>>,
     failure: Arc<Failure>,
@@ -64,8 +77,8 @@ impl Syncer {
         let thread = std::thread::Builder::new()
             .name("journal-sync".into())
             .spawn({
-                let failure = Arc::clone(&failure);
-                move || run(&receiver, period, &sync, &failure)
+                let (folder, failure) = (folder.to_owned(), Arc::clone(&failure));
+                move || Forcing { folder, sync, failure }.run(&receiver, period)
             })
             .map_err(|error| JournalError::io("start the sync thread for", folder, error))?;
         Ok(Self { segments: Some(segments), failure, thread: Some(thread) })
@@ -81,10 +94,12 @@ impl Syncer {
 
     /// What a sync that failed leaves in doubt.
     pub(super) fn take_failure(&self) -> Option<Suspect> {
-        if !self.failure.is_set.swap(false, Ordering::AcqRel) {
+        if !self.failure.is_set.load(Ordering::Acquire) {
             return None;
         }
-        self.failure.suspect.lock().take()
+        let mut noted = self.failure.suspect.lock();
+        self.failure.is_set.store(false, Ordering::Release);
+        noted.take()
     }
 }
 
@@ -100,36 +115,58 @@ impl Drop for Syncer {
     }
 }
 
-fn run(receiver: &Receiver<Written>, period: Duration, sync: &SyncCall, failure: &Failure) {
-    let mut current: Option<(Written, u64)> = None;
-    loop {
-        let message = receiver.recv_timeout(period);
-        if let Some((written, synced)) = &mut current {
-            force(written, synced, sync, failure);
-        }
-        match message {
-            Ok(next) => current = Some((next, 0)),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
-        }
-    }
+/// What the thread holds.
+struct Forcing {
+    folder: PathBuf,
+    sync: SyncCall,
+    failure: Arc<Failure>,
 }
 
-fn force(written: &Written, synced: &mut u64, sync: &SyncCall, failure: &Failure) {
-    let bytes = written.bytes.load(Ordering::Acquire);
-    if bytes == *synced {
-        return;
+impl Forcing {
+    fn run(&self, receiver: &Receiver<Written>, period: Duration) {
+        // The segment that is written, and how many bytes of it are on the disk.
+        let mut current: Option<(Written, u64)> = None;
+        loop {
+            let message = receiver.recv_timeout(period);
+            if let Some((written, synced)) = &mut current {
+                *synced = self.force(written, *synced);
+            }
+            match message {
+                Ok(next) => current = Some((next, 0)),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
     }
-    if let Err(error) = sync(&written.file) {
-        metrics::counter!("bongsu_journal_sync_errors_total").increment(1);
-        let segment = written.segment;
-        let suspect = Suspect { segment, from: *synced, to: bytes, why: error.to_string() };
-        tracing::error!(
-            segment, from = suspect.from, to = suspect.to, %error,
-            "the journal could not be forced to the disk; a new segment is begun"
-        );
-        *failure.suspect.lock() = Some(suspect);
-        failure.is_set.store(true, Ordering::Release);
+
+    /// Forces what was written since `synced`, the first time the file's name too. How much has
+    /// been tried.
+    fn force(&self, written: &Written, synced: u64) -> u64 {
+        let bytes = written.bytes.load(Ordering::Acquire);
+        if bytes == synced {
+            return bytes;
+        }
+        let is_new = synced == 0;
+        let forced = (self.sync)(&written.file).and_then(|()| match is_new {
+            true => File::open(&self.folder)?.sync_all(),
+            false => Ok(()),
+        });
+        if let Err(error) = forced {
+            metrics::counter!("bongsu_journal_sync_errors_total").increment(1);
+            let at = |bytes: u64| Position {
+                segment: written.segment,
+                offset: u32::try_from(bytes).unwrap_or(u32::MAX),
+            };
+            let (from, to) = (at(synced), at(bytes));
+            tracing::error!(
+                %from, %to, %error,
+                "the journal could not be forced to the disk; a new segment is begun"
+            );
+            let suspect = Suspect { from, to, why: error.to_string() };
+            let mut noted = self.failure.suspect.lock();
+            *noted = Some(suspect.and(noted.take()));
+            self.failure.is_set.store(true, Ordering::Release);
+        }
+        bytes
     }
-    *synced = bytes;
 }

@@ -129,6 +129,8 @@ fn a_start_that_was_cut_short_blocks_nothing() {
     assert_eq!(reading.records[1].0.segment, 4);
     assert!(reading.faults.iter().all(Fault::is_normal), "{:?}", reading.faults);
     assert_eq!(reading.faults.len(), 2);
+    let from = JournalReader::open_from(folder.path(), Position::start_of(2)).unwrap();
+    assert_eq!(rest_of(from).payloads(), [b"second"], "it may have been noted before the crash");
 }
 
 #[test]

@@ -128,12 +128,12 @@ impl Journal {
         size: usize,
     ) -> Result<Vec<RecordRef>, JournalError> {
         if let Some(mut suspect) = self.syncer.as_ref().and_then(Syncer::take_failure) {
-            if let Some(open) = self.open.as_ref().filter(|open| open.segment == suspect.segment) {
+            if suspect.to.segment == self.position().segment {
                 // What was written there since is as doubtful.
-                suspect.to = open.written;
+                suspect.to = self.position();
                 self.finish_segment()?;
             }
-            self.suspect = Some(suspect);
+            self.suspect = Some(suspect.and(self.suspect.take()));
         }
         let offset = self.position().offset;
         let is_full = offset > self.options.segment_bytes;
@@ -249,7 +249,7 @@ impl Journal {
         self.room.look_again();
         let current = self.open.as_ref().map_or(0, |open| open.written);
         self.room.enforce(&self.options, current);
-        let in_doubt = |suspect: &Suspect| !self.options.segment_use.may_go(suspect.segment);
+        let in_doubt = |suspect: &Suspect| !self.options.segment_use.may_go(suspect.to.segment);
         self.suspect = self.suspect.take().filter(in_doubt);
         self.room.admit(&self.options, 0)?;
         self.begin()
@@ -259,9 +259,9 @@ impl Journal {
     #[must_use]
     pub fn complaint(&self) -> Option<String> {
         let over = self.room.over().map(ToOwned::to_owned);
-        let suspect = self.suspect.as_ref().map(|Suspect { segment, from, to, why }| {
+        let suspect = self.suspect.as_ref().map(|Suspect { from, to, why }| {
             format!(
-                "segment {segment} could not be forced to the disk ({why}): what was received in its bytes {from} to {to} may not survive a power cut"
+                "it could not be forced to the disk ({why}): what was received from {from} to {to} may not survive a power cut"
             )
         });
         match (over, suspect) {
@@ -325,8 +325,8 @@ impl Journal {
         Ok(())
     }
 
-    /// The header, and with [`Durability::Group`] and [`Durability::Power`] the file's name, on
-    /// the disk.
+    /// The header; with [`Durability::Power`] it and the file's name are on the disk then. With
+    /// [`Durability::Group`] the thread that syncs sees to that: it can take a quarter of a second.
     fn write_header(&self, file: &mut File, segment: u32) -> std::io::Result<()> {
         let created = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let header = SegmentHeader {
@@ -337,8 +337,8 @@ impl Journal {
         };
         file.write_all(&header.encode())?;
         match self.options.durability {
-            Durability::Buffered | Durability::Process => Ok(()),
-            Durability::Group(_) | Durability::Power => {
+            Durability::Buffered | Durability::Process | Durability::Group(_) => Ok(()),
+            Durability::Power => {
                 (self.sync)(file)?;
                 File::open(&self.options.folder)?.sync_all()
             }

@@ -104,7 +104,11 @@ fn a_failed_sync_beside_the_writer_is_not_forgotten() {
     }
     assert_eq!(journal.position().segment, 2, "that file is not written again");
     let said = journal.complaint().unwrap();
-    assert!(said.contains("segment 1 could not be forced"), "{said}");
+    assert!(
+        said.contains("from 1:")
+            && said.contains("could not be forced to the disk (the disk is broken)"),
+        "{said}"
+    );
     journal.tend().unwrap();
     assert!(journal.complaint().is_some());
     segment_use.note_needed_from(2);
