@@ -114,7 +114,7 @@ fn damage(folder: &Path, change: &Change) -> (usize, Option<usize>, usize) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(192))]
 
     #[test]
     fn damage_costs_what_it_touches(payloads in payloads(), change in change()) {

@@ -166,7 +166,9 @@ impl Journal {
     /// Writes the buffer to the file, whole or not at all; `held` bytes of it were there before
     /// the batch in hand, and stay when it fails.
     fn write_out(&mut self, held: usize) -> Result<(), JournalError> {
-        let Some(open) = &mut self.open else { return Ok(()) };
+        let Some(open) = self.open.as_mut().filter(|_| !self.buffer.is_empty()) else {
+            return Ok(());
+        };
         if let Err(error) = open.file.write_all(&self.buffer) {
             self.buffer.truncate(held);
             let error = JournalError::io("write to", &open.path, error);
@@ -209,7 +211,12 @@ impl Journal {
     /// no trail of empty files.
     fn abandon(&mut self) {
         let Some(open) = self.open.take() else { return };
-        let empty = open.written == SEGMENT_HEADER as u64 && self.buffer.is_empty();
+        if !self.buffer.is_empty() {
+            // Gathered under `Buffered`, which promises nothing; true in that file only.
+            tracing::error!(bytes = self.buffer.len(), "gathered frames are lost");
+            self.buffer.clear();
+        }
+        let empty = open.written == SEGMENT_HEADER as u64;
         if empty && std::fs::remove_file(&open.path).is_ok() {
             self.next = open.segment;
             return;
