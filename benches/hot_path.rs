@@ -1,5 +1,5 @@
 //! What one step of the hot path costs: parsing a frame, normalising it, scoring a trade, passing a
-//! batch between two actors, appending a batch to the journal.
+//! batch between two actors, appending a batch to the journal, reading a journal.
 //!
 //! Questions it answers: did a change make a step dearer, and which step is the dearest. Batches
 //! are of 512 frames of one trade (about 260 bytes), as in a storm; every figure is per batch, so
@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bongsu::actors::supervision::{Inbox, Policy};
 use bongsu::cli::bench::Storm;
-use bongsu::journal::{Durability, Journal, JournalOptions};
+use bongsu::journal::{Journal, JournalOptions, JournalReader, segments};
 use bongsu::kis::frame::{FrameParser, decode_trade};
 use bongsu::market::{BatchSequence, Directory, SymbolId, TickBatch};
 use bongsu::messages::{FrameBatch, ScoreBatch};
@@ -138,11 +138,7 @@ fn append(criterion: &mut Criterion) {
         bencher.iter_batched_ref(
             || {
                 let folder = tempfile::tempdir().expect("a folder");
-                let options = JournalOptions {
-                    folder: folder.path().to_owned(),
-                    segment_bytes: 64 << 20,
-                    durability: Durability::Process,
-                };
+                let options = JournalOptions::new(folder.path().to_owned());
                 (Journal::open(options).expect("a journal"), folder)
             },
             |(journal, _folder)| journal.append(&batch).expect("room on the disk").len(),
@@ -152,5 +148,30 @@ fn append(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, parse, normalise, score, hop, append);
+fn read(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("journal");
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut journal =
+        Journal::open(JournalOptions::new(folder.path().to_owned())).expect("a journal");
+    let batch = frames(40, 1).remove(0);
+    for _ in 0..400 {
+        journal.append(&batch).expect("room on the disk");
+    }
+    let bytes: u64 =
+        segments(folder.path()).expect("a folder").iter().map(|segment| segment.bytes).sum();
+    group.throughput(Throughput::Bytes(bytes));
+    group.bench_function("read", |bencher| {
+        bencher.iter(|| {
+            let mut reader = JournalReader::open(folder.path()).expect("a journal");
+            let mut records = 0u64;
+            while let Some(item) = reader.next() {
+                records += u64::from(item.is_ok());
+            }
+            records
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, parse, normalise, score, hop, append, read);
 criterion_main!(benches);

@@ -15,6 +15,7 @@ mod effects;
 mod faults;
 mod feed;
 mod harness;
+mod journal_disk;
 mod kis_clients;
 mod licences;
 mod replay;

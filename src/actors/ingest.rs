@@ -8,8 +8,11 @@
 //! that fact becomes a journal record like any frame, so that a replay sees the same silence and
 //! decides the same.
 //!
-//! **Slow:** its inbox fills and the feed session stops reading its socket. **Dies:** the batch in
-//! hand is appended again by its successor; the Normalizer recognises repeated trades.
+//! **Slow:** its inbox fills and the feed session stops reading its socket. **The disk says no**
+//! (full, broken, read-only): the batch in hand is tried again, after 100 ms, then twice as long, up
+//! to 5 s, until the disk takes it; meanwhile nothing more is taken from the inbox, and the health
+//! line `journal` is down and says why. **Dies:** the batch in hand is appended again by its
+//! successor; the Normalizer recognises repeated trades.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,13 +20,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
 use super::supervision::{Cursor, Edge, Envelope, Stage, StageError};
-use crate::journal::{Journal, JournalOptions};
+use crate::journal::{Journal, JournalError, JournalOptions, MAX_PAYLOAD};
+use crate::market::RecordRef;
 use crate::messages::health::{Component, HealthRegistry, HealthState};
 use crate::messages::{Checkpoints, Flag, FrameBatch, FrameKind, JournaledBatch, Reject};
 use crate::telemetry::hot;
 
-/// How often silence is looked for.
+/// How often silence is looked for, and the journal tended.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The wait before a batch is tried again that the disk did not take …
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+/// … which doubles up to this.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 impl Envelope for FrameBatch {
     fn records(&self) -> usize {
@@ -65,25 +73,67 @@ pub struct Ingest {
 }
 
 impl Ingest {
-    /// Opens the journal.
+    /// Opens the journal. A disk that is full at the start is waited for like one that fills up
+    /// later.
     ///
     /// # Errors
-    /// When the journal cannot be opened.
+    /// When the journal's folder cannot be made or listed.
     pub fn new(parts: IngestParts) -> Result<Self, StageError> {
         let journal = Journal::open(parts.journal.clone()).map_err(|error| {
             parts.health.set(Component::Journal, HealthState::down(error.to_string()));
             StageError::Failed(error.to_string())
         })?;
-        parts.health.set(Component::Journal, HealthState::Up);
         let last_frame = Instant::now();
-        Ok(Self {
+        let mut ingest = Self {
             parts,
             journal,
             pending: Vec::new(),
             checkpoint: None,
             last_frame,
             silences_told: 0,
-        })
+        };
+        ingest.tend();
+        Ok(ingest)
+    }
+
+    /// Keeps the journal within its bounds, and tells how it is. Whether it can be written.
+    fn tend(&mut self) -> bool {
+        let state = match (self.journal.tend(), self.journal.complaint()) {
+            (Err(error), _) => HealthState::down(error.to_string()),
+            (Ok(()), Some(complaint)) => HealthState::degraded(complaint),
+            (Ok(()), None) => HealthState::Up,
+        };
+        let can_be_written = !matches!(state, HealthState::Down { .. });
+        self.parts.health.set(Component::Journal, state);
+        can_be_written
+    }
+
+    /// Appends a batch, however long the disk takes to have room for it.
+    async fn append(&mut self, frames: &FrameBatch) -> Result<Vec<RecordRef>, StageError> {
+        let (mut wait, began) = (FIRST_WAIT, Instant::now());
+        loop {
+            let error = match self.journal.append(frames) {
+                Ok(positions) => {
+                    if wait > FIRST_WAIT {
+                        tracing::info!(after = ?began.elapsed(), "the journal is written again");
+                        // Nobody listened meanwhile: that was no silence of the feed.
+                        self.last_frame = Instant::now();
+                        self.tend();
+                    }
+                    return Ok(positions);
+                }
+                Err(error) => error,
+            };
+            self.parts.health.set(Component::Journal, HealthState::down(error.to_string()));
+            if !error.may_pass() {
+                return Err(StageError::Failed(error.to_string()));
+            }
+            if wait == FIRST_WAIT {
+                tracing::error!(%error, "no more frames are taken until the journal can be written");
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(LONGEST_WAIT);
+        }
     }
 }
 
@@ -93,7 +143,16 @@ impl Stage for Ingest {
     const NAME: &'static str = "ingest";
 
     fn handle(&mut self, message: &Arc<FrameBatch>, cursor: &Cursor) -> Result<(), StageError> {
-        let skipped = (0..message.len()).filter(|index| !cursor.enter(*index)).count();
+        let mut skipped = 0;
+        for (index, frame) in message.iter().enumerate() {
+            if !cursor.enter(index) {
+                skipped += 1;
+            } else if frame.payload.len() > MAX_PAYLOAD {
+                // Poison: it alone is given up.
+                let error = JournalError::TooLong(frame.payload.len());
+                return Err(StageError::Failed(error.to_string()));
+            }
+        }
         let batch = match skipped {
             0 => Arc::clone(message),
             _ => Arc::new(message.filtered(|index| cursor.enter(index))),
@@ -110,10 +169,7 @@ impl Stage for Ingest {
 
     async fn flush(&mut self, _idle: bool) -> Result<(), StageError> {
         for frames in std::mem::take(&mut self.pending) {
-            let positions = self.journal.append(&frames).map_err(|error| {
-                self.parts.health.set(Component::Journal, HealthState::down(error.to_string()));
-                StageError::Failed(error.to_string())
-            })?;
+            let positions = self.append(&frames).await?;
             hot().journal_lag.decrement(frames.len() as f64);
             frames.is_journaled();
             let checkpoint =
@@ -143,9 +199,14 @@ impl Stage for Ingest {
         Some(LOOK_EVERY)
     }
 
-    /// Tells of a silence when it reaches the set time, and again each time it has doubled; looks
-    /// whether a checkpoint is due behind the last frame before the silence.
+    /// Tends the journal. Tells of a silence when it reaches the set time, and again each time it
+    /// has doubled. Looks whether a checkpoint is due behind the last frame before the silence.
     fn wake(&mut self) -> Result<(), StageError> {
+        if !self.tend() {
+            // Nor is anything taken from the feed: its silence could not be told from that.
+            self.last_frame = Instant::now();
+            return Ok(());
+        }
         self.checkpoint =
             self.parts.checkpoints.begin(self.journal.position(), std::time::Instant::now());
         let Some(threshold) = self.parts.silence_after else { return Ok(()) };

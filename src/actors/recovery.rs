@@ -30,7 +30,7 @@ use super::states::PipelineStates;
 use super::supervision::{Edge, StageError};
 use super::tree::{Quiet, journal_folder};
 use crate::journal::checkpoint::{self, CheckpointError, Fingerprint};
-use crate::journal::{Fault, JournalError, JournalReader, segments};
+use crate::journal::{Item, JournalError, RecoveryReader, Skipped, Why, segments};
 use crate::market::RecordRef;
 use crate::messages::feed::Change;
 use crate::messages::health::{Component, HealthRegistry, HealthState};
@@ -48,7 +48,7 @@ pub struct Plan {
     pub states: Option<PipelineStates>,
     /// Oldest segment that this start, or a later one, reads.
     pub needed_from: u32,
-    reader: JournalReader,
+    reader: RecoveryReader,
     /// Frames before it bring back the state and nothing else.
     muted_before: Position,
     /// About how much there is to read.
@@ -98,7 +98,7 @@ impl Plan {
                 }
             }
         }
-        let reader = JournalReader::open(&journal)?;
+        let reader = RecoveryReader::open(&journal, None)?;
         let bytes = found.iter().map(|info| info.bytes).sum();
         Ok(Some(Self { states: None, needed_from: first, reader, muted_before, bytes, from: None }))
     }
@@ -126,7 +126,7 @@ fn usable(
     path: &Path,
     journal: &Path,
     fingerprint: Fingerprint,
-) -> Result<(PipelineStates, JournalReader), Refused> {
+) -> Result<(PipelineStates, RecoveryReader), Refused> {
     let nothing = |why: String| Refused { why, had: Position::default() };
     let checkpoint = checkpoint::read(path, fingerprint).map_err(|error| match &error {
         CheckpointError::OtherBuild { position, .. } => {
@@ -135,7 +135,7 @@ fn usable(
         _ => nothing(error.to_string()),
     })?;
     let states = PipelineStates::thaw(&checkpoint.states).map_err(nothing)?;
-    let reader = JournalReader::open_from(journal, checkpoint.position)
+    let reader = RecoveryReader::open(journal, Some(checkpoint.position))
         .map_err(|error| nothing(error.to_string()))?;
     Ok((states, reader))
 }
@@ -156,7 +156,7 @@ pub struct Ways {
 /// Reads the tail of the journal back; see the module. Clones share the reader.
 #[derive(Debug, Clone)]
 pub struct Recovery {
-    reader: Arc<Mutex<Option<JournalReader>>>,
+    reader: Arc<Mutex<Option<RecoveryReader>>>,
     muted_before: Position,
     bytes: u64,
     from: Option<Position>,
@@ -249,7 +249,7 @@ impl Recovery {
     /// The next frames, the parts that cannot be read, and whether that was all.
     fn next_batch(
         &self,
-        reader: &mut JournalReader,
+        reader: &mut RecoveryReader,
         progress: &mut Progress,
     ) -> Result<(JournaledBatch, Vec<Reject>, bool), StageError> {
         let mut rejects = Vec::new();
@@ -262,7 +262,7 @@ impl Recovery {
                     ended = true;
                     break;
                 }
-                Some(Ok(record)) => {
+                Some(Ok(Item::Record(record))) => {
                     progress.bytes += record.payload.len() as u64;
                     progress.records += 1;
                     let own = self.is_muted(record.at);
@@ -279,8 +279,8 @@ impl Recovery {
                     frames.push(record.kind, record.received_us, record.payload);
                     positions.push(record.at);
                 }
-                Some(Err(Fault::Io(error))) => return Err(unreadable(&error)),
-                Some(Err(fault)) => rejects.extend(reject_of(&fault)),
+                Some(Ok(Item::Skipped(skipped))) => rejects.extend(reject_of(&skipped)),
+                Some(Err(error)) => return Err(unreadable(&error)),
             }
         }
         progress.damaged += rejects.len() as u64;
@@ -311,24 +311,19 @@ fn unreadable(error: &JournalError) -> StageError {
 
 /// What to keep of a part of the journal that cannot be read. A torn tail is none: whatever was cut
 /// off there was never passed on.
-fn reject_of(fault: &Fault) -> Option<Reject> {
-    let at = match fault {
-        Fault::Torn { .. } | Fault::Io(_) => {
-            tracing::info!(%fault, "the last run was cut off while it wrote");
-            return None;
-        }
-        Fault::Corrupt { segment, offset } => {
-            Some(RecordRef { segment: *segment, offset: *offset, record: 0 })
-        }
-        Fault::NotASegment { .. } => None,
+fn reject_of(skipped: &Skipped) -> Option<Reject> {
+    let Skipped { at, bytes, why, kept } = skipped;
+    let kept = match (why, kept) {
+        (Why::Torn, _) => return None,
+        (_, Some(path)) => format!("; kept in {}", path.display()),
+        (_, None) => String::new(),
     };
-    tracing::error!(%fault, "a part of the journal cannot be read and is left out");
     Some(Reject {
         stage: "journal",
         source: "journal".to_owned(),
         reason: "damaged",
-        detail: fault.to_string(),
+        detail: format!("{bytes} bytes of the journal cannot be read: {why}{kept}"),
         payload: String::new(),
-        at,
+        at: Some(*at),
     })
 }

@@ -5,6 +5,7 @@
 //! the same form everywhere and its mistakes are reported together with theirs.
 
 mod feed;
+mod journal;
 mod replay;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use feed::{KisSimArgs, PlayArgs, RegistrationLimit, Role, RunArgs, Seconds};
+pub use journal::{DumpArgs, JournalArgs, JournalCommand, KindWord};
 pub use replay::{ReplayArgs, ReplayTime};
 
 const ABOUT: &str = "A real-time market-risk daemon for the Korean stock market";
@@ -161,6 +163,35 @@ impl Command {
     }
 }
 
+/// What the journal survives while the pipeline is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum BenchDurability {
+    /// Nothing: batches are gathered in memory
+    Off,
+    /// The death of the process
+    Process,
+    /// A power cut, but for the last 50 ms
+    Group,
+    /// A power cut
+    Power,
+    /// Each in turn
+    All,
+}
+
+impl BenchDurability {
+    /// As on the command line.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Process => "process",
+            Self::Group => "group",
+            Self::Power => "power",
+            Self::All => "all",
+        }
+    }
+}
+
 /// `bongsu bench`.
 #[derive(Debug, Args)]
 pub struct BenchArgs {
@@ -180,6 +211,23 @@ pub enum BenchCommand {
         frames: u64,
         /// Issues they are spread over
         #[arg(long, value_name = "S", default_value_t = 40,
+              value_parser = clap::value_parser!(u32).range(1..=5_000))]
+        symbols: u32,
+        /// What the journal survives; all: a table of each, in one run
+        #[arg(long, value_enum, value_name = "WORD", default_value_t = BenchDurability::Process)]
+        durability: BenchDurability,
+    },
+    /// Time until a start is where the last run ended: with a checkpoint, and without any
+    Recovery {
+        /// Frames in the journal
+        #[arg(long, value_name = "N", default_value_t = 10_000_000,
+              value_parser = clap::value_parser!(u64).range(1..))]
+        frames: u64,
+        /// Frames behind the checkpoint: ten seconds of a storm, unless set otherwise
+        #[arg(long, value_name = "N", default_value_t = 200_000)]
+        tail: u64,
+        /// Issues they are spread over
+        #[arg(long, value_name = "S", default_value_t = 2_500,
               value_parser = clap::value_parser!(u32).range(1..=5_000))]
         symbols: u32,
     },
@@ -219,35 +267,6 @@ pub struct TailArgs {
     /// Stop after so many events
     #[arg(long, value_name = "N")]
     pub count: Option<u64>,
-}
-
-/// `bongsu journal`.
-#[derive(Debug, Args)]
-pub struct JournalArgs {
-    /// The journal [default: the folder journal in the data folder]
-    #[arg(long, global = true, value_name = "DIR")]
-    pub journal: Option<PathBuf>,
-    /// What to do.
-    #[command(subcommand)]
-    pub command: JournalCommand,
-}
-
-/// What can be done with a journal.
-#[derive(Debug, Subcommand)]
-pub enum JournalCommand {
-    /// List the segments
-    Ls,
-    /// Check every record; exit 1 when one is damaged
-    Verify,
-    /// Print the records, one a line
-    Dump {
-        /// Only this segment
-        #[arg(long, value_name = "N")]
-        segment: Option<u64>,
-        /// Stop after so many records
-        #[arg(long, value_name = "N")]
-        limit: Option<u64>,
-    },
 }
 
 const CHECK_HELP: &str = "\

@@ -204,18 +204,24 @@ pub fn supervision(settings: &Settings) -> SupervisionOptions {
 #[must_use]
 pub fn journal_options(settings: &Settings, data_dir: &Path) -> JournalOptions {
     let set = &settings.journal;
+    let max_bytes = (set.max_gib * (1u64 << 30) as f64) as u64;
+    // Offsets have 32 bits, and a batch may go past the size. A quarter of the cap at most: what
+    // goes goes by whole segments, and the one that is written never does.
+    let segment_bytes =
+        (set.segment_mib << 20).min(max_bytes / 4).min((u32::MAX - (64 << 20)).into());
     JournalOptions {
-        folder: journal_folder(data_dir),
-        // Offsets have 32 bits, and a batch may go past the size.
-        segment_bytes: u32::try_from(set.segment_mib << 20)
-            .unwrap_or(u32::MAX)
-            .min(u32::MAX - (64 << 20)),
+        segment_bytes: u32::try_from(segment_bytes).unwrap_or(u32::MAX),
         durability: match set.durability {
             Durability::Process => crate::journal::Durability::Process,
             Durability::Group => {
                 crate::journal::Durability::Group(Duration::from_millis(set.group_ms))
             }
+            Durability::Power => crate::journal::Durability::Power,
         },
+        max_bytes,
+        min_free_bytes: set.min_free_mib << 20,
+        keep: set.keep_hours.map(|hours| Duration::from_secs(hours * 3_600)),
+        ..JournalOptions::new(journal_folder(data_dir))
     }
 }
 

@@ -1,9 +1,13 @@
 //! `bongsu bench`: how fast the real stages are, end to end.
 //!
 //! `pipeline` drives frames through Ingest (with the journal on), Normalizer, RiskScorer and Alert
-//! as the daemon runs them, as fast as they go, and prints one JSON line. `latency` sends them at a
+//! as the daemon runs them, as fast as they go, and prints one JSON line, or a table of what each
+//! durability of the journal costs. `latency` sends them at a
 //! steady rate with a real Redis behind Alert and compares the time from the reception of a frame
 //! to the acknowledged publication with a bare PUBLISH.
+
+mod recovery;
+mod storm;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +19,9 @@ use serde::Serialize;
 
 use anyhow::Context;
 
-use super::args::{BenchArgs, BenchCommand};
+pub use storm::Storm;
+
+use super::args::{BenchArgs, BenchCommand, BenchDurability};
 use super::{CliError, assembly};
 use crate::actors::ingest::wall_micros;
 use crate::actors::limits::BATCH_FRAMES;
@@ -27,7 +33,7 @@ use fred::interfaces::{ClientLike, PubsubInterface};
 
 use crate::bus::{Publisher, RedisOptions, RedisPublisher, redis_connection};
 use crate::journal::{Durability, JournalOptions};
-use crate::market::{Directory, EventTime, SessionDay, TimeOfDay};
+use crate::market::Directory;
 use crate::messages::health::HealthRegistry;
 use crate::messages::{
     AdviceBoard, BusLimits, Checkpoints, EventBus, Flag, FrameBatch, FrameKind, RiskBoard,
@@ -44,8 +50,17 @@ pub fn execute(args: BenchArgs, settings: Settings) -> Result<(), CliError> {
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot make {}", folder.display()))?;
     let line = match args.command {
-        BenchCommand::Pipeline { frames, symbols } => {
-            pipeline(&folder, frames as usize, symbols as usize).map(|figures| json(&figures))
+        BenchCommand::Pipeline { frames, symbols, durability: BenchDurability::All } => {
+            Ok(every_durability(&folder, frames as usize, symbols as usize))
+        }
+        BenchCommand::Pipeline { frames, symbols, durability } => {
+            pipeline(&folder, frames as usize, symbols as usize, durability)
+                .map(|figures| json(&figures))
+        }
+        BenchCommand::Recovery { frames, tail, symbols } => {
+            let (frames, tail) = (frames as usize, tail as usize);
+            recovery::recovery(&folder, frames, tail, symbols as usize)
+                .map(|figures| json(&figures))
         }
         BenchCommand::Latency { rate, seconds, symbols } => {
             latency(&folder, &settings, &rate, Duration::from_secs(seconds), symbols as usize)
@@ -63,111 +78,6 @@ fn json(figures: &impl Serialize) -> anyhow::Result<String> {
 
 /// Ticks in a second of event time: a storm over the whole market.
 const TICKS_PER_EVENT_SECOND: u64 = 50_000;
-
-/// Frames of an invented storm, one trade each, `symbols` issues in turn.
-#[derive(Debug)]
-pub struct Storm {
-    symbols: Vec<Issue>,
-    next: usize,
-    tick: u64,
-    rate: u64,
-    noise: u64,
-    start: EventTime,
-}
-
-#[derive(Debug)]
-struct Issue {
-    code: String,
-    base: i64,
-    price: i64,
-    cum_volume: i64,
-    cum_value: i64,
-}
-
-impl Storm {
-    /// A storm over `symbols` issues with `rate` ticks in a second of event time.
-    #[must_use]
-    pub fn new(symbols: usize, rate: u64) -> Self {
-        let issue = |index: usize| {
-            let base = 10_000 + (index as i64 * 37 % 900) * 100;
-            Issue {
-                code: format!("{:06}", index * 10),
-                base,
-                price: base,
-                cum_volume: 0,
-                cum_value: 0,
-            }
-        };
-        // 2026-09-15 09:00:00, a date like any other.
-        let start = EventTime::from_kst(
-            SessionDay::from_epoch_days(20_711),
-            TimeOfDay::from_seconds(32_400).unwrap_or_default(),
-        );
-        Self {
-            symbols: (0..symbols.max(1)).map(issue).collect(),
-            next: 0,
-            tick: 0,
-            rate: rate.max(1),
-            noise: 0x9E37_79B9_7F4A_7C15,
-            start,
-        }
-    }
-
-    /// Appends the next frame: 47 fields, about 260 bytes.
-    pub fn frame(&mut self, out: &mut Vec<u8>) {
-        use std::io::Write;
-        // xorshift64: cheap, seeded, good enough to make prices move.
-        self.noise ^= self.noise << 13;
-        self.noise ^= self.noise >> 7;
-        self.noise ^= self.noise << 17;
-        let now = self.start.plus_micros((self.tick / self.rate) as i64 * 1_000_000);
-        let (day, time) = (now.session_day().yyyymmdd(), now.time_of_day().hhmmss());
-        let issue = &mut self.symbols[self.next];
-        let step = [0, 0, 0, 50, -50, 100, -100, 0][(self.noise >> 33) as usize % 8];
-        let held = (issue.price + step).clamp(issue.base * 95 / 100, issue.base * 105 / 100);
-        issue.price = held;
-        let quantity = 1 + (self.noise >> 40) as i64 % 200;
-        issue.cum_volume += quantity;
-        issue.cum_value += quantity * issue.price;
-        let (price, base) = (issue.price, issue.base);
-        let side = if self.noise & 1 == 0 { 1 } else { 5 };
-        // Writing into a Vec cannot fail.
-        let _ = write!(
-            out,
-            "0|H0STCNT0|001|{code}^{time:06}^{price}^2^{change}^0.42^{price}.00^{base}^{price}^{base}^{ask}^{bid}\
-             ^{quantity}^{volume}^{value}^1178^1221^43^100.12^1721981^1723971^{side}^0.45^28.62^090021^2^3100\
-             ^101431^3^0^091059^2^3700^{day}^20^N^89022^3900^741191^252322^0.07^{before}^92.70^0^^{base}^2",
-            code = issue.code,
-            change = price - base,
-            ask = price + 50,
-            bid = price - 50,
-            volume = issue.cum_volume,
-            value = issue.cum_value,
-            before = issue.cum_volume + 1_000,
-        );
-        self.next = (self.next + 1) % self.symbols.len();
-        self.tick += 1;
-    }
-
-    /// The next `frames` frames in batches.
-    pub fn batches(&mut self, frames: usize, batch: usize) -> Vec<FrameBatch> {
-        let mut batches = Vec::with_capacity(frames.div_ceil(batch));
-        let mut bytes = Vec::with_capacity(512);
-        let mut left = frames;
-        while left > 0 {
-            let size = left.min(batch);
-            let mut frames = FrameBatch::with_capacity(size, size * 280);
-            for _ in 0..size {
-                bytes.clear();
-                self.frame(&mut bytes);
-                frames.push(FrameKind::Data, 0, &bytes);
-            }
-            batches.push(frames);
-            left -= size;
-        }
-        batches
-    }
-}
 
 /// What `bench pipeline` prints.
 #[derive(Debug, Clone, Serialize)]
@@ -211,17 +121,14 @@ pub fn supervision() -> SupervisionOptions {
 fn parts(
     runtime: &Arc<tokio::runtime::Runtime>,
     folder: &Path,
+    durability: Durability,
     publisher: Publisher,
     latency: Arc<SyncMutex<Histogram<u64>>>,
 ) -> TreeParts {
     TreeParts {
         runtime: Arc::clone(runtime),
         supervision: supervision(),
-        journal: JournalOptions {
-            folder: folder.join("journal"),
-            segment_bytes: 64 << 20,
-            durability: Durability::Process,
-        },
+        journal: JournalOptions { durability, ..JournalOptions::new(folder.join("journal")) },
         silence_after: None,
         risk: RiskParams::default(),
         board: RiskBoard::new(Directory::new()),
@@ -247,11 +154,60 @@ fn histogram() -> anyhow::Result<Arc<SyncMutex<Histogram<u64>>>> {
     Ok(Arc::new(SyncMutex::new(histogram)))
 }
 
+/// The journal's durability for a word of the command line.
+const fn durability_of(word: BenchDurability) -> Durability {
+    match word {
+        BenchDurability::Off => Durability::Buffered,
+        BenchDurability::Process | BenchDurability::All => Durability::Process,
+        BenchDurability::Group => Durability::Group(Duration::from_millis(50)),
+        BenchDurability::Power => Durability::Power,
+    }
+}
+
+/// The pipeline with each durability of the journal, as a table.
+fn every_durability(folder: &Path, frames: usize, symbols: usize) -> anyhow::Result<String> {
+    let each = [
+        (BenchDurability::Off, "nothing: gathered in memory"),
+        (BenchDurability::Process, "the death of the process"),
+        (BenchDurability::Group, "a power cut, but for 50 ms"),
+        (BenchDurability::Power, "a power cut"),
+    ];
+    let mut table = format!(
+        "{frames} frames, {symbols} issues, {BATCH_FRAMES} frames a batch, journal in {}\n{:<10} {:>10} {:>9} {:>11} {:>11}  survives",
+        folder.display(),
+        "durability",
+        "ticks/s",
+        "MB/s",
+        "p50 batch",
+        "p99 batch"
+    );
+    for (durability, survives) in each {
+        let folder = folder.join(durability.as_str());
+        let figures = pipeline(&folder, frames, symbols, durability)?;
+        std::fs::remove_dir_all(&folder)
+            .with_context(|| format!("cannot remove {}", folder.display()))?;
+        let megabytes = figures.bytes as f64 / 1e6 / figures.seconds;
+        table += &format!(
+            "\n{:<10} {:>10.0} {megabytes:>9.1} {:>8.3} ms {:>8.3} ms  {survives}",
+            figures.durability,
+            figures.ticks_per_second,
+            figures.p50_batch_ms,
+            figures.p99_batch_ms,
+        );
+    }
+    Ok(table)
+}
+
 /// Runs the pipeline over `frames` frames of `symbols` issues, with the journal in `folder`.
 ///
 /// # Errors
 /// When the tree gives up.
-pub fn pipeline(folder: &Path, frames: usize, symbols: usize) -> anyhow::Result<PipelineFigures> {
+pub fn pipeline(
+    folder: &Path,
+    frames: usize,
+    symbols: usize,
+    durability: BenchDurability,
+) -> anyhow::Result<PipelineFigures> {
     let runtime = assembly::runtime()?;
     let latency = histogram()?;
     let bus = EventBus::new(BusLimits::default());
@@ -259,7 +215,8 @@ pub fn pipeline(folder: &Path, frames: usize, symbols: usize) -> anyhow::Result<
     let batches = Storm::new(symbols, TICKS_PER_EVENT_SECOND).batches(frames, BATCH_FRAMES);
     let bytes = batches.iter().map(|batch| batch.byte_len() as u64).sum();
     let batches = Arc::new(SyncMutex::new(Some(batches)));
-    let parts = parts(&runtime, folder, publisher, Arc::clone(&latency));
+    let journal = durability_of(durability);
+    let parts = parts(&runtime, folder, journal, publisher, Arc::clone(&latency));
     let began = Instant::now();
     assembly::run_tree(
         &runtime,
@@ -295,7 +252,7 @@ pub fn pipeline(folder: &Path, frames: usize, symbols: usize) -> anyhow::Result<
         p50_batch_ms: latency.value_at_quantile(0.5) as f64 / 1e3,
         p99_batch_ms: latency.value_at_quantile(0.99) as f64 / 1e3,
         batch_frames: BATCH_FRAMES,
-        durability: "process",
+        durability: durability.as_str(),
     })
 }
 
@@ -379,7 +336,8 @@ fn one_rate(
         client.publish::<i64, _, _>("bongsu.bench", "warm").await.context("PUBLISH")
     })?;
     let publisher = Publisher::new(EventBus::new(BusLimits::default()), Some(redis));
-    let parts = parts(&runtime, folder, publisher.clone(), histogram()?);
+    let journal = Durability::Process;
+    let parts = parts(&runtime, folder, journal, publisher.clone(), histogram()?);
     let sent = Arc::new(SyncMutex::new((0u64, 0f64)));
     let (count, bare_times) = (Arc::clone(&sent), Arc::clone(&bare));
     let cold = [Arc::clone(&observed), Arc::clone(&bare)];

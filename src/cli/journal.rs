@@ -1,40 +1,52 @@
-//! `bongsu journal ls|verify|dump`: looking into the journal without a running daemon.
+//! `bongsu journal ls|verify|dump`: looking into the journal, beside a running daemon or without.
+//! Nothing is written.
 
+mod dump;
+
+use std::fmt::Write as _;
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::Context;
+use serde_json::{Value, json};
 
 use super::CliError;
 use super::args::{JournalArgs, JournalCommand};
 use crate::actors::tree::journal_folder;
 use crate::config::Settings;
-use crate::journal::{Fault, JournalReader, segments};
+use crate::journal::{Fault, JournalReader, SegmentState, SegmentSummary, segments, summarize};
 use crate::market::EventTime;
-use crate::messages::FrameKind;
+
+pub use dump::dump;
 
 /// Runs the command.
 ///
 /// # Errors
-/// When the journal cannot be read, or `verify` finds a fault.
+/// When the journal cannot be read, or `verify` finds damage.
 pub fn execute(args: JournalArgs, settings: Settings) -> Result<(), CliError> {
     let folder = args.journal.unwrap_or_else(|| journal_folder(&settings.data_dir));
-    let mut text = Vec::new();
-    let outcome = match args.command {
-        JournalCommand::Ls => ls(&folder, &mut text),
-        JournalCommand::Verify => verify(&folder, &mut text),
-        JournalCommand::Dump { segment, limit } => {
+    match args.command {
+        JournalCommand::Ls => super::print(&ls(&folder, args.json)?),
+        JournalCommand::Verify => {
+            let report = verify(&folder)?;
+            super::print(&report.show(args.json))?;
+            match report.damage.len() {
+                0 => Ok(()),
+                count => Err(CliError::runtime(format!(
+                    "the journal in {} is damaged in {count} places; the records around them are intact and are used",
+                    folder.display()
+                ))),
+            }
+        }
+        JournalCommand::Dump(wanted) => {
             let mut stdout = std::io::BufWriter::new(std::io::stdout().lock());
-            let outcome = dump(&folder, segment, limit, &mut stdout)
+            let outcome = dump(&folder, &wanted, args.json, &mut stdout)
                 .and_then(|()| stdout.flush().map_err(Into::into));
-            return match outcome {
+            match outcome {
                 Err(error) if is_broken_pipe(&error) => Err(CliError::OutputClosed),
                 other => Ok(other?),
-            };
+            }
         }
-    };
-    super::print(&String::from_utf8_lossy(&text))?;
-    Ok(outcome?)
+    }
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -43,96 +55,159 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
-/// Lists the segments.
+fn time(micros: Option<i64>) -> Option<String> {
+    micros.map(|micros| EventTime::from_micros(micros).rfc3339())
+}
+
+/// What a segment's state is called, and more where there is more to say.
+fn state(state: &SegmentState) -> (&'static str, Option<String>) {
+    match state {
+        SegmentState::Whole => ("whole", None),
+        SegmentState::Empty => ("empty", None),
+        SegmentState::Torn(bytes) => {
+            ("torn", Some(format!("{bytes} bytes behind the last record are none")))
+        }
+        SegmentState::DamagedHeader => ("damaged", Some("its header is damaged".to_owned())),
+        SegmentState::Refused(why) => ("refused", Some(why.clone())),
+    }
+}
+
+/// The segments, with when their first and last records were received.
 ///
 /// # Errors
-/// When the folder cannot be listed or standard output is gone.
-pub fn ls(folder: &Path, out: &mut impl Write) -> anyhow::Result<()> {
-    let found = segments(folder)?;
+/// When the folder cannot be listed or a segment cannot be read.
+pub fn ls(folder: &Path, as_json: bool) -> anyhow::Result<String> {
+    let mut found = Vec::new();
+    for info in segments(folder)? {
+        match summarize(&info) {
+            Ok(summary) => found.push(summary),
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let bytes: u64 = found.iter().map(|summary| summary.info.bytes).sum();
+    if as_json {
+        let list: Vec<Value> = found.iter().map(segment_json).collect();
+        return Ok(format!("{}\n", json!({ "segments": list, "bytes": bytes })));
+    }
     if found.is_empty() {
-        writeln!(out, "no segments in {}", folder.display())?;
+        return Ok(format!("no segments in {}\n", folder.display()));
     }
-    for info in &found {
-        writeln!(out, "{:>8}  {:>12} bytes  {}", info.segment, info.bytes, info.path.display())?;
-    }
-    Ok(())
-}
-
-/// Reads everything and reports what cannot be read. Fails when there is any such thing.
-///
-/// # Errors
-/// When something cannot be read.
-pub fn verify(folder: &Path, out: &mut impl Write) -> anyhow::Result<()> {
-    let (mut records, mut bytes, mut faults) = (0u64, 0u64, 0u64);
-    let mut reader = JournalReader::open(folder)?;
-    while let Some(item) = reader.next() {
-        match item {
-            Ok(record) => {
-                records += 1;
-                bytes += record.payload.len() as u64;
-            }
-            Err(fault) => {
-                faults += 1;
-                writeln!(out, "{fault}")?;
-            }
-        }
-    }
-    writeln!(out, "{records} records, {bytes} bytes of payload, {faults} faults")?;
-    anyhow::ensure!(
-        faults == 0,
-        "the journal in {} has {faults} faults; the records around them are intact and are used",
-        folder.display()
+    let mut text = format!(
+        "{:>8} {:>12} {:>6}  {:<8} {:<32} last received\n",
+        "segment", "bytes", "run", "state", "first received"
     );
-    Ok(())
+    for summary in &found {
+        let (word, more) = state(&summary.state);
+        let shown = |micros| time(micros).unwrap_or_else(|| "-".to_owned());
+        let run = summary.run.map_or_else(|| "-".to_owned(), |run| run.to_string());
+        // Writing to a text cannot fail.
+        let _ = writeln!(
+            text,
+            "{:>8} {:>12} {run:>6}  {word:<8} {:<32} {}{}",
+            summary.info.segment,
+            summary.info.bytes,
+            shown(summary.first_us),
+            shown(summary.last_us),
+            more.map(|more| format!("  ({more})")).unwrap_or_default(),
+        );
+    }
+    let _ = writeln!(text, "{} segments, {bytes} bytes in {}", found.len(), folder.display());
+    Ok(text)
 }
 
-/// Prints the records, one a line: position, time of reception, kind, payload. Only those of one
-/// segment, and only so many, when asked.
+fn segment_json(summary: &SegmentSummary) -> Value {
+    let (word, more) = state(&summary.state);
+    json!({
+        "segment": summary.info.segment,
+        "bytes": summary.info.bytes,
+        "run": summary.run,
+        "first_received": time(summary.first_us),
+        "last_received": time(summary.last_us),
+        "state": word,
+        "more": more,
+        "path": summary.info.path.display().to_string(),
+    })
+}
+
+/// What a whole reading found.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Records.
+    pub records: u64,
+    /// Bytes of their payloads.
+    pub payload_bytes: u64,
+    /// Places where records were lost, or that cannot be read.
+    pub damage: Vec<Fault>,
+    /// Unfinished writes at the end of a run: normal.
+    pub torn: Vec<Fault>,
+}
+
+/// Reads everything.
 ///
 /// # Errors
-/// When the folder cannot be read or standard output is gone.
-pub fn dump(
-    folder: &Path,
-    segment: Option<u64>,
-    limit: Option<u64>,
-    out: &mut impl Write,
-) -> anyhow::Result<()> {
+/// When the folder cannot be listed.
+pub fn verify(folder: &Path) -> anyhow::Result<Report> {
+    let mut report = Report::default();
     let mut reader = JournalReader::open(folder)?;
-    let mut left = limit.unwrap_or(u64::MAX);
     while let Some(item) = reader.next() {
         match item {
-            Ok(record) if segment.is_some_and(|only| only != u64::from(record.at.segment)) => {}
-            Ok(_) if left == 0 => return Ok(()),
             Ok(record) => {
-                left -= 1;
-                let received = EventTime::from_micros(record.received_us);
-                let (segment, offset) = (record.at.segment, record.at.offset);
-                write!(out, "{segment}:{offset}\t{received}\t{:?}\t", record.kind)?;
-                let payload = match (record.kind, <[u8; 8]>::try_from(record.payload)) {
-                    (FrameKind::Silence, Ok(micros)) => {
-                        format!("{} us", i64::from_le_bytes(micros))
-                    }
-                    _ => record.payload.escape_ascii_lossy(),
-                };
-                writeln!(out, "{payload}")?;
+                report.records += 1;
+                report.payload_bytes += record.payload.len() as u64;
             }
-            Err(Fault::Io(error)) => return Err(error).context("dump"),
-            Err(fault) => writeln!(out, "# {fault}")?,
+            Err(fault) if fault.is_normal() => report.torn.push(fault),
+            Err(fault) => report.damage.push(fault),
         }
     }
-    Ok(())
+    Ok(report)
 }
 
-trait EscapeLossy {
-    fn escape_ascii_lossy(&self) -> String;
-}
-
-impl EscapeLossy for [u8] {
-    /// Text as it is, other bytes and control characters escaped.
-    fn escape_ascii_lossy(&self) -> String {
-        match std::str::from_utf8(self) {
-            Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
-            _ => self.escape_ascii().to_string(),
+impl Report {
+    fn show(&self, as_json: bool) -> String {
+        if as_json {
+            let faults = |list: &[Fault]| list.iter().map(fault_json).collect::<Vec<Value>>();
+            let report = json!({
+                "records": self.records,
+                "payload_bytes": self.payload_bytes,
+                "damage": faults(&self.damage),
+                "torn": faults(&self.torn),
+            });
+            return format!("{report}\n");
         }
+        let mut text = String::new();
+        for fault in &self.torn {
+            let _ = writeln!(text, "{fault} (normal where a run ended, or while one writes)");
+        }
+        for fault in &self.damage {
+            let _ = writeln!(text, "DAMAGED: {fault}");
+        }
+        let _ = writeln!(
+            text,
+            "{} records, {} bytes of payload, {} damaged places, {} unfinished writes",
+            self.records,
+            self.payload_bytes,
+            self.damage.len(),
+            self.torn.len()
+        );
+        text
+    }
+}
+
+/// A fault for a machine.
+fn fault_json(fault: &Fault) -> Value {
+    let range = match fault {
+        Fault::Damaged { segment, from, to, .. } | Fault::Torn { segment, from, to } => {
+            Some((*segment, *from, *to))
+        }
+        Fault::NotASegment { segment, bytes, .. } => Some((*segment, 0, *bytes)),
+        Fault::Io(_) => None,
+    };
+    let why = fault.to_string();
+    match range {
+        Some((segment, from, to)) => {
+            json!({ "segment": segment, "from": from, "to": to, "why": why })
+        }
+        None => json!({ "why": why }),
     }
 }

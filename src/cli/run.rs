@@ -25,6 +25,7 @@ use crate::actors::tree::{Tree, TreeParts};
 use crate::api::{self, ApiState};
 use crate::bus::Publisher;
 use crate::config::{FeedSource, Settings};
+use crate::journal::JournalOptions;
 use crate::kis::sim::{RunningSim, SimOptions, Simulator};
 use crate::kis::{Lane, MarketHours};
 use crate::market::{Directory, EventTime};
@@ -114,7 +115,10 @@ impl Daemon {
         let parts = TreeParts {
             runtime: Arc::clone(runtime),
             supervision: assembly::supervision(settings),
-            journal: assembly::journal_options(settings, &data_dir.path),
+            journal: JournalOptions {
+                segment_use: segments.clone(),
+                ..assembly::journal_options(settings, &data_dir.path)
+            },
             silence_after: Some(Duration::from_secs(settings.risk.stale_seconds.into())),
             risk: assembly::risk_params(settings),
             board: board.clone(),

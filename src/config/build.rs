@@ -187,6 +187,9 @@ pub(super) fn settings(values: &Values, effective: Vec<Effective>) -> Settings {
             group_ms: v.integer("journal.group_ms"),
             recover: v.choice("journal.recover", Recover::from_word),
             checkpoint_seconds: v.integer("journal.checkpoint_seconds"),
+            max_gib: v.number("journal.max_gib"),
+            min_free_mib: v.integer("journal.min_free_mib"),
+            keep_hours: v.optional_integer("journal.keep_hours"),
         },
         supervision: SupervisionSettings {
             max_restarts: v.integer("supervision.max_restarts"),

@@ -311,9 +311,10 @@ pub const KEYS: &[Key] = &[
         .default("64"),
     Key::new(
         "journal.durability",
-        Choice(&["process", "group"]),
+        Choice(&["process", "group", "power"]),
         "What a stored frame survives. process: the death of the process; group: a power cut too, \
-         but for the last journal.group_ms",
+         but for the last journal.group_ms; power: a power cut too, and each batch waits for the \
+         disk",
     )
     .default("process"),
     Key::new("journal.group_ms", Integer(1, 10_000), "Time between two syncs of group, ms")
@@ -333,6 +334,25 @@ pub const KEYS: &[Key] = &[
          0 for none, then a start reads all of it",
     )
     .default("10"),
+    Key::new(
+        "journal.max_gib",
+        Number(0.001, 1_000_000.0),
+        "Above this size the oldest segments are deleted that neither a start after a crash nor \
+         the archive needs; others never are, GiB",
+    )
+    .default("64"),
+    Key::new(
+        "journal.min_free_mib",
+        Integer(0, 1_048_576),
+        "When less is free on the journal's disk, no more frames are taken until there is, MiB",
+    )
+    .default("256"),
+    Key::new(
+        "journal.keep_hours",
+        Integer(1, 87_600),
+        "Segments that nobody needs are deleted when they are older. Unset: only for room, h",
+    )
+    .example("168"),
     // supervision
     Key::new("supervision.max_restarts", Integer(1, 1_000), "So many failures within supervision.within_seconds make a supervisor give up; when the root does, the process ends")
     .default("10"),

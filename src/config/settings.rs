@@ -66,6 +66,8 @@ choice! {
         Process = "process",
         /// A power cut too, but for the last [`JournalSettings::group_ms`].
         Group = "group",
+        /// A power cut too.
+        Power = "power",
     }
 }
 
@@ -227,6 +229,12 @@ pub struct JournalSettings {
     pub recover: Recover,
     /// Time between two checkpoints, s; 0 for none.
     pub checkpoint_seconds: u64,
+    /// Above this, segments go that nobody needs, GiB.
+    pub max_gib: f64,
+    /// What has to stay free on the disk, MiB.
+    pub min_free_mib: u64,
+    /// Segments go that are older and nobody needs, hours.
+    pub keep_hours: Option<u64>,
 }
 
 /// `supervision`: restarts.

@@ -28,6 +28,7 @@ pub const GIVEN_UP_AFTER: Duration = Duration::from_secs(60);
 
 /// A place between two journal records: everything before it is on one side, everything from it on
 /// the other. The end of a segment and the beginning of the next are the same place by two names.
+/// As text: `SEGMENT:OFFSET`.
 #[derive(
     Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -40,7 +41,18 @@ pub struct Position {
 
 impl std::fmt::Display for Position {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "segment {}, byte {}", self.segment, self.offset)
+        write!(f, "{}:{}", self.segment, self.offset)
+    }
+}
+
+impl std::str::FromStr for Position {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parts = text.split_once(':').and_then(|(segment, offset)| {
+            Some(Self { segment: segment.parse().ok()?, offset: offset.parse().ok()? })
+        });
+        parts.ok_or_else(|| format!("\"{text}\" is no position: SEGMENT:OFFSET, for example 1:32"))
     }
 }
 

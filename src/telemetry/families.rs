@@ -265,6 +265,13 @@ pub const FAMILIES: &[Family] = &[
     counter("bongsu_checkpoints_total", &[("outcome", &["written", "failed", "given_up"])], "Checkpoints by outcome."),
     gauge("bongsu_checkpoint_last_success_timestamp_seconds", &[], "When a checkpoint was last written, Unix time; 0 for not since the start."),
     gauge("bongsu_journal_lag_frames", &[], "Frames received but not yet in the journal."),
+    gauge("bongsu_journal_size_bytes", &[], "Bytes in the journal's segments."),
+    gauge("bongsu_journal_free_bytes", &[], "Bytes free on the journal's disk when it was last looked at."),
+    gauge("bongsu_journal_segment", &[], "Number of the segment that is written."),
+    gauge("bongsu_journal_offset_bytes", &[], "Where in that segment the next record will stand."),
+    counter("bongsu_journal_segments_deleted_total", &[], "Segments deleted because nobody needs them any more."),
+    counter("bongsu_journal_write_errors_total", &[], "Batches that could not be appended at once; each try counts."),
+    counter("bongsu_journal_damaged_bytes_total", &[], "Bytes of the journal found damaged by a start after a crash."),
     counter("bongsu_store_rows_total", &[("table", TABLES)], "Rows written to the database."),
     // dependencies
     gauge("bongsu_dependency_up", &[("dependency", &COMPONENTS)], "1 while the dependency works, also when restricted."),
