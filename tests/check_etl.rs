@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use bongsu::kis::sim::{FaultSpec, RunningSim, SimEnv, SimOptions, SimSource, SimSpeed, Simulator};
-use bongsu::market::{Calendar, EventTime, SessionDay};
+use bongsu::market::{Calendar, EventTime, SessionDay, rules};
 use serde_json::Value;
 
 use crate::support::{Daemon, TempDir, temp_dir};
@@ -16,12 +16,15 @@ const HTS_ID: &str = "canary-hts";
 const ACCOUNT: &str = "50770001-01";
 const TOKEN: &str = "/oauth2/tokenP";
 
-/// Today in Korea, or the last session before.
+/// The last session that is over in Korea: of a day that is played ahead of the clock, the minutes
+/// to come are none yet.
 fn session() -> SessionDay {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let today = EventTime::from_micros(i64::try_from(now.as_micros()).unwrap()).session_day();
-    let krx = Calendar::krx();
-    if krx.is_session(today) == Some(true) { today } else { krx.previous_session(today).unwrap() }
+    let now = EventTime::from_micros(i64::try_from(now.as_micros()).unwrap());
+    let (today, krx) = (now.session_day(), Calendar::krx());
+    let is_over = now >= EventTime::from_kst(today, rules::CLOSE).plus_micros(120_000_000);
+    let is_today = is_over && krx.is_session(today) == Some(true);
+    if is_today { today } else { krx.previous_session(today).unwrap() }
 }
 
 fn options() -> SimOptions {

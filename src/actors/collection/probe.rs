@@ -83,7 +83,12 @@ impl Prober<'_> {
         self.read("daily_bars", asked, |chart| {
             Ok((batch::of_bars(&day_bars(symbol, &chart, now))?.num_rows(), ()))
         })?;
-        let request = Request::minute_bars(symbol, now.time_of_day().min(rules::CLOSE));
+        // Before the opening today has no minutes: those of the last session are asked for.
+        let until = match now.time_of_day() {
+            early if early <= rules::OPEN => rules::CLOSE,
+            time => time.min(rules::CLOSE),
+        };
+        let request = Request::minute_bars(symbol, until);
         let asked = ask::one(client, request, MinuteChart::of).await;
         self.read("minute_bars", asked, |chart| {
             // The value of the day's earlier minutes is not known here: each bar gets its own.
