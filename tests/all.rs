@@ -10,6 +10,7 @@ mod bad_frames;
 mod check_etl;
 mod collect;
 mod crash;
+mod crash_damage;
 mod daemon;
 mod effects;
 mod faults;

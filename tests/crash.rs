@@ -50,7 +50,14 @@ fn number(name: &str, otherwise: u64) -> u64 {
 }
 
 fn market() -> Plan<'static> {
-    Plan { issues: 24, until: "09:40", slide: true, confirm: true, ..Plan::default() }
+    Plan {
+        issues: 24,
+        speed: f64::INFINITY,
+        until: "09:40",
+        slide: true,
+        confirm: true,
+        ..Plan::default()
+    }
 }
 
 /// What a run has left.

@@ -60,7 +60,7 @@ fn delivered(exchange: &Exchange) -> BTreeSet<TradeId> {
 }
 
 /// Shares that the gap events name and that did not come late, by issue.
-fn named(rows: &Rows) -> BTreeMap<String, i64> {
+pub(crate) fn named(rows: &Rows) -> BTreeMap<String, i64> {
     let mut named = BTreeMap::new();
     for (rule, symbol, evidence) in &rows.events {
         if rule == "feed_gap" {
@@ -78,7 +78,7 @@ fn named(rows: &Rows) -> BTreeMap<String, i64> {
 
 /// Shares of the lost trades behind which another one of the issue came, by issue: what a gap can
 /// tell of. A lost first trade is a late start, a lost last one nobody can know of.
-fn lost_shares(exchange: &Exchange, rows: &Rows) -> BTreeMap<String, i64> {
+pub(crate) fn lost_shares(exchange: &Exchange, rows: &Rows) -> BTreeMap<String, i64> {
     let trades = exchange.trades();
     let mut shares = BTreeMap::new();
     let mut waiting: BTreeMap<_, i64> = BTreeMap::new();

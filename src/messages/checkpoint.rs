@@ -116,7 +116,7 @@ struct State {
     closed: bool,
     number: u64,
     under_way: Option<UnderWay>,
-    /// Where the last one stood that was begun.
+    /// Where the last one stood that was begun; before the first, where the start stood.
     last: Option<(Position, Instant)>,
     complete: Option<Complete>,
     given_up: u64,
@@ -161,7 +161,9 @@ impl Checkpoints {
     pub fn begin(&self, position: Position, now: Instant) -> Option<u64> {
         let every = self.every?;
         let mut state = self.desk.0.lock();
-        let due = state.last.is_none_or(|(last, at)| last != position && now >= at + every);
+        // The first is due so long after the start, and behind something.
+        let (last, at) = *state.last.get_or_insert((position, now));
+        let due = last != position && now.duration_since(at) >= every;
         let free = state.under_way.as_ref().is_none_or(|one| now >= one.began + GIVEN_UP_AFTER);
         (due && free).then(|| state.begin(position, now)).flatten()
     }
@@ -255,6 +257,13 @@ mod tests {
         Position { segment: 1, offset }
     }
 
+    /// A desk at a start that stood at the beginning of a journal, one interval ago.
+    fn desk() -> (Checkpoints, Instant) {
+        let (desk, start) = (Checkpoints::new(EVERY, false), Instant::now());
+        assert_eq!(desk.begin(at(0), start), None, "nothing has come yet");
+        (desk, start + EVERY)
+    }
+
     fn hand_in(desk: &Checkpoints, number: u64) {
         for part in Part::ALL {
             desk.arrived(number, part, Box::new(move || Ok(vec![part as u8])));
@@ -263,8 +272,7 @@ mod tests {
 
     #[test]
     fn complete_when_all_states_are_there_and_stored_in_any_order() {
-        let desk = Checkpoints::new(EVERY, false);
-        let now = Instant::now();
+        let (desk, now) = desk();
         let number = desk.begin(at(100), now).unwrap();
         desk.stored(number);
         assert!(desk.desk.0.lock().complete.is_none());
@@ -279,8 +287,7 @@ mod tests {
 
     #[test]
     fn one_at_a_time_in_its_time_and_not_twice_for_one_place() {
-        let desk = Checkpoints::new(EVERY, false);
-        let now = Instant::now();
+        let (desk, now) = desk();
         let first = desk.begin(at(1), now).unwrap();
         assert_eq!(desk.begin(at(2), now + EVERY), None, "one is under way");
         hand_in(&desk, first);
@@ -292,8 +299,7 @@ mod tests {
 
     #[test]
     fn what_does_not_come_to_its_end_is_given_up() {
-        let desk = Checkpoints::new(EVERY, false);
-        let now = Instant::now();
+        let (desk, now) = desk();
         let first = desk.begin(at(1), now).unwrap();
         let second = desk.begin(at(2), now + GIVEN_UP_AFTER).unwrap();
         hand_in(&desk, first);
@@ -310,7 +316,7 @@ mod tests {
         let now = Instant::now();
         assert_eq!((desk.begin(at(1), now), desk.begin_last(at(1), now)), (None, None));
         desk.release();
-        assert!(desk.begin(at(1), now).is_some());
+        assert!(desk.begin_last(at(1), now).is_some());
         let none = Checkpoints::none();
         assert_eq!((none.begin(at(1), now), none.begin_last(at(1), now)), (None, None));
     }

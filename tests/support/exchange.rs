@@ -37,7 +37,7 @@ pub struct Exchange {
 pub struct Plan<'a> {
     /// Issues of the market.
     pub issues: usize,
-    /// Event seconds a second.
+    /// Event seconds a second; infinity for as fast as the daemon takes it.
     pub speed: f64,
     /// When the day ends, `HH:MM`.
     pub until: &'a str,
@@ -50,7 +50,7 @@ pub struct Plan<'a> {
     /// The clock stands still while nobody has a subscription.
     pub hold: bool,
     /// What a session has not confirmed is sent again to the next one; no limit on calls and
-    /// registrations, as fast as the daemon takes it.
+    /// registrations.
     pub confirm: bool,
 }
 
@@ -114,7 +114,10 @@ impl Exchange {
         let key = |number| (app_key(number).into(), "secret".into());
         let options = SimOptions {
             source: SimSource::Market { market: market.display().to_string(), day: None },
-            speed: Some(if plan.confirm { SimSpeed::Max } else { SimSpeed::Times(plan.speed) }),
+            speed: Some(match plan.speed.is_finite() {
+                true => SimSpeed::Times(plan.speed),
+                false => SimSpeed::Max,
+            }),
             hold: plan.hold,
             confirm: plan.confirm,
             enforce_rate_limits: !plan.confirm,
