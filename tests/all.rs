@@ -21,6 +21,7 @@ mod kis_clients;
 mod licences;
 mod replay;
 mod settings_cli;
+mod soak;
 mod store;
 mod tidy;
 mod wrong_settings;
