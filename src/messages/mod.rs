@@ -6,6 +6,7 @@
 pub mod advice;
 pub mod advice_request;
 pub mod board;
+pub mod circuit;
 pub mod event;
 pub mod event_bus;
 pub mod feed;
@@ -20,6 +21,7 @@ pub mod trading_days;
 pub(crate) mod schema;
 
 pub use board::{AdviceBoard, RiskBoard, RiskRow};
+pub use circuit::{Circuit, CircuitOptions, CircuitState};
 pub use event::{EventKind, OutwardEvent};
 pub use event_bus::{
     BusLimits, EventBus, EventFilter, GapNotice, GapReason, Pattern, Published, Resume, StreamItem,

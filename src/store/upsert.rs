@@ -28,7 +28,8 @@ const MAX_ROWS: usize = 512;
 /// (16 MiB, MariaDB).
 const MAX_BYTES: usize = 4 << 20;
 
-type ColumnOf<A> = <<A as ActiveModelTrait>::Entity as EntityTrait>::Column;
+/// The columns of a row's table.
+pub(crate) type ColumnOf<A> = <<A as ActiveModelTrait>::Entity as EntityTrait>::Column;
 
 /// How rows of a table are written.
 pub trait Upsert: ActiveModelTrait + ActiveModelBehavior + Send {
