@@ -94,7 +94,7 @@ impl Daemon {
         let listener = runtime
             .block_on(api::bind(settings.http.listen))
             .map_err(|error| CliError::Runtime(error.into()))?;
-        let database = runtime.block_on(assembly::database(settings, &health))?;
+        let (database, away) = runtime.block_on(assembly::database_or_away(settings, &health))?;
         let bus = EventBus::new(BusLimits::default());
         let publisher = assembly::publisher(runtime, settings, &bus, &health)?;
         let sim = match settings.feed.source {
@@ -106,6 +106,8 @@ impl Daemon {
         let collection = collection_of(settings, &feed, database.as_ref(), &health, &repairs)?;
         let board = RiskBoard::new(Directory::new());
         let advice_board = AdviceBoard::default();
+        let recorder = assembly::recorder(settings, database, &board.directory, &health);
+        let recorder = assembly::with_spill(recorder, settings, &data_dir.path, away)?;
         let parts = TreeParts {
             runtime: Arc::clone(runtime),
             supervision: assembly::supervision(settings),
@@ -116,7 +118,7 @@ impl Daemon {
             advice_board: advice_board.clone(),
             publisher: publisher.clone(),
             health: health.clone(),
-            recorder: Some(assembly::recorder(settings, database, &board.directory, &health)),
+            recorder: Some(recorder),
             advice: Some(assembly::advice(settings)?),
             repairs: Some(repairs.clone()),
             batch_latency: None,

@@ -109,6 +109,12 @@ impl Circuit {
         !self.is_open && self.failures == 0 && since
     }
 
+    /// Opens it at once: nobody answered at the start, and there is nothing to be patient about.
+    pub fn trip(&mut self, now: Duration, jitter: f64) {
+        self.failed(now, jitter);
+        self.is_open = true;
+    }
+
     /// It answered. True when that closes the circuit.
     pub fn succeeded(&mut self, now: Duration) -> bool {
         self.failures = 0;
@@ -199,6 +205,16 @@ mod tests {
         assert!(circuit.is_settled(ms(5_000)));
         circuit.failed(ms(6_000), 0.0);
         assert_eq!(circuit.wait(ms(6_000)), ms(100), "well again: the first pause");
+    }
+
+    #[test]
+    fn tripped_it_is_open_and_heals_like_any() {
+        let mut circuit = circuit();
+        circuit.trip(ms(0), 0.0);
+        assert_eq!((circuit.state(ms(99)), circuit.wait(ms(0))), (CircuitState::Open, ms(100)));
+        assert!(circuit.succeeded(ms(100)));
+        circuit.succeeded(ms(3_000));
+        assert!(!circuit.failed(ms(4_000), 0.0), "a blip after it has settled");
     }
 
     #[test]

@@ -49,11 +49,7 @@ pub async fn write(db: &Database, kind: Kind, batch: &RecordBatch) -> Result<Wri
     retry_conflicts!(write().await)
 }
 
-async fn write_once(
-    db: &Database,
-    kind: Kind,
-    batch: &RecordBatch,
-) -> Result<Written, StoreError> {
+async fn write_once(db: &Database, kind: Kind, batch: &RecordBatch) -> Result<Written, StoreError> {
     let transaction = db.begin_write().await?;
     let written = match kind {
         Kind::Bars => write_bars(&transaction, batch).await?,

@@ -122,9 +122,16 @@ fn of_mysql(number: u16, state: &str) -> Fault {
         // Changed since it was read, lock wait, deadlock, too many undo slots in use, NOWAIT.
         1020 | 1205 | 1213 | 1614 | 1637 | 3572 => Fault::Conflict,
         // Too many connections, shutdown, network, killed, interrupted, gone away.
-        1040 | 1053 | 1077..=1080 | 1152 | 1158..=1161 | 1203 | 1226 | 1317 | 1927 | 2002..=2013 => {
-            Fault::Away
-        }
+        1040
+        | 1053
+        | 1077..=1080
+        | 1152
+        | 1158..=1161
+        | 1203
+        | 1226
+        | 1317
+        | 1927
+        | 2002..=2013 => Fault::Away,
         // The server's own limit on a statement.
         1969 | 3024 => Fault::Slow,
         // Error writing, disk full, table full, error from the engine.
@@ -193,16 +200,16 @@ mod tests {
         }
         // SQLITE_CONSTRAINT_NOTNULL, SQLITE_BUSY_SNAPSHOT, SQLITE_FULL, SQLITE_IOERR_WRITE.
         let kinds = [1299, 517, 13, 778, 1].map(of_sqlite);
-        assert_eq!(
-            kinds,
-            [Fault::Row, Fault::Conflict, Fault::Full, Fault::Away, Fault::Other]
-        );
+        assert_eq!(kinds, [Fault::Row, Fault::Conflict, Fault::Full, Fault::Away, Fault::Other]);
     }
 
     #[test]
     fn only_what_may_pass_lets_a_daemon_start() {
-        let passing: Vec<&str> =
-            Fault::ALL.iter().filter(|fault| fault.may_pass()).map(|fault| fault.as_str()).collect();
+        let passing: Vec<&str> = Fault::ALL
+            .iter()
+            .filter(|fault| fault.may_pass())
+            .map(|fault| fault.as_str())
+            .collect();
         assert_eq!(passing, ["conflict", "away", "slow", "full", "read_only"]);
     }
 }

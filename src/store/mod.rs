@@ -33,6 +33,7 @@ pub use digest::{DigestBuilder, DigestReport};
 pub use error::StoreError;
 pub use fault::Fault;
 pub use objects::{Bucket, LocalObjects, ObjectError, Objects};
+pub(crate) use retry::chance;
 pub use spill::{Spill, SpillError, SpillOptions};
 pub use table::{RowCounts, Table};
 pub use writer::{StoreWriter, Waiting, WriterOptions};

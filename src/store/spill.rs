@@ -139,7 +139,8 @@ impl Spill {
     /// When the folder cannot be made or listed.
     pub fn open(options: SpillOptions) -> Result<Self, SpillError> {
         let folder = options.folder.clone();
-        let failed = |source| SpillError::Io { action: "open the spill", path: folder.clone(), source };
+        let failed =
+            |source| SpillError::Io { action: "open the spill", path: folder.clone(), source };
         fs::create_dir_all(&folder).map_err(failed)?;
         let mut files = Vec::new();
         for entry in fs::read_dir(&folder).map_err(failed)? {
@@ -199,7 +200,8 @@ impl Spill {
     /// When the limit is reached or the disk refuses; nothing of the entry is kept then.
     pub fn append(&mut self, payload: &[u8]) -> Result<(), SpillError> {
         let entry = file::entry(payload);
-        let grows = entry.len() as u64 + if self.writing.is_none() { HEADER.len() as u64 } else { 0 };
+        let grows =
+            entry.len() as u64 + if self.writing.is_none() { HEADER.len() as u64 } else { 0 };
         if self.bytes + grows > self.options.cap_bytes {
             let folder = self.options.folder.clone();
             return Err(SpillError::Full { folder, bytes: self.bytes, cap: self.cap() });
@@ -322,8 +324,8 @@ impl Spill {
             self.close_file();
         }
         let path = self.path(number);
-        let bytes = fs::read(&path)
-            .map_err(|source| SpillError::Io { action: "read", path, source })?;
+        let bytes =
+            fs::read(&path).map_err(|source| SpillError::Io { action: "read", path, source })?;
         let start = if bytes.starts_with(HEADER) { HEADER.len() } else { 0 };
         self.reading = Some(Reading { number, bytes, acknowledged: start, given: start });
         Ok(true)

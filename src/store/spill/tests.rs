@@ -84,7 +84,10 @@ fn a_damaged_entry_is_set_aside_and_named() {
     assert_eq!(damage.len(), 2, "{damage:?}");
     let damaged = &damage[0];
     assert_eq!((damaged.from, damaged.to, damaged.is_torn), (40, 72, false));
-    assert_eq!((damaged.file.as_str(), damaged.why.as_str()), ("0000000001.spill", "wrong checksum"));
+    assert_eq!(
+        (damaged.file.as_str(), damaged.why.as_str()),
+        ("0000000001.spill", "wrong checksum")
+    );
     assert_eq!(fs::read(damaged.kept.as_ref().unwrap()).unwrap(), bytes[40..72]);
     assert!(damage[1].is_torn && damage[1].from == 72, "{damage:?}");
     assert!(second.is_empty());

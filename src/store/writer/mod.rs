@@ -33,7 +33,7 @@ use super::retry::retry_conflicts;
 use super::{Database, RowCounts, StoreError};
 use crate::market::{Directory, EventTime, SessionDay, TickBatch, TradeFlags};
 use crate::messages::advice::{MitigationPlan, RecommendationSet, Report};
-use crate::messages::{EventKind, RiskMinute, StoreBatch};
+use crate::messages::{EventKind, Reject, RiskMinute, StoreBatch};
 pub(super) use send::send;
 use send::send_failures;
 use trades::{PendingTrade, TradeWriter};
@@ -95,6 +95,12 @@ impl StoreWriter {
         }
     }
 
+    /// The issues it knows.
+    #[must_use]
+    pub const fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
     /// Names the model behind the scores to come; empty for none.
     pub fn set_model(&mut self, model: &str) {
         model.clone_into(&mut self.model);
@@ -121,18 +127,21 @@ impl StoreWriter {
                     .filter(|event| matches!(event.kind, EventKind::Crash | EventKind::Threat))
                     .map(|event| rows::threat(event)),
             ),
-            StoreBatch::Rejects(rejects) => {
-                self.rejects.extend(rejects.into_iter().map(|mut reject| {
-                    rows::cut_payload(&mut reject.payload);
-                    rows::reject(&reject)
-                }));
-            }
+            StoreBatch::Rejects(rejects) => self.push_rejects(rejects),
             StoreBatch::Recommendation(set) => self.recommendations.push(set),
             StoreBatch::Mitigation(plan) => self.plans.push(plan),
             StoreBatch::Report(report) => self.reports.push(report),
             StoreBatch::LlmUsage(calls) => self.usage.extend(calls.iter().map(rows::llm_usage)),
         }
         Ok(())
+    }
+
+    /// Takes in refused input, whether or not the writer is full.
+    pub fn push_rejects(&mut self, rejects: Vec<Reject>) {
+        self.rejects.extend(rejects.into_iter().map(|mut reject| {
+            rows::cut_payload(&mut reject.payload);
+            rows::reject(&reject)
+        }));
     }
 
     fn push_ticks(&mut self, ticks: &TickBatch) {

@@ -59,7 +59,12 @@ async fn keep<A: Upsert>(
     why: &str,
 ) -> Result<(), StoreError> {
     let (table, text) = (A::TABLE.as_str(), text(row, ColumnOf::<A>::iter()));
-    tracing::error!(table, row = text, why, "the database refuses a row; it is kept in etl_failures");
+    tracing::error!(
+        table,
+        row = text,
+        why,
+        "the database refuses a row; it is kept in etl_failures"
+    );
     metrics::counter!("bongsu_rejects_total", "reason" => "refused_by_database").increment(1);
     if A::TABLE == Table::EtlFailures {
         // There is no other table for it: the line above is all there is.

@@ -16,10 +16,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
-use serde::{Deserialize, Serialize};
 use sea_orm::{
     ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
+use serde::{Deserialize, Serialize};
 
 use super::super::entity::{market_price, trade_log};
 use super::super::upsert::power_of_two;
@@ -109,8 +109,7 @@ impl TradeWriter {
             };
             // Taken out: a failure below leaves no half-changed book behind.
             let book = self.book.take();
-            let outcome =
-                db.within("write trades and bars", write_chunk(db, book, chunk)).await;
+            let outcome = db.within("write trades and bars", write_chunk(db, book, chunk)).await;
             let (book, sent) = match outcome {
                 Ok(written) => written,
                 Err(error) => {
