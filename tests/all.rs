@@ -16,6 +16,7 @@ mod feed;
 mod harness;
 mod kis_clients;
 mod licences;
+mod outages;
 mod replay;
 mod settings_cli;
 mod store;
