@@ -134,7 +134,9 @@ fn no_connection_left_and_read_only() {
         },
         "the server to be full",
     );
+    // The server goes on with the statement of a client that has died.
     drop(holders);
+    wait_until(PATIENCE, || database.kill_connections() > 0, "the holders to be killed");
     database.admin("set global max_connections = 100; set global read_only = 1");
     wait_down(&daemon, &["it takes no writes"]);
     database.admin("set global read_only = 0");

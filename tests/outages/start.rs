@@ -4,7 +4,7 @@ use super::{
     HANDLED, PATIENCE, TRADES, assert_undisturbed, parts, playing, ready_line, spilled_files,
     temp_dir, trades_in, wait_down, wait_healed, wait_until,
 };
-use crate::support::{Daemon, skip};
+use crate::support::{Daemon, http_get, skip};
 
 /// The daemon starts without its database, spills, makes the tables when the server comes.
 #[test]
@@ -15,6 +15,8 @@ fn away_at_the_start() {
     };
     database.kill9();
     let mut daemon = playing(&ticks, &database.url()).start();
+    let answers = || http_get(daemon.address(), "/healthz").is_ok();
+    wait_until(PATIENCE, answers, "the daemon to answer");
     daemon.wait_metric(HANDLED, TRADES, PATIENCE);
     wait_down(&daemon, &["database: down", "Connection refused", "spill"]);
     assert_eq!(daemon.get("/healthz").0, 200);
