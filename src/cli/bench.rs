@@ -3,7 +3,10 @@
 //! `pipeline` drives frames through Ingest (with the journal on), Normalizer, RiskScorer and Alert
 //! as the daemon runs them, as fast as they go, and prints one JSON line. `latency` sends them at a
 //! steady rate with a real Redis behind Alert and compares the time from the reception of a frame
-//! to the acknowledged publication with a bare PUBLISH.
+//! to the acknowledged publication with a bare PUBLISH. `store` compares bulk writes with the
+//! database's own loader.
+
+mod store;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -42,6 +45,11 @@ pub fn execute(args: BenchArgs, settings: Settings) -> Result<(), CliError> {
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot make {}", folder.display()))?;
     let line = match args.command {
+        BenchCommand::Store { rows, rounds, database } => {
+            let url = database.as_deref().unwrap_or_else(|| settings.database.url.expose());
+            store::compare(&folder, url, rows as usize, rounds as usize)
+                .map(|figures| json(&figures))
+        }
         BenchCommand::Pipeline { frames, symbols } => {
             pipeline(&folder, frames as usize, symbols as usize).map(|figures| json(&figures))
         }

@@ -29,7 +29,7 @@ const MAX_ROWS: usize = 512;
 const MAX_BYTES: usize = 4 << 20;
 
 /// The columns of a row's table.
-pub(crate) type ColumnOf<A> = <<A as ActiveModelTrait>::Entity as EntityTrait>::Column;
+pub type ColumnOf<A> = <<A as ActiveModelTrait>::Entity as EntityTrait>::Column;
 
 /// How rows of a table are written.
 pub trait Upsert: ActiveModelTrait + ActiveModelBehavior + Send {
@@ -145,7 +145,23 @@ where
     A: Upsert,
     C: ConnectionTrait,
 {
-    let full = chunk_rows::<A>();
+    upsert_chunked(db, rows, replace, chunk_rows::<A>()).await
+}
+
+/// As [`upsert_replacing`], with at most `full` rows in a statement, a power of two: for measuring.
+///
+/// # Errors
+/// When the database refuses a statement.
+pub async fn upsert_chunked<A, C>(
+    db: &C,
+    rows: impl IntoIterator<Item = A, IntoIter: Send>,
+    replace: &[ColumnOf<A>],
+    full: usize,
+) -> Result<u64, DbErr>
+where
+    A: Upsert,
+    C: ConnectionTrait,
+{
     let mut rows = rows.into_iter();
     let mut sent = 0;
     loop {
