@@ -5,6 +5,7 @@
 //! nothing disturbed, which the first test makes and the others read.
 
 mod database;
+mod redis;
 mod rows;
 mod start;
 

@@ -106,6 +106,9 @@ fn slow_and_then_silent() {
     // More silent connections than the pool holds.
     wait_until(PATIENCE, || failures() >= before + 5.0, "tries against a silent server");
     assert_eq!(ready_line(&daemon, "database").0, 503);
+    proxy.set(Mode::Refuse);
+    let away = || daemon.metric("bongsu_store_failures_total{fault=\"away\"}") >= 2.0;
+    wait_until(PATIENCE, away, "tries against a server that refuses");
     proxy.set(Mode::Pass);
     wait_healed(&daemon, &database);
     daemon.stop();

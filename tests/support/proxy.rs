@@ -4,9 +4,12 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::free_port;
+use super::{free_port, wait_until};
+
+/// For a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What happens to connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,14 +101,20 @@ fn serve(shared: &Arc<Mutex<State>>, client: TcpStream, to: u16) {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the delay is what the proxy is for; its own thread")]
 fn copy(shared: &Mutex<State>, mut from: TcpStream, mut into: TcpStream, is_answer: bool) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
         let mode = shared.lock().expect("no thread of the proxy panics").mode;
         match mode {
             Mode::Swallow => continue,
-            Mode::Slow(delay) if is_answer => thread::sleep(delay),
+            Mode::Slow(delay) if is_answer => {
+                let began = Instant::now();
+                wait_until(
+                    2 * delay + PATIENCE,
+                    || began.elapsed() >= delay,
+                    "the delay to be over",
+                );
+            }
             _ => {}
         }
         if into.write_all(&buffer[..count]).is_err() {

@@ -28,7 +28,8 @@ pub(in crate::store) async fn send<A: Upsert, T: Sync>(
     row: impl Fn(&T) -> A + Send + Sync,
 ) -> Result<Vec<usize>, StoreError> {
     let mut refused = Vec::new();
-    let mut ranges: Vec<Range<usize>> = vec![0..items.len()];
+    let whole: Range<usize> = 0..items.len();
+    let mut ranges = vec![whole];
     while let Some(range) = ranges.pop() {
         match upsert(transaction, items[range.clone()].iter().map(&row)).await {
             Ok(rows) => sent.add(A::TABLE, rows),
