@@ -62,8 +62,8 @@ impl Proxy {
         self.port
     }
 
-    /// Changes what happens from now on; [`Mode::Refuse`] cuts what is open. Connections that were
-    /// made before [`Mode::Swallow`] go on with it and with what follows it.
+    /// Changes what happens from now on; [`Mode::Refuse`] cuts what is open. A connection of which
+    /// bytes were swallowed ends with the next ones: a stream never goes on behind a hole.
     pub fn set(&self, mode: Mode) {
         let mut state = self.state.lock().expect("no thread of the proxy panics");
         state.mode = mode;
@@ -103,10 +103,15 @@ fn serve(shared: &Arc<Mutex<State>>, client: TcpStream, to: u16) {
 
 fn copy(shared: &Mutex<State>, mut from: TcpStream, mut into: TcpStream, is_answer: bool) {
     let mut buffer = vec![0; 64 << 10];
+    let mut has_hole = false;
     while let Ok(count @ 1..) = from.read(&mut buffer) {
         let mode = shared.lock().expect("no thread of the proxy panics").mode;
         match mode {
-            Mode::Swallow => continue,
+            Mode::Swallow => {
+                has_hole = true;
+                continue;
+            }
+            _ if has_hole => break,
             Mode::Slow(delay) if is_answer => {
                 let began = Instant::now();
                 wait_until(
