@@ -19,6 +19,7 @@ mod harness;
 mod journal_disk;
 mod kis_clients;
 mod licences;
+mod outages;
 mod replay;
 mod settings_cli;
 mod soak;

@@ -59,13 +59,13 @@ pub(crate) fn is_alarm(event: &Value) -> bool {
 }
 
 /// Ids of crash and threat events in the order of the stream.
-fn alarms_of_stream(redis: &RedisServer) -> Vec<String> {
+pub fn alarms_of_stream(redis: &RedisServer) -> Vec<String> {
     let entries = stream(redis);
     entries.iter().filter(|e| is_alarm(&e.event)).map(|e| e.id().to_owned()).collect()
 }
 
 /// Ids of crash and threat events the daemon has raised, in order.
-fn alarms_of(daemon: &Daemon) -> Vec<String> {
+pub fn alarms_of(daemon: &Daemon) -> Vec<String> {
     let (status, body) = daemon.get("/v1/events?type=crash,threat&limit=10000");
     assert_eq!(status, 200, "{body}");
     let list: Value = serde_json::from_str(&body).expect("JSON");
@@ -75,7 +75,7 @@ fn alarms_of(daemon: &Daemon) -> Vec<String> {
 }
 
 #[track_caller]
-fn assert_distinct(ids: &[String]) {
+pub fn assert_distinct(ids: &[String]) {
     let distinct: BTreeSet<&String> = ids.iter().collect();
     assert_eq!(distinct.len(), ids.len(), "an event is there twice");
 }

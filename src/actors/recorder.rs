@@ -3,29 +3,46 @@
 //! Gathers what the other actors send and writes it in large transactions: when enough rows have
 //! come together, or when some time has passed and nothing more is waiting.
 //!
-//! **Database away:** rows stay in the writer, up to its bound; the Recorder tries again with a
-//! growing delay and, when the bound is reached, stops reading its inbox, so that the pressure
-//! goes back to the journal. **Dies:** the writer outlives the actor; writing twice changes
-//! nothing.
+//! **Database away** (or slow beyond its deadline, full, read-only): a circuit opens, and rows go
+//! into the [spill](crate::store::spill) on disk, in the order in which they came. A task beside
+//! asks the database again after a growing pause, so that nobody waits for it here. When it is
+//! back, the spilled rows are written oldest first, a bounded batch at a time; as long as there are
+//! any, new trades, bars, scores and advice queue up behind them, because an older row must not
+//! come after a newer one, while events and refused input, which are written once, go straight to
+//! the database. **Spill full** or the disk: the Recorder stops reading its inbox, and the pressure
+//! goes back to the journal; health says so. Without a spill (a replay) rows wait in memory, up to
+//! the writer's bound.
+//!
+//! **Durable.** [`Recorder::secure`] is the point where everything taken in so far is in the
+//! database, or in the spill and forced to the disk. A spilled row counts as stored.
+//!
+//! **Dies:** writer and spill outlive the actor; writing twice changes nothing. **The process
+//! dies:** the next one writes what is spilled first.
+
+mod keep;
+mod outage;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use self::keep::Keep;
+use self::outage::{Outage, Refuge};
 use super::supervision::{Cursor, Envelope, Stage, StageError};
-use crate::messages::health::{Component, HealthRegistry, HealthState};
+use crate::market::Directory;
+use crate::messages::health::HealthRegistry;
 use crate::messages::{Checkpoints, Reject, StoreBatch};
-use crate::store::{Database, StoreWriter};
+use crate::store::{Database, RowCounts, Spill, StoreError, StoreWriter, WriterOptions};
 
-/// First delay after a failed write.
-const RETRY_FIRST: Duration = Duration::from_millis(100);
-/// Longest delay.
-const RETRY_MAX: Duration = Duration::from_secs(5);
-/// How long a database that failed may take to show that it is back. Waiting for a connection
-/// takes much longer, and while the Recorder waits, its inbox fills and the pipeline waits with it.
-const ANSWER_WITHIN: Duration = Duration::from_millis(500);
+/// Longest time spent on spilled rows while messages wait, and while none do.
+const DRAIN_WITHIN: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
+/// Shortest pause while nothing takes rows.
+const PATIENCE: Duration = Duration::from_millis(50);
+/// Longest time the database gets at a stop; what it has not taken by then is spilled.
+const LAST_WRITE: Duration = Duration::from_secs(2);
 
 impl Envelope for StoreBatch {
     fn records(&self) -> usize {
@@ -44,8 +61,12 @@ impl Envelope for StoreBatch {
 pub struct RecorderParts {
     /// The database; `None` in a dry run, where every step but the writing is done.
     pub database: Option<Database>,
+    /// Why it was away at the start; `None` when it answered.
+    pub away: Option<String>,
     /// Rows on their way; outlives the actor.
     pub writer: Arc<Mutex<StoreWriter>>,
+    /// Where rows go while the database is away; outlives the actor. `None`: nowhere.
+    pub spill: Option<Arc<parking_lot::Mutex<Spill>>>,
     /// Rows that make a write worth its while.
     pub batch_rows: usize,
     /// Longest time rows wait when no more come.
@@ -63,8 +84,10 @@ pub struct Recorder {
     /// Checkpoints whose rows are with the writer.
     checkpoints: Vec<u64>,
     last_write: Instant,
-    retry: Duration,
-    retry_at: Option<Instant>,
+    outage: Outage,
+    keep: Option<Keep>,
+    /// Asks a database that is away.
+    probe: Option<JoinHandle<Result<(), StoreError>>>,
     stopping: bool,
 }
 
@@ -72,65 +95,110 @@ impl Recorder {
     /// A Recorder over `parts`.
     #[must_use]
     pub fn new(parts: RecorderParts) -> Self {
+        let mut outage = Outage::new(parts.health.clone());
+        if let Some(cause) = &parts.away {
+            outage.begin_open(cause);
+        }
+        let keep = parts.spill.clone().map(Keep::new);
         Self {
             parts,
             taken: Vec::new(),
             checkpoints: Vec::new(),
             last_write: Instant::now(),
-            retry: RETRY_FIRST,
-            retry_at: None,
+            outage,
+            keep,
+            probe: None,
             stopping: false,
         }
     }
 
-    /// Writes what the writer holds. False when the database is away.
-    async fn write(&mut self) -> bool {
-        self.last_write = Instant::now();
-        let mut writer = self.parts.writer.lock().await;
-        let Some(database) = &self.parts.database else {
-            writer.discard();
-            drop(writer);
-            self.tell_stored();
+    /// Brings everything taken in so far to a safe place: the database, or the spill, forced to
+    /// the disk. False when neither takes it; then it is still in memory, and the call is to be
+    /// repeated. This is the one place where a message counts as stored for good.
+    pub async fn secure(&mut self) -> bool {
+        let Some(database) = self.parts.database.clone() else {
+            self.parts.writer.lock().await.discard();
             return true;
         };
-        let outcome = if self.retry_at.is_some() && !answers(database).await {
-            Err("it still does not answer".to_owned())
-        } else {
-            writer.flush(database).await.map_err(|error| error.to_string())
-        };
+        let may_write = !self.is_spilling() && self.outage.may_try();
+        if may_write && self.write(&database).await {
+            return true;
+        }
+        self.spill_all().await
+    }
+
+    /// Whether rows go to the spill: because the database is away, or because older ones are there.
+    fn is_spilling(&self) -> bool {
+        self.outage.is_open() || self.keep.as_ref().is_some_and(|keep| !keep.is_empty())
+    }
+
+    /// Moves what waits into the spill and forces it to the disk. False when it finds no room.
+    async fn spill_all(&mut self) -> bool {
+        let Some(keep) = &mut self.keep else { return false };
+        let mut writer = self.parts.writer.lock().await;
+        keep.put(&mut writer, StoreWriter::take_waiting).and_then(|()| keep.sync()).is_ok()
+    }
+
+    /// Moves into the spill what belongs there as things are.
+    async fn spill_some(&mut self) {
+        if !self.is_spilling() {
+            return;
+        }
+        let is_open = self.outage.is_open();
+        let Some(keep) = &mut self.keep else { return };
+        let mut writer = self.parts.writer.lock().await;
+        let take = if is_open { StoreWriter::take_waiting } else { StoreWriter::take_ordered };
+        // What finds no room stays in the writer; the state says why.
+        let _ = keep.put(&mut writer, take);
+    }
+
+    /// Writes what the writer holds. False when the database fails.
+    async fn write(&mut self, database: &Database) -> bool {
+        self.last_write = Instant::now();
+        let outcome = self.parts.writer.lock().await.flush(database).await;
+        self.note(outcome)
+    }
+
+    fn note(&mut self, outcome: Result<RowCounts, StoreError>) -> bool {
         match outcome {
             Ok(rows) => {
                 for (table, count) in rows.iter().filter(|(_, count)| *count > 0) {
                     metrics::counter!("bongsu_store_rows_total", "table" => table.as_str())
                         .increment(count);
                 }
-                if self.retry_at.take().is_some() || self.retry != RETRY_FIRST {
-                    tracing::info!("the database takes rows again");
-                }
-                self.retry = RETRY_FIRST;
-                self.parts.health.set(Component::Database, HealthState::Up);
-                drop(writer);
-                self.tell_stored();
+                self.outage.succeeded();
                 true
             }
             Err(error) => {
-                tracing::error!(%error, retry_in = ?self.retry, "rows could not be written, they are kept");
-                self.parts.health.set(Component::Database, HealthState::down(error));
-                self.retry_at = Some(Instant::now() + self.retry);
-                self.retry = (self.retry * 2).min(RETRY_MAX);
+                self.outage.failed(&error);
                 false
             }
         }
     }
 
-    /// Everything that was taken in is stored.
+    /// Everything that was taken in is in a safe place.
     fn tell_stored(&mut self) {
         for number in self.checkpoints.drain(..) {
             self.parts.checkpoints.stored(number);
         }
     }
 
-    /// Hands a message to the writer; waits for the database while the writer is full.
+    /// A checkpoint that waits is complete when nothing is in memory only. While rows go to the
+    /// spill, they are forced to the disk for it; else the next write is near enough.
+    async fn settle_checkpoints(&mut self) {
+        if self.checkpoints.is_empty() {
+            return;
+        }
+        let is_safe = match self.is_spilling() {
+            true => self.secure().await,
+            false => self.parts.writer.lock().await.pending() == 0,
+        };
+        if is_safe {
+            self.tell_stored();
+        }
+    }
+
+    /// Hands a message to the writer; while the writer is full, makes room.
     async fn push(&mut self, batch: StoreBatch) {
         let mut batch = batch;
         loop {
@@ -139,16 +207,122 @@ impl Recorder {
                 Ok(()) => return,
                 Err(back) => batch = back,
             }
-            if !self.write().await {
-                tokio::time::sleep(self.retry).await;
+            if !self.secure().await {
+                self.tell();
+                tokio::time::sleep(self.outage.wait().max(PATIENCE)).await;
+                self.make_room().await;
             }
+        }
+    }
+
+    /// Nothing takes rows: whether the database does again, and makes room in the spill.
+    async fn make_room(&mut self) {
+        if let Some(database) = self.parts.database.clone()
+            && self.ask().await
+            && self.outage.may_try()
+        {
+            self.drain(&database, false).await;
+        }
+    }
+
+    /// Asks a database that is away, beside: true when it has answered.
+    async fn ask(&mut self) -> bool {
+        if !self.outage.is_open() {
+            return true;
+        }
+        let Some(database) = &self.parts.database else { return true };
+        match &mut self.probe {
+            None if self.outage.may_try() => {
+                let database = database.clone();
+                self.probe = Some(tokio::spawn(async move { database.prepare().await }));
+                false
+            }
+            Some(probe) if probe.is_finished() => {
+                let answer = probe.await;
+                self.probe = None;
+                match answer {
+                    Ok(Ok(())) => {
+                        self.outage.succeeded();
+                        true
+                    }
+                    Ok(Err(error)) => {
+                        self.outage.failed(&error);
+                        false
+                    }
+                    Err(panicked) => {
+                        tracing::error!(%panicked, "the task that asks the database died");
+                        false
+                    }
+                }
+            }
+            _ => false,
+        }
+    }
+
+    /// Writes spilled rows for a while. False when the database fails.
+    async fn drain(&mut self, database: &Database, idle: bool) -> bool {
+        let began = Instant::now();
+        let directory = self.parts.writer.lock().await.directory().clone();
+        while began.elapsed() < DRAIN_WITHIN[usize::from(idle)] && !self.stopping {
+            let Some(keep) = &mut self.keep else { return true };
+            let mut rejects = Vec::new();
+            let make = || new_writer(&directory);
+            let outcome = keep.write_some(database, make, &mut rejects).await;
+            self.parts.writer.lock().await.push_rejects(rejects);
+            match outcome {
+                Ok(None) => return true,
+                Ok(Some(rows)) => self.note(Ok(rows)),
+                Err(error) => return self.note(Err(error)),
+            };
+        }
+        true
+    }
+
+    async fn work(&mut self, idle: bool) {
+        let Some(database) = self.parts.database.clone() else {
+            self.parts.writer.lock().await.discard();
+            return;
+        };
+        self.spill_some().await;
+        if !self.ask().await || !self.outage.may_try() {
+            return;
+        }
+        if self.is_spilling() && !self.drain(&database, idle).await {
+            return;
+        }
+        let pending = self.parts.writer.lock().await.pending();
+        let waited = self.last_write.elapsed() >= self.parts.flush_every;
+        let due = pending >= self.parts.batch_rows || (pending > 0 && idle && waited);
+        if due && self.write(&database).await {
+            self.tell_stored();
+        }
+    }
+
+    /// The last write: the database gets a moment, the spill gets the rest.
+    async fn end(&mut self) {
+        let in_time = tokio::time::timeout(LAST_WRITE, self.secure()).await;
+        let is_safe = matches!(in_time, Ok(true)) || self.spill_all().await;
+        if is_safe {
+            self.tell_stored();
+        } else {
+            let rows = self.parts.writer.lock().await.pending();
+            tracing::error!(
+                rows,
+                "the database is away at the stop and the spill takes no more: these rows are not stored, their frames are in the journal"
+            );
+        }
+    }
+
+    fn tell(&mut self) {
+        if self.parts.database.is_some() {
+            let refuge = self.keep.as_ref().map_or(Refuge::Memory, Keep::refuge);
+            self.outage.tell(&refuge);
         }
     }
 }
 
-/// Whether a database that failed works again.
-async fn answers(database: &Database) -> bool {
-    matches!(tokio::time::timeout(ANSWER_WITHIN, database.ping()).await, Ok(Ok(())))
+fn new_writer(directory: &Directory) -> StoreWriter {
+    StoreWriter::new(directory.clone(), WriterOptions::default())
 }
 
 impl Stage for Recorder {
@@ -170,21 +344,13 @@ impl Stage for Recorder {
                 batch => self.push(batch).await,
             }
         }
-        let pending = self.parts.writer.lock().await.pending();
-        if pending == 0 {
-            self.tell_stored();
+        if self.stopping {
+            self.end().await;
+        } else {
+            self.work(idle).await;
+            self.settle_checkpoints().await;
         }
-        let waited = self.last_write.elapsed() >= self.parts.flush_every;
-        let due = pending >= self.parts.batch_rows || (pending > 0 && idle && waited);
-        let may = self.retry_at.is_none_or(|at| at <= Instant::now());
-        let written = if (due && may) || self.stopping { self.write().await } else { true };
-        if self.stopping && !written {
-            let rows = self.parts.writer.lock().await.pending();
-            tracing::error!(
-                rows,
-                "the database is away at the stop: these rows are not written, their frames are in the journal"
-            );
-        }
+        self.tell();
         Ok(())
     }
 
@@ -205,3 +371,14 @@ impl Stage for Recorder {
         Ok(())
     }
 }
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        if let Some(probe) = &self.probe {
+            probe.abort();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

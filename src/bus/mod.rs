@@ -16,6 +16,8 @@
 mod publisher;
 pub mod queue;
 mod redis;
+mod refusal;
+mod script;
 
 pub use publisher::{PublishOutcome, Publisher};
 pub use redis::{BusError, RedisOptions, RedisPublisher, STREAM, redact_url, redis_connection};
@@ -27,3 +29,5 @@ pub use crate::messages::event_bus::{
 
 #[cfg(test)]
 pub(crate) mod redis_tests;
+#[cfg(test)]
+mod refusal_tests;

@@ -1,9 +1,9 @@
 //! Outward events over Redis: `PUBLISH` for those who listen, a capped stream for those who were
 //! away.
 //!
-//! A batch is one call of a script, so each event's stream entry and its publication happen
-//! together or not at all, and a whole batch costs one round trip. The script also keeps the
-//! stream free of repetitions: `{bongsu:events}:ids` is a sorted set of the ids whose entries the
+//! A batch is one call of a script ([`super::script`]): its stream entries and their publications
+//! happen together or not at all, and it costs one round trip. The script also keeps the stream
+//! free of repetitions: `{bongsu:events}:ids` is a sorted set of the ids whose entries the
 //! stream may still hold (its cap and 1,000 more, because the stream is trimmed by whole nodes; same
 //! hash slot as the stream). An event whose id is in it is
 //! neither appended nor published again, so sending a batch a second time after a lost
@@ -16,8 +16,12 @@
 //! An acknowledgement means that Redis executed the script. What Redis itself then loses in a
 //! crash depends on its `appendfsync`.
 //!
-//! Needs the rights `+eval +publish +xadd +zadd +zremrangebyrank`, the keys `bongsu:events` and
-//! `{bongsu:events}:ids`, and the channels `bongsu.*`.
+//! **Away, slow beyond the time-out, or refusing** (password, replica, memory, loading): events wait
+//! in the [`Backlog`], in order and bounded, and health names the cause and what to do
+//! ([`super::refusal`]). Nobody waits for a Redis that has failed once: only the task in here does.
+//!
+//! Needs the rights `+eval +publish +xadd +xdel +zadd +zscore +zrem +zremrangebyrank`, the keys
+//! `bongsu:events` and `{bongsu:events}:ids`, and the channels `bongsu.*`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,6 +39,8 @@ use tokio::task::JoinHandle;
 
 use super::publisher::{Latency, LatencyObserver, PublishOutcome};
 use super::queue::{Backlog, BacklogLimits, Lost};
+use super::refusal::explain;
+use super::script::SCRIPT;
 use crate::messages::{Component, HealthRegistry, HealthState, OutwardEvent};
 
 /// The stream of all events but scores.
@@ -44,28 +50,6 @@ const IDS: &str = "{bongsu:events}:ids";
 
 /// Events a script call: some 150 KiB, and about 2 ms of the server's time.
 const CHUNK: usize = 128;
-
-/// ARGV: cap, then for each event id, channel, JSON, and "1" when it is kept.
-/// Returns for each event 1, or 0 when the stream has it already.
-const SCRIPT: &str = "\
-local cap = tonumber(ARGV[1])
-local done = {}
-for i = 2, #ARGV, 4 do
-  local id, channel, json = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  local fresh = 1
-  if ARGV[i + 3] == '1' then
-    if redis.call('ZSCORE', KEYS[2], id) then
-      fresh = 0
-    else
-      local entry = redis.call('XADD', KEYS[1], 'MAXLEN', '~', cap, '*', 'event', json)
-      redis.call('ZADD', KEYS[2], string.match(entry, '^%d+'), id)
-    end
-  end
-  if fresh == 1 then redis.call('PUBLISH', channel, json) end
-  done[#done + 1] = fresh
-end
-redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -cap - 1001)
-return done";
 
 /// Why Redis cannot be used at all. A server that is merely away is no error.
 #[derive(Debug, thiserror::Error)]
@@ -291,7 +275,7 @@ impl Shared {
                 }
                 Err(error) => {
                     self.backlog.lock().give_up();
-                    self.set_down(error.details());
+                    self.set_down(&explain(error.details()));
                     return acknowledged;
                 }
             }
@@ -509,7 +493,7 @@ async fn keep_sending(
             },
             event = errors.recv() => match event {
                 Ok((error, _)) => {
-                    error.details().clone_into(&mut cause);
+                    cause = explain(error.details());
                     // An error told late, after the connection is back, is history.
                     if !shared.client.is_connected() {
                         shared.set_down(&cause);

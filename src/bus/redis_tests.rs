@@ -13,7 +13,7 @@ use super::{EventBus, Publisher};
 use crate::market::EventTime;
 use crate::messages::{EventKind, OutwardEvent};
 
-fn event(kind: EventKind, id: &str, subject: &str) -> Arc<OutwardEvent> {
+pub(super) fn event(kind: EventKind, id: &str, subject: &str) -> Arc<OutwardEvent> {
     let data = serde_json::json!({ "name": "삼성전자" });
     let time = EventTime::from_micros(1_722_816_021_000_000);
     Arc::new(OutwardEvent::new(kind, id.into(), subject, subject, time, &data))
@@ -63,6 +63,19 @@ impl Server {
         self.child.wait().unwrap();
     }
 
+    /// Ends it and takes its data away.
+    pub(crate) fn kill_without_data(&mut self) {
+        self.kill();
+        for entry in std::fs::read_dir(self.directory.path()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                std::fs::remove_dir_all(path).unwrap();
+            } else {
+                std::fs::remove_file(path).unwrap();
+            }
+        }
+    }
+
     pub(crate) fn restart(&mut self) {
         self.child = Self::spawn(self.port, &self.directory).unwrap();
     }
@@ -79,7 +92,7 @@ impl Drop for Server {
     }
 }
 
-async fn client(url: &str) -> Client {
+pub(super) async fn client(url: &str) -> Client {
     let delay = (Duration::from_millis(10), Duration::from_millis(100));
     let config = redis_config(url).unwrap();
     let client = redis_client(config, Duration::from_secs(3), delay).unwrap();
@@ -87,12 +100,12 @@ async fn client(url: &str) -> Client {
     client
 }
 
-fn options(url: &str) -> RedisOptions {
+pub(super) fn options(url: &str) -> RedisOptions {
     let delay = (Duration::from_millis(10), Duration::from_millis(100));
     RedisOptions { reconnect_delay: delay, ..RedisOptions::new(url) }
 }
 
-async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(super) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let wait = async {
         while !condition() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -101,7 +114,7 @@ async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     tokio::time::timeout(Duration::from_secs(15), wait).await.unwrap_or_else(|_| panic!("{what}"));
 }
 
-async fn stream_ids(client: &Client) -> Vec<String> {
+pub(super) async fn stream_ids(client: &Client) -> Vec<String> {
     let entries: Vec<(String, std::collections::HashMap<String, String>)> =
         client.xrange_values(STREAM, "-", "+", None).await.unwrap();
     let id = |fields: &std::collections::HashMap<String, String>| {

@@ -231,6 +231,20 @@ pub enum BenchCommand {
               value_parser = clap::value_parser!(u32).range(1..=5_000))]
         symbols: u32,
     },
+    /// Rows a second into MySQL or MariaDB, beside the server's own LOAD DATA LOCAL INFILE
+    Store {
+        /// Rows in a round
+        #[arg(long, value_name = "N", default_value_t = 100_000,
+              value_parser = clap::value_parser!(u32).range(1_000..=5_000_000))]
+        rows: u32,
+        /// Rounds; the medians are printed
+        #[arg(long, value_name = "N", default_value_t = 5,
+              value_parser = clap::value_parser!(u32).range(1..=100))]
+        rounds: u32,
+        /// An empty database, mysql://…; it is emptied again at the end
+        #[arg(long, value_name = "URL")]
+        database: Option<String>,
+    },
     /// Time from a frame received to its event acknowledged by Redis, beside a bare PUBLISH
     Latency {
         /// Ticks a second; several may be given

@@ -1,25 +1,26 @@
 //! What `run`, `replay` and `bench` have in common: runtime, folder lock, and running a tree.
 
+mod data_dir;
+mod database;
 mod feed;
 mod kis;
 mod recovery;
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use secrecy::ExposeSecret;
 use tokio::runtime::Runtime;
-use tokio::sync::Mutex;
 
+pub use self::data_dir::DataDir;
+pub use self::database::{database, database_or_away, recorder, with_spill};
 pub use self::feed::feed_parts;
 pub use self::kis::{environment, kis_clients, kis_options, watch};
 pub use self::recovery::{Continuity, after};
 use super::CliError;
 use crate::actors::collection::{Clock, CollectionParts, Patience, Ranking, Universe};
-use crate::actors::recorder::RecorderParts;
 use crate::actors::tree::{AdviceParts, SupervisionOptions, Tree, journal_folder};
 use crate::advice::{PlanSettings, ScenarioLimits};
 use crate::bus::{Publisher, RedisOptions, RedisPublisher};
@@ -28,12 +29,12 @@ use crate::journal::JournalOptions;
 use crate::kis::sim::{FaultSpec, FrameShape, SimEnv, SimOptions, SimSource, SimSpeed};
 use crate::kis::{Account, KisClient, Lane};
 use crate::llm::{ModelOptions, ModelWriter, Writer};
-use crate::market::{Directory, Symbol};
-use crate::messages::health::{Component, HealthRegistry, HealthState};
-use crate::messages::{Checkpoints, EventBus};
+use crate::market::Symbol;
+use crate::messages::EventBus;
+use crate::messages::health::{Component, HealthRegistry};
 use crate::risk::RiskParams;
 use crate::schedule::{Jobs, Task};
-use crate::store::{Database, DatabaseOptions, LocalObjects, Objects, StoreWriter, WriterOptions};
+use crate::store::{Database, LocalObjects, Objects};
 use crate::telemetry;
 
 /// The shared runtime: everything that waits for the outside runs on it, and all arbiters of the
@@ -49,43 +50,6 @@ pub fn runtime() -> anyhow::Result<Arc<Runtime>> {
         .build()
         .context("start the runtime")?;
     Ok(Arc::new(runtime))
-}
-
-/// The data folder, locked for this process: one daemon at a time owns a journal.
-#[derive(Debug)]
-pub struct DataDir {
-    /// The folder.
-    pub path: PathBuf,
-    _lock: File,
-}
-
-impl DataDir {
-    /// Makes and locks the folder.
-    ///
-    /// # Errors
-    /// When it cannot be made, or another process owns it.
-    pub fn lock(path: &Path) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(path).with_context(|| {
-            format!("data_dir {}: cannot make the folder; set BONGSU_DATA_DIR to one that can be written", path.display())
-        })?;
-        let lock_path = path.join("lock");
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&lock_path)
-            .with_context(|| format!("cannot open {}", lock_path.display()))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(anyhow!(
-                "data_dir {} is in use by another bongsu process; stop it, or set BONGSU_DATA_DIR to another folder",
-                path.display()
-            )),
-            Err(TryLockError::Error(error)) => {
-                Err(error).with_context(|| format!("cannot lock {}", lock_path.display()))
-            }
-        }
-    }
 }
 
 /// Runs a tree on this thread until it ends. `beside` is started with it and may stop it through
@@ -128,32 +92,6 @@ pub fn start_telemetry(settings: &Settings) -> Result<(), CliError> {
     telemetry::logging::init(&filter, format)
         .map_err(|error| CliError::Usage(format!("log.level: {error}")))?;
     Ok(())
-}
-
-/// The database, connected and migrated; `None` in a dry run.
-///
-/// # Errors
-/// When it cannot be reached or migrated.
-pub async fn database(
-    settings: &Settings,
-    health: &HealthRegistry,
-) -> Result<Option<Database>, CliError> {
-    if !settings.writes {
-        return Ok(None);
-    }
-    health.declare(Component::Database, true);
-    let options = DatabaseOptions {
-        connections: settings.database.pool.max(2),
-        ..DatabaseOptions::default()
-    };
-    let open = async {
-        let database = Database::connect(settings.database.url.expose(), &options).await?;
-        database.migrate().await?;
-        Ok::<_, crate::store::StoreError>(database)
-    };
-    let database = open.await.map_err(|error| CliError::Runtime(error.into()))?;
-    health.set(Component::Database, HealthState::Up);
-    Ok(Some(database))
 }
 
 /// The way outward: the in-process bus, and Redis when it is set.
@@ -262,28 +200,6 @@ pub fn risk_params(settings: &Settings) -> RiskParams {
         *cooldown = (*cooldown as f64 * factor) as i64;
     }
     params
-}
-
-/// The Recorder over `database`.
-#[must_use]
-pub fn recorder(
-    settings: &Settings,
-    database: Option<Database>,
-    directory: &Directory,
-    health: &HealthRegistry,
-    checkpoints: &Checkpoints,
-) -> RecorderParts {
-    let options = WriterOptions {
-        max_rows: WriterOptions::default().max_rows.max(2 * settings.database.batch_rows),
-    };
-    RecorderParts {
-        database,
-        writer: Arc::new(Mutex::new(StoreWriter::new(directory.clone(), options))),
-        batch_rows: settings.database.batch_rows,
-        flush_every: Duration::from_millis(settings.database.flush_ms),
-        health: health.clone(),
-        checkpoints: checkpoints.clone(),
-    }
 }
 
 /// The schedule of the working directory.

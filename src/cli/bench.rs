@@ -4,9 +4,11 @@
 //! as the daemon runs them, as fast as they go, and prints one JSON line, or a table of what each
 //! durability of the journal costs. `latency` sends them at a
 //! steady rate with a real Redis behind Alert and compares the time from the reception of a frame
-//! to the acknowledged publication with a bare PUBLISH.
+//! to the acknowledged publication with a bare PUBLISH. `store` compares bulk writes with the
+//! database's own loader.
 
 mod recovery;
+mod store;
 mod storm;
 
 use std::path::Path;
@@ -50,6 +52,11 @@ pub fn execute(args: BenchArgs, settings: Settings) -> Result<(), CliError> {
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot make {}", folder.display()))?;
     let line = match args.command {
+        BenchCommand::Store { rows, rounds, database } => {
+            let url = database.as_deref().unwrap_or_else(|| settings.database.url.expose());
+            store::compare(&folder, url, rows as usize, rounds as usize)
+                .map(|figures| json(&figures))
+        }
         BenchCommand::Pipeline { frames, symbols, durability: BenchDurability::All } => {
             Ok(every_durability(&folder, frames as usize, symbols as usize))
         }

@@ -96,7 +96,7 @@ impl Daemon {
         let listener = runtime
             .block_on(api::bind(settings.http.listen))
             .map_err(|error| CliError::Runtime(error.into()))?;
-        let database = runtime.block_on(assembly::database(settings, &health))?;
+        let (database, away) = runtime.block_on(assembly::database_or_away(settings, &health))?;
         let bus = EventBus::new(BusLimits::default());
         let publisher = assembly::publisher(runtime, settings, &bus, &health)?;
         let sim = match settings.feed.source {
@@ -112,6 +112,9 @@ impl Daemon {
         let mut continuity = Continuity::of(settings, &data_dir.path, &segments)?;
         let states = continuity.states(&board.directory, &repairs, &publisher);
         let checkpoints = continuity.checkpoints.clone();
+        let recorder =
+            assembly::recorder(settings, database, &board.directory, &health, &checkpoints);
+        let recorder = assembly::with_spill(recorder, settings, &data_dir.path, away)?;
         let parts = TreeParts {
             runtime: Arc::clone(runtime),
             supervision: assembly::supervision(settings),
@@ -125,13 +128,7 @@ impl Daemon {
             advice_board: advice_board.clone(),
             publisher: publisher.clone(),
             health: health.clone(),
-            recorder: Some(assembly::recorder(
-                settings,
-                database,
-                &board.directory,
-                &health,
-                &checkpoints,
-            )),
+            recorder: Some(recorder),
             advice: Some(assembly::advice(settings)?),
             repairs: Some(repairs.clone()),
             batch_latency: None,

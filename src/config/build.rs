@@ -219,6 +219,8 @@ pub(super) fn settings(values: &Values, effective: Vec<Effective>) -> Settings {
             pool: v.integer("database.pool"),
             batch_rows: v.integer("database.batch_rows"),
             flush_ms: v.integer("database.flush_ms"),
+            timeout_ms: v.integer("database.timeout_ms"),
+            spill_mib: v.integer("database.spill_mib"),
         },
         objects: ObjectsSettings {
             endpoint: v.optional_url("objects.endpoint"),

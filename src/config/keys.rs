@@ -413,6 +413,10 @@ pub const KEYS: &[Key] = &[
         .default("5000"),
     Key::new("database.flush_ms", Integer(1, 60_000), "Rows wait so long for more, at most, ms")
         .default("500"),
+    Key::new("database.timeout_ms", Integer(100, 600_000), "A transaction may take so long, ms; then it counts as failed and is tried again")
+        .default("3000"),
+    Key::new("database.spill_mib", Integer(1, 1_048_576), "Rows kept on disk while the database is away, at most, MiB; then the pipeline waits")
+        .default("1024"),
     // objects
     Key::new("objects.endpoint", HTTP, "Address of MinIO or another S3 service")
         .example("http://127.0.0.1:9000")

@@ -302,6 +302,10 @@ pub struct DatabaseSettings {
     pub batch_rows: usize,
     /// Rows wait so long for more, ms.
     pub flush_ms: u64,
+    /// A transaction may take so long, ms.
+    pub timeout_ms: u64,
+    /// Rows on disk while the database is away, at most, MiB.
+    pub spill_mib: u64,
 }
 
 /// `objects`: the object store (reserved).

@@ -73,7 +73,7 @@ impl TradeFlags {
 }
 
 /// One trade as the feed gave it. Zero means that the feed left a field empty.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trade {
     /// Issue.
     pub symbol: SymbolId,

@@ -205,6 +205,12 @@ impl Checkpoints {
         self.desk.1.notify_all();
     }
 
+    /// Whether one waits to be taken.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.desk.0.lock().complete.is_some()
+    }
+
     /// No more will come: [`Checkpoints::next`] gives what is complete and then `None`.
     pub fn close(&self) {
         self.desk.0.lock().closed = true;
@@ -275,7 +281,7 @@ mod tests {
         let (desk, now) = desk();
         let number = desk.begin(at(100), now).unwrap();
         desk.stored(number);
-        assert!(desk.desk.0.lock().complete.is_none());
+        assert!(!desk.is_complete());
         hand_in(&desk, number);
         let complete = desk.next().unwrap();
         assert_eq!(complete.position, at(100));
@@ -304,7 +310,7 @@ mod tests {
         let second = desk.begin(at(2), now + GIVEN_UP_AFTER).unwrap();
         hand_in(&desk, first);
         desk.stored(first);
-        assert!(desk.desk.0.lock().complete.is_none(), "the old number counts no more");
+        assert!(!desk.is_complete(), "the old number counts no more");
         let last = desk.begin_last(at(2), now + GIVEN_UP_AFTER).unwrap();
         assert!(last > second);
         assert_eq!(desk.take_given_up(), 2);

@@ -7,6 +7,7 @@ pub mod advice;
 pub mod advice_request;
 pub mod board;
 pub mod checkpoint;
+pub mod circuit;
 pub mod event;
 pub mod event_bus;
 pub mod feed;
@@ -23,6 +24,7 @@ pub(crate) mod schema;
 
 pub use board::{AdviceBoard, RiskBoard, RiskRow};
 pub use checkpoint::{Checkpoints, Position};
+pub use circuit::{Circuit, CircuitOptions, CircuitState};
 pub use event::{EventKind, KeptEvent, OutwardEvent};
 pub use event_bus::{
     BusLimits, EventBus, EventFilter, GapNotice, GapReason, Pattern, Published, Resume, StreamItem,

@@ -150,7 +150,7 @@ pub struct RiskPoint {
 }
 
 /// The last score of an issue within an event minute: a row of `risk_scores`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct RiskMinute {
     /// Start of the minute.
     pub minute: EventTime,

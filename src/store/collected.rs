@@ -5,13 +5,15 @@
 //! it is, an account's order is brought up to date. All rows of a batch are written, or none.
 //!
 //! The Recorder may write at the same moment. In SQLite the two take turns. In MySQL a bar of the
-//! feed can slip in between the look and the write; the next collection puts that right.
+//! feed can slip in between the look and the write; the next collection puts that right. Where the
+//! two block each other, the one that the server picks is rolled back and repeated.
 
 use arrow_array::RecordBatch;
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter};
 
 use super::entity::{etl_failure, etl_run, trade_log};
+use super::retry::retry_conflicts;
 use super::time::wall_clock;
 use super::upsert::{upsert, upsert_replacing};
 use super::writer::rows::{self, ascii, head, name};
@@ -43,6 +45,11 @@ pub struct Written {
 /// [`StoreError::Batch`] when it is not a good batch, or when the database fails; then nothing of
 /// it is stored.
 pub async fn write(db: &Database, kind: Kind, batch: &RecordBatch) -> Result<Written, StoreError> {
+    let write = || db.within("write a collected batch", write_once(db, kind, batch));
+    retry_conflicts!(write().await)
+}
+
+async fn write_once(db: &Database, kind: Kind, batch: &RecordBatch) -> Result<Written, StoreError> {
     let transaction = db.begin_write().await?;
     let written = match kind {
         Kind::Bars => write_bars(&transaction, batch).await?,
@@ -222,8 +229,11 @@ pub async fn write_runs(db: &Database, runs: &[Run]) -> Result<(), StoreError> {
             finished_at: Set(run.finished_at),
         })
         .collect();
-    upsert(db.connection(), rows).await.map_err(StoreError::statement("write etl_runs"))?;
-    Ok(())
+    let write = || async {
+        let rows = upsert(db.connection(), rows.clone()).await;
+        rows.map_err(StoreError::statement("write etl_runs"))
+    };
+    retry_conflicts!(db.within("write etl_runs", write()).await).map(drop)
 }
 
 /// Writes failures; one that is stored already stays one row.
@@ -256,7 +266,11 @@ pub async fn write_failures(db: &Database, failures: &[Failure]) -> Result<u64, 
             created_at: Set(wall_clock()),
         })
         .collect();
-    upsert(db.connection(), rows).await.map_err(StoreError::statement("write etl_failures"))
+    let write = || async {
+        let rows = upsert(db.connection(), rows.clone()).await;
+        rows.map_err(StoreError::statement("write etl_failures"))
+    };
+    retry_conflicts!(db.within("write etl_failures", write()).await)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What can go wrong between Bongsu and its database.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use sea_orm::DbErr;
 
@@ -67,6 +68,15 @@ pub enum StoreError {
         action: String,
         /// The cause.
         source: DbErr,
+    },
+    /// Something took longer than it may. Whether the database did it is not known; it may be tried
+    /// again.
+    #[error("cannot {action} in the database: no answer within {} ms", limit.as_millis())]
+    Deadline {
+        /// What was being done.
+        action: String,
+        /// How long it may take.
+        limit: Duration,
     },
     /// A stored value is not one Bongsu writes.
     #[error(

@@ -8,6 +8,7 @@
 //! - [`db`]: connecting; [`migration`]: the schema; [`entity`]: the tables
 //! - [`upsert`]: the one way rows are written; [`writer`]: from messages to rows
 //! - [`collected`]: what was asked of KIS besides the feed
+//! - [`fault`]: what kind of failure an error is; [`spill`]: rows on disk while the database is away
 //! - [`objects`]: the object store, for what is no row
 //! - [`read`]: queries of the HTTP interface and of checks; [`digest`]: the fingerprint of a run
 
@@ -16,9 +17,12 @@ pub mod db;
 pub mod digest;
 pub mod entity;
 pub mod error;
+pub mod fault;
 pub mod migration;
 pub mod objects;
 pub mod read;
+mod retry;
+pub mod spill;
 pub mod table;
 mod time;
 pub mod upsert;
@@ -27,6 +31,9 @@ pub mod writer;
 pub use db::{Database, DatabaseOptions};
 pub use digest::{DigestBuilder, DigestReport};
 pub use error::StoreError;
+pub use fault::Fault;
 pub use objects::{Bucket, LocalObjects, ObjectError, Objects};
+pub(crate) use retry::chance;
+pub use spill::{Spill, SpillError, SpillOptions};
 pub use table::{RowCounts, Table};
-pub use writer::{StoreWriter, WriterOptions};
+pub use writer::{StoreWriter, Waiting, WriterOptions};

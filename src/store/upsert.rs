@@ -28,7 +28,8 @@ const MAX_ROWS: usize = 512;
 /// (16 MiB, MariaDB).
 const MAX_BYTES: usize = 4 << 20;
 
-type ColumnOf<A> = <<A as ActiveModelTrait>::Entity as EntityTrait>::Column;
+/// The columns of a row's table.
+pub type ColumnOf<A> = <<A as ActiveModelTrait>::Entity as EntityTrait>::Column;
 
 /// How rows of a table are written.
 pub trait Upsert: ActiveModelTrait + ActiveModelBehavior + Send {
@@ -144,7 +145,23 @@ where
     A: Upsert,
     C: ConnectionTrait,
 {
-    let full = chunk_rows::<A>();
+    upsert_chunked(db, rows, replace, chunk_rows::<A>()).await
+}
+
+/// As [`upsert_replacing`], with at most `full` rows in a statement, a power of two: for measuring.
+///
+/// # Errors
+/// When the database refuses a statement.
+pub async fn upsert_chunked<A, C>(
+    db: &C,
+    rows: impl IntoIterator<Item = A, IntoIter: Send>,
+    replace: &[ColumnOf<A>],
+    full: usize,
+) -> Result<u64, DbErr>
+where
+    A: Upsert,
+    C: ConnectionTrait,
+{
     let mut rows = rows.into_iter();
     let mut sent = 0;
     loop {
@@ -165,7 +182,9 @@ where
 mod tests {
     use super::*;
     use sea_orm::ActiveValue::Set;
-    use sea_orm::{DbBackend, QueryTrait};
+    use sea_orm::sqlx::mysql::MySqlQueryResult;
+    use sea_orm::{DbBackend, ExecResult, QueryResult, QueryTrait, Statement};
+    use sea_orm_migration::async_trait;
 
     fn bar(symbol: &str) -> market_price::ActiveModel {
         market_price::ActiveModel {
@@ -216,6 +235,72 @@ mod tests {
             "INSERT INTO `etl_failures` (`failure_key`) VALUES (?) \
              ON DUPLICATE KEY UPDATE `id` = `id`"
         );
+    }
+
+    /// A database that takes everything and notes what it was sent.
+    struct Noted {
+        backend: DbBackend,
+        statements: parking_lot::Mutex<Vec<Statement>>,
+    }
+
+    #[async_trait::async_trait]
+    impl ConnectionTrait for Noted {
+        fn get_database_backend(&self) -> DbBackend {
+            self.backend
+        }
+
+        async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+            self.statements.lock().push(statement);
+            Ok(MySqlQueryResult::default().into())
+        }
+
+        async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+            Err(DbErr::Custom(format!("not prepared: {sql}")))
+        }
+
+        async fn query_one_raw(&self, sql: Statement) -> Result<Option<QueryResult>, DbErr> {
+            Err(DbErr::Custom(format!("a query: {sql}")))
+        }
+
+        async fn query_all_raw(&self, sql: Statement) -> Result<Vec<QueryResult>, DbErr> {
+            Err(DbErr::Custom(format!("a query: {sql}")))
+        }
+    }
+
+    /// The texts and numbers of values that `rows` are sent with.
+    async fn sent<A: Upsert>(backend: DbBackend, rows: Vec<A>) -> Vec<(String, usize)> {
+        let noted = Noted { backend, statements: Default::default() };
+        let count = rows.len() as u64;
+        assert_eq!(upsert(&noted, rows).await, Ok(count));
+        let values = |sent: &Statement| sent.values.as_ref().map_or(0, |values| values.0.len());
+        noted.statements.into_inner().iter().map(|one| (one.sql.clone(), values(one))).collect()
+    }
+
+    /// Empty, all the same, and mixed: what is sent does not depend on what is stored, so that one
+    /// statement settles every case.
+    #[tokio::test]
+    async fn what_is_sent() {
+        const MYSQL: (&str, &str) = (
+            "INSERT INTO `etl_failures` (`failure_key`) VALUES ",
+            " ON DUPLICATE KEY UPDATE `id` = `id`",
+        );
+        const SQLITE: (&str, &str) = (
+            "INSERT INTO \"etl_failures\" (\"failure_key\") VALUES ",
+            " ON CONFLICT (\"failure_key\") DO NOTHING",
+        );
+        for (backend, (head, tail)) in [(DbBackend::MySql, MYSQL), (DbBackend::Sqlite, SQLITE)] {
+            let of = |keys: &[&str]| sent(backend, keys.iter().map(|key| failure(key)).collect());
+            let text =
+                |rows: usize| (format!("{head}{}{tail}", vec!["(?)"; rows].join(", ")), rows);
+            assert_eq!(of(&[]).await, [], "no statement at all");
+            assert_eq!(of(&["a", "a", "a", "a"]).await, [text(4)], "all duplicates");
+            assert_eq!(of(&["a", "b", "a", "c"]).await, [text(4)], "mixed");
+            // Seven rows are four, two and one: few texts for the driver to keep.
+            assert_eq!(of(&["a"; 7]).await, [text(4), text(2), text(1)]);
+            let full = chunk_rows::<etl_failure::ActiveModel>();
+            let many = vec!["k"; 2 * full + 1];
+            assert_eq!(of(&many).await, [text(full), text(full), text(1)]);
+        }
     }
 
     #[test]

@@ -113,6 +113,8 @@ pub const REJECTS: &[&str] = &[
     "bad_reference",
     "bad_silence",
     "poison",
+    "refused_by_database",
+    "damaged_spill",
 ];
 /// Tables, as in `bongsu_store_rows_total{table}`.
 pub const TABLES: &[&str] = &[
@@ -132,6 +134,9 @@ pub const TABLES: &[&str] = &[
     "model_versions",
     "evaluation_metrics",
 ];
+/// Kinds of failure of the database, as in `bongsu_store_failures_total{fault}`.
+pub const FAULTS: &[&str] =
+    &["conflict", "away", "slow", "full", "read_only", "refused", "row", "other"];
 /// Tasks, as in `bongsu_tasks_total{task}` and `bongsu_llm_requests_total{task}`.
 pub const TASKS: &[&str] = &[
     "debug_ping",
@@ -273,6 +278,9 @@ pub const FAMILIES: &[Family] = &[
     counter("bongsu_journal_write_errors_total", &[], "Batches that could not be appended at once; each try counts."),
     counter("bongsu_journal_damaged_bytes_total", &[], "Bytes of the journal found damaged by a start after a crash."),
     counter("bongsu_store_rows_total", &[("table", TABLES)], "Rows written to the database."),
+    counter("bongsu_store_failures_total", &[("fault", FAULTS)], "Writes to the database that failed and are tried again, by kind of failure."),
+    gauge("bongsu_spill_bytes", &[], "Bytes of rows that lie on disk until the database is back."),
+    counter("bongsu_spill_entries_total", &[("way", &["in", "out"])], "Entries put into the spill and written from it."),
     // dependencies
     gauge("bongsu_dependency_up", &[("dependency", &COMPONENTS)], "1 while the dependency works, also when restricted."),
     counter("bongsu_dependency_losses_total", &[("dependency", &COMPONENTS)], "Losses of the connection, also those that healed at once."),

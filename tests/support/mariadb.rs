@@ -82,6 +82,40 @@ impl MariaDb {
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
     }
 
+    /// Runs statements as the server's own root.
+    ///
+    /// # Panics
+    /// When the client refuses, with its message.
+    #[track_caller]
+    pub fn admin(&self, statements: &str) -> String {
+        let output = run(statements, as_admin(self.dir.path()).args(["-e", statements]));
+        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    }
+
+    /// Kills every connection of our user; how many there were.
+    pub fn kill_connections(&self) -> usize {
+        self.kill_where("true")
+    }
+
+    /// Kills those that are between two statements.
+    pub fn kill_idle_connections(&self) -> usize {
+        self.kill_where("command = 'Sleep'")
+    }
+
+    fn kill_where(&self, which: &str) -> usize {
+        let query = format!(
+            "select id from information_schema.processlist where user = '{USER}' and {which}"
+        );
+        // A server whose connections are all taken may refuse us as well: nothing is killed then.
+        let Ok(output) = as_admin(self.dir.path()).args(["-e", &query]).output() else { return 0 };
+        let ids = String::from_utf8_lossy(&output.stdout);
+        // One that has ended meanwhile is an error to the server, and none to us.
+        for id in ids.lines() {
+            let _ = as_admin(self.dir.path()).args(["-e", &format!("kill {id}")]).output();
+        }
+        ids.lines().count()
+    }
+
     /// Whether it answers.
     pub fn is_up(&self) -> bool {
         answers(self.dir.path())

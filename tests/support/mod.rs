@@ -22,6 +22,7 @@ pub mod mariadb;
 pub mod parquet;
 pub mod ports;
 pub mod process;
+pub mod proxy;
 pub mod redis;
 pub mod skip;
 pub mod sse;

@@ -1,11 +1,12 @@
 //! `etl_failures`: input that was refused.
 
 use sea_orm::entity::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::market::EventTime;
 
 /// A row of `etl_failures`.
-#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel, Serialize, Deserialize)]
 #[sea_orm(table_name = "etl_failures")]
 pub struct Model {
     /// Running number; no meaning.

@@ -1,16 +1,17 @@
 //! `llm_usage`: calls of the language model.
 
 use sea_orm::entity::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::market::EventTime;
 
 /// A row of `llm_usage`.
-#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel, Serialize, Deserialize)]
 #[sea_orm(table_name = "llm_usage")]
 pub struct Model {
-    /// Running number; no meaning.
-    #[sea_orm(primary_key)]
-    pub id: i64,
+    /// Derived from the report, the model and how it ended: the same account twice is one row.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: String,
     /// What for.
     pub task: String,
     /// Model name.

@@ -1,11 +1,12 @@
 //! `threat_events`: crash and threat events, as published.
 
 use sea_orm::entity::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::market::EventTime;
 
 /// A row of `threat_events`.
-#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel, Serialize, Deserialize)]
 #[sea_orm(table_name = "threat_events")]
 pub struct Model {
     /// Id of the event.

@@ -186,7 +186,7 @@ const TABLES: &[TableSpec] = &[
     TableSpec {
         name: "llm_usage",
         columns: &[
-            ("id", RunningId),
+            ("id", TextId),
             ("task", Ascii(64)),
             ("model", Name(128)),
             ("prompt_tokens", Integer),

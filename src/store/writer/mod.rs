@@ -11,22 +11,33 @@
 //! When the database fails, the rows of the failed transaction stay and the error is returned: call
 //! [`StoreWriter::flush`] again later. Rows of transactions that went through are gone from the
 //! writer, and counted in the next successful answer.
+//!
+//! A transaction that another one was in the way of (a deadlock with the collection) is repeated at
+//! once, a few times. Every transaction has a deadline ([`Database::within`]); one that passed it
+//! halves the rows of the next ones, so that a slow database still gets on.
+//!
+//! [`StoreWriter::take_waiting`] hands over what waits, for the [spill](super::spill).
 
 pub(super) mod rows;
+mod send;
 pub(super) mod trades;
+mod waiting;
 
 use std::sync::Arc;
 
 use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter};
 
-use super::entity::{report, threat_event};
-use super::upsert::{Upsert, upsert};
+use super::entity::{etl_failure, llm_usage, threat_event};
+use super::retry::retry_conflicts;
 use super::{Database, RowCounts, StoreError};
 use crate::market::{Directory, EventTime, SessionDay, TickBatch, TradeFlags};
-use crate::messages::advice::{LlmUsage, MitigationPlan, RecommendationSet, Report};
-use crate::messages::{EventKind, OutwardEvent, Reject, RiskMinute, StoreBatch};
+use crate::messages::advice::{MitigationPlan, RecommendationSet, Report};
+use crate::messages::{EventKind, Reject, RiskMinute, StoreBatch};
+pub(super) use send::send;
+use send::send_failures;
 use trades::{PendingTrade, TradeWriter};
+pub use waiting::Waiting;
 
 /// Settings of a [`StoreWriter`].
 #[derive(Debug, Clone)]
@@ -52,12 +63,12 @@ pub struct StoreWriter {
     model: String,
     trades: TradeWriter,
     scores: Vec<(RiskMinute, Arc<str>)>,
-    events: Vec<Arc<OutwardEvent>>,
-    rejects: Vec<Reject>,
+    events: Vec<threat_event::Model>,
+    rejects: Vec<etl_failure::Model>,
     recommendations: Vec<Arc<RecommendationSet>>,
     plans: Vec<Arc<MitigationPlan>>,
     reports: Vec<Arc<Report>>,
-    usage: Vec<LlmUsage>,
+    usage: Vec<llm_usage::Model>,
     published: Vec<(String, EventTime)>,
     /// Written, but not yet told because a later part of the same flush failed.
     untold: RowCounts,
@@ -84,6 +95,12 @@ impl StoreWriter {
         }
     }
 
+    /// The issues it knows.
+    #[must_use]
+    pub const fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
     /// Names the model behind the scores to come; empty for none.
     pub fn set_model(&mut self, model: &str) {
         model.clone_into(&mut self.model);
@@ -106,23 +123,27 @@ impl StoreWriter {
             }
             StoreBatch::Events(events) => self.events.extend(
                 events
-                    .into_iter()
-                    .filter(|event| matches!(event.kind, EventKind::Crash | EventKind::Threat)),
+                    .iter()
+                    .filter(|event| matches!(event.kind, EventKind::Crash | EventKind::Threat))
+                    .map(|event| rows::threat(event)),
             ),
-            StoreBatch::Rejects(rejects) => {
-                self.rejects.extend(rejects.into_iter().map(|mut reject| {
-                    rows::cut_payload(&mut reject.payload);
-                    reject
-                }));
-            }
+            StoreBatch::Rejects(rejects) => self.push_rejects(rejects),
             StoreBatch::Recommendation(set) => self.recommendations.push(set),
             StoreBatch::Mitigation(plan) => self.plans.push(plan),
             StoreBatch::Report(report) => self.reports.push(report),
-            StoreBatch::LlmUsage(calls) => self.usage.extend(calls),
+            StoreBatch::LlmUsage(calls) => self.usage.extend(calls.iter().map(rows::llm_usage)),
             // The Recorder's own business: there is nothing to write.
             StoreBatch::Checkpoint(_) => {}
         }
         Ok(())
+    }
+
+    /// Takes in refused input, whether or not the writer is full.
+    pub fn push_rejects(&mut self, rejects: Vec<Reject>) {
+        self.rejects.extend(rejects.into_iter().map(|mut reject| {
+            rows::cut_payload(&mut reject.payload);
+            rows::reject(&reject)
+        }));
     }
 
     fn push_ticks(&mut self, ticks: &TickBatch) {
@@ -183,10 +204,14 @@ impl StoreWriter {
     /// # Errors
     /// When the database fails; what is not stored yet stays in the writer.
     pub async fn flush(&mut self, db: &Database) -> Result<RowCounts, StoreError> {
+        retry_conflicts!(self.flush_once(db).await)?;
+        Ok(std::mem::take(&mut self.untold))
+    }
+
+    async fn flush_once(&mut self, db: &Database) -> Result<(), StoreError> {
         self.trades.flush(db, &mut self.untold).await?;
         self.flush_risk(db).await?;
-        self.flush_advice(db).await?;
-        Ok(std::mem::take(&mut self.untold))
+        self.flush_advice(db).await
     }
 
     async fn flush_risk(&mut self, db: &Database) -> Result<(), StoreError> {
@@ -195,14 +220,17 @@ impl StoreWriter {
             return Ok(());
         }
         let mut sent = RowCounts::default();
-        let transaction = db.begin_write().await?;
-        let scores = self.scores.iter().map(|(minute, model)| rows::score(minute, model));
-        write(&transaction, &mut sent, scores).await?;
-        let events = self.events.iter().map(|event| rows::threat(event));
-        write::<threat_event::ActiveModel, _>(&transaction, &mut sent, events).await?;
-        write(&transaction, &mut sent, self.rejects.iter().map(rows::reject)).await?;
-        note_published(&transaction, &self.published).await?;
-        transaction.commit().await.map_err(StoreError::statement("commit scores and events"))?;
+        db.within("write scores and events", async {
+            let transaction = db.begin_write().await?;
+            let score = |(minute, model): &(RiskMinute, Arc<str>)| rows::score(minute, model);
+            send(&transaction, &mut sent, &self.scores, score).await?;
+            let threat = |row: &threat_event::Model| threat_event::ActiveModel::from(row.clone());
+            send(&transaction, &mut sent, &self.events, threat).await?;
+            send_failures(&transaction, &mut sent, &self.rejects).await?;
+            note_published(&transaction, &self.published).await?;
+            transaction.commit().await.map_err(StoreError::statement("commit scores and events"))
+        })
+        .await?;
         self.published.clear();
         self.scores.clear();
         self.events.clear();
@@ -220,19 +248,20 @@ impl StoreWriter {
             return Ok(());
         }
         let mut sent = RowCounts::default();
-        let transaction = db.begin_write().await?;
-        let sets = self.recommendations.iter().map(|set| rows::recommendation(set));
-        write(&transaction, &mut sent, sets).await?;
-        let picks = self
-            .recommendations
-            .iter()
-            .flat_map(|set| set.picks.iter().map(|pick| rows::pick(&set.id, pick)));
-        write(&transaction, &mut sent, picks).await?;
-        write(&transaction, &mut sent, self.plans.iter().map(|plan| rows::plan(plan))).await?;
-        let reports = self.reports.iter().map(|report| rows::report(report));
-        write::<report::ActiveModel, _>(&transaction, &mut sent, reports).await?;
-        write(&transaction, &mut sent, self.usage.iter().map(rows::llm_usage)).await?;
-        transaction.commit().await.map_err(StoreError::statement("commit advice"))?;
+        db.within("write advice", async {
+            let transaction = db.begin_write().await?;
+            let (sets, tx) = (&self.recommendations, &transaction);
+            send(tx, &mut sent, sets, |set| rows::recommendation(set)).await?;
+            let picks: Vec<_> =
+                sets.iter().flat_map(|set| set.picks.iter().map(|pick| (&set.id, pick))).collect();
+            send(tx, &mut sent, &picks, |(set, pick)| rows::pick(set, pick)).await?;
+            send(tx, &mut sent, &self.plans, |plan| rows::plan(plan)).await?;
+            send(tx, &mut sent, &self.reports, |report| rows::report(report)).await?;
+            let account = |row: &llm_usage::Model| llm_usage::ActiveModel::from(row.clone());
+            send(tx, &mut sent, &self.usage, account).await?;
+            transaction.commit().await.map_err(StoreError::statement("commit advice"))
+        })
+        .await?;
         self.recommendations.clear();
         self.plans.clear();
         self.reports.clear();
@@ -240,18 +269,6 @@ impl StoreWriter {
         self.untold.merge(&sent);
         Ok(())
     }
-}
-
-/// Writes rows of one table and counts them.
-pub(super) async fn write<A: Upsert, C: ConnectionTrait>(
-    db: &C,
-    sent: &mut RowCounts,
-    rows: impl IntoIterator<Item = A, IntoIter: Send>,
-) -> Result<(), StoreError> {
-    let outcome: Result<u64, DbErr> = upsert(db, rows).await;
-    let rows = outcome.map_err(StoreError::statement(format!("write {}", A::TABLE.as_str())))?;
-    sent.add(A::TABLE, rows);
-    Ok(())
 }
 
 /// Events are rare, so one statement each. The first mark stays.

@@ -137,7 +137,7 @@ pub(super) fn score(minute: &RiskMinute, model: &str) -> risk_score::ActiveModel
     }
 }
 
-pub(super) fn threat(event: &OutwardEvent) -> threat_event::ActiveModel {
+pub(super) fn threat(event: &OutwardEvent) -> threat_event::Model {
     let text = |key: &str| event.data()[key].as_str().unwrap_or_default();
     let integer = |key: &str| event.data()[key].as_i64().unwrap_or_default();
     let real = |key: &str| finite(event.data()[key].as_f64().unwrap_or_default());
@@ -145,27 +145,27 @@ pub(super) fn threat(event: &OutwardEvent) -> threat_event::ActiveModel {
         Value::Null => "{}".to_owned(),
         evidence => evidence.to_string(),
     };
-    threat_event::ActiveModel {
-        id: Set(ascii(&event.id, 64)),
-        kind: Set(event.kind.as_str().to_owned()),
-        rule: Set(ascii(text("rule"), 32)),
-        level: Set(ascii(text("level"), 16)),
-        symbol: Set(event.data()["symbol"].as_str().map(|symbol| ascii(symbol, 16))),
-        name: Set(name(text("name"), 128)),
-        price: Set(integer("price")),
-        reference_price: Set(integer("reference_price")),
-        change_pct: Set(real("change_pct")),
-        window_s: Set(integer("window_s")),
-        score: Set(real("score")),
-        event_time: Set(event.time),
-        journal_segment: Set(event.data()["journal"]["segment"].as_i64().unwrap_or_default()),
-        journal_offset: Set(event.data()["journal"]["offset"].as_i64().unwrap_or_default()),
-        evidence: Set(if evidence.len() <= MAX_TEXT { evidence } else { "{}".to_owned() }),
-        published_at: Set(None),
+    threat_event::Model {
+        id: ascii(&event.id, 64),
+        kind: event.kind.as_str().to_owned(),
+        rule: ascii(text("rule"), 32),
+        level: ascii(text("level"), 16),
+        symbol: event.data()["symbol"].as_str().map(|symbol| ascii(symbol, 16)),
+        name: name(text("name"), 128),
+        price: integer("price"),
+        reference_price: integer("reference_price"),
+        change_pct: real("change_pct"),
+        window_s: integer("window_s"),
+        score: real("score"),
+        event_time: event.time,
+        journal_segment: event.data()["journal"]["segment"].as_i64().unwrap_or_default(),
+        journal_offset: event.data()["journal"]["offset"].as_i64().unwrap_or_default(),
+        evidence: if evidence.len() <= MAX_TEXT { evidence } else { "{}".to_owned() },
+        published_at: None,
     }
 }
 
-pub(super) fn reject(reject: &Reject) -> etl_failure::ActiveModel {
+pub(super) fn reject(reject: &Reject) -> etl_failure::Model {
     let position =
         reject.at.map(|at| format!("journal:{}:{}:{}", at.segment, at.offset, at.record));
     let position = position.unwrap_or_default();
@@ -177,19 +177,44 @@ pub(super) fn reject(reject: &Reject) -> etl_failure::ActiveModel {
         &reject.detail,
         &reject.payload,
     ]);
-    etl_failure::ActiveModel {
-        id: NotSet,
-        failure_key: Set(key),
-        stage: Set(ascii(reject.stage, 32)),
-        source: Set(name(&reject.source, 128)),
-        reason: Set(ascii(reject.reason, 64)),
-        detail: Set(head(&reject.detail, MAX_PAYLOAD).to_owned()),
-        payload: Set(reject.payload.clone()),
-        payload_ref: Set(position),
-        journal_segment: Set(reject.at.map(|at| at.segment.into())),
-        journal_offset: Set(reject.at.map(|at| at.offset.into())),
-        journal_record: Set(reject.at.map(|at| at.record.into())),
-        created_at: Set(wall_clock()),
+    etl_failure::Model {
+        id: 0,
+        failure_key: key,
+        stage: ascii(reject.stage, 32),
+        source: name(&reject.source, 128),
+        reason: ascii(reject.reason, 64),
+        detail: head(&reject.detail, MAX_PAYLOAD).to_owned(),
+        payload: reject.payload.clone(),
+        payload_ref: position,
+        journal_segment: reject.at.map(|at| at.segment.into()),
+        journal_offset: reject.at.map(|at| at.offset.into()),
+        journal_record: reject.at.map(|at| at.record.into()),
+        created_at: wall_clock(),
+    }
+}
+
+/// A refused row as it is inserted: its number is the database's to give.
+pub(super) fn failure(row: &etl_failure::Model) -> etl_failure::ActiveModel {
+    etl_failure::ActiveModel { id: NotSet, ..row.clone().into() }
+}
+
+/// A row of `table` that the database refuses, with what it said.
+pub(super) fn refused(table: &str, key: &str, row: &str, why: &str) -> etl_failure::Model {
+    let mut payload = row.to_owned();
+    cut_payload(&mut payload);
+    etl_failure::Model {
+        id: 0,
+        failure_key: deterministic_id(&["store", table, key]),
+        stage: "store".to_owned(),
+        source: name(table, 128),
+        reason: "refused_by_database".to_owned(),
+        detail: head(why, MAX_PAYLOAD).to_owned(),
+        payload,
+        payload_ref: String::new(),
+        journal_segment: None,
+        journal_offset: None,
+        journal_record: None,
+        created_at: wall_clock(),
     }
 }
 
@@ -256,19 +281,20 @@ pub(super) fn report(report: &Report) -> report::ActiveModel {
     }
 }
 
-pub(super) fn llm_usage(usage: &LlmUsage) -> llm_usage::ActiveModel {
-    llm_usage::ActiveModel {
-        task: Set(ascii(&usage.task, 64)),
-        model: Set(name(&usage.model, 128)),
-        prompt_tokens: Set(usage.prompt_tokens.into()),
-        completion_tokens: Set(usage.completion_tokens.into()),
-        total_tokens: Set(i64::from(usage.prompt_tokens) + i64::from(usage.completion_tokens)),
-        latency_ms: Set(i64::try_from(usage.latency_ms).unwrap_or(i64::MAX)),
+pub(super) fn llm_usage(usage: &LlmUsage) -> llm_usage::Model {
+    let (latency, outcome) = (usage.latency_ms.to_string(), usage.outcome.as_str());
+    llm_usage::Model {
+        id: deterministic_id(&["usage", &usage.report_id, &usage.model, outcome, &latency]),
+        task: ascii(&usage.task, 64),
+        model: name(&usage.model, 128),
+        prompt_tokens: usage.prompt_tokens.into(),
+        completion_tokens: usage.completion_tokens.into(),
+        total_tokens: i64::from(usage.prompt_tokens) + i64::from(usage.completion_tokens),
+        latency_ms: i64::try_from(usage.latency_ms).unwrap_or(i64::MAX),
         // There is no cache of answers: every row is a call that was made.
-        cached: Set(false),
-        outcome: Set(usage.outcome.as_str().to_owned()),
-        created_at: Set(wall_clock()),
-        ..Default::default()
+        cached: false,
+        outcome: usage.outcome.as_str().to_owned(),
+        created_at: wall_clock(),
     }
 }
 

@@ -19,36 +19,53 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use sea_orm::{
     ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
+use serde::{Deserialize, Serialize};
 
 use super::super::entity::{market_price, trade_log};
 use super::super::upsert::power_of_two;
-use super::super::{Database, RowCounts, StoreError, read};
-use super::{rows, write};
+use super::super::{Database, Fault, RowCounts, StoreError, read};
+use super::{rows, send};
 use crate::market::bar_source::{BarSource, StoredBar, supersedes};
 use crate::market::bars::{Bar, BarBook, BarKey, Interval, day_of, day_start};
 use crate::market::{EventTime, RecordRef, SessionDay, Symbol, Trade, TradeFlags};
 use crate::messages::{FetchedBar, FetchedBars};
 
-/// Trades in one transaction: some 0.2 s of work, so that other processes get their turn.
-const PER_TRANSACTION: usize = 16_384;
+/// Trades in one transaction: some 0.1 s of work, so that other processes get their turn.
+const PER_TRANSACTION: usize = 8_192;
+/// The fewest, after transactions took too long again and again.
+const FEWEST: usize = 128;
 /// Values in one `IN (…)`.
 const PER_LOOKUP: usize = 512;
 
 /// A trade waiting to be written.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct PendingTrade {
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct PendingTrade {
     pub(super) symbol: Symbol,
     pub(super) trade: Trade,
     pub(super) at: RecordRef,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct TradeWriter {
     pending: Vec<PendingTrade>,
     fetched: Vec<Arc<FetchedBars>>,
     ended: Option<SessionDay>,
     /// `None` until the open bars have been read, and after a failure.
     book: Option<BarBook>,
+    /// Trades in one transaction as things are.
+    at_once: usize,
+}
+
+impl Default for TradeWriter {
+    fn default() -> Self {
+        Self {
+            pending: Vec::new(),
+            fetched: Vec::new(),
+            ended: None,
+            book: None,
+            at_once: PER_TRANSACTION,
+        }
+    }
 }
 
 impl TradeWriter {
@@ -58,6 +75,14 @@ impl TradeWriter {
 
     pub(super) fn push_fetched(&mut self, bars: Arc<FetchedBars>) {
         self.fetched.push(bars);
+    }
+
+    /// Takes out what waits. Somebody else writes it: the bars are to be read anew then.
+    pub(super) fn take(&mut self) -> (Vec<PendingTrade>, Vec<Arc<FetchedBars>>) {
+        if !self.pending.is_empty() || !self.fetched.is_empty() {
+            self.book = None;
+        }
+        (std::mem::take(&mut self.pending), std::mem::take(&mut self.fetched))
     }
 
     pub(super) fn end_session(&mut self, day: SessionDay) {
@@ -74,7 +99,7 @@ impl TradeWriter {
         told: &mut RowCounts,
     ) -> Result<(), StoreError> {
         while !self.pending.is_empty() || !self.fetched.is_empty() || self.ended.is_some() {
-            let count = self.pending.len().min(PER_TRANSACTION);
+            let count = self.pending.len().min(self.at_once);
             // A session ends, and its minutes are mended, behind its trades.
             let is_last = count == self.pending.len();
             let chunk = Chunk {
@@ -84,7 +109,17 @@ impl TradeWriter {
             };
             // Taken out: a failure below leaves no half-changed book behind.
             let book = self.book.take();
-            let (book, sent) = write_chunk(db, book, chunk).await?;
+            let outcome = db.within("write trades and bars", write_chunk(db, book, chunk)).await;
+            let (book, sent) = match outcome {
+                Ok(written) => written,
+                Err(error) => {
+                    if error.fault() == Fault::Slow {
+                        self.at_once = (self.at_once / 2).max(FEWEST);
+                    }
+                    return Err(error);
+                }
+            };
+            self.at_once = (self.at_once * 2).min(PER_TRANSACTION);
             self.book = Some(book);
             self.pending.drain(..count);
             if is_last {
@@ -115,8 +150,12 @@ async fn write_chunk(
         Some(book) => book,
         None => open_bars(&transaction).await?,
     };
-    let fresh = fresh_trades(&transaction, chunk.trades).await?;
-    write(&transaction, &mut sent, fresh.iter().map(rows::trade)).await?;
+    let mut fresh = fresh_trades(&transaction, chunk.trades).await?;
+    let refused = send(&transaction, &mut sent, &fresh, rows::trade).await?;
+    // What is not in `trade_logs` is in no bar, or a second pass would count it twice.
+    for place in refused.into_iter().rev() {
+        fresh.remove(place);
+    }
     restore_bars(&transaction, &mut book, &fresh).await?;
     let told = told_minutes(&transaction, &fresh).await?;
     for PendingTrade { symbol, trade, .. } in &fresh {
@@ -146,7 +185,7 @@ async fn write_changed(
         return Ok(());
     }
     let bars = not_better_known(transaction, changed).await?;
-    write(transaction, sent, bars.iter().map(rows::bar)).await
+    send(transaction, sent, &bars, rows::bar).await.map(drop)
 }
 
 /// Minutes of late trades that KIS has told whole.
@@ -180,7 +219,7 @@ async fn mend(
         |new: &&StoredBar| stored.get(&new.bar.key).is_none_or(|old| supersedes(old, new));
     let better: Vec<&StoredBar> = new.iter().filter(is_better).collect();
     let Some(first) = better.first() else { return Ok(()) };
-    write(transaction, sent, better.iter().map(|bar| rows::bar(bar))).await?;
+    send(transaction, sent, &better, |bar| rows::bar(bar)).await?;
     let day = first.bar.key.start.session_day();
     let minutes = minutes_of(transaction, fetched.symbol, day).await?;
     if let Some(whole) = day_of(&minutes) {
