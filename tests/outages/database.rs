@@ -7,7 +7,7 @@ use super::{
     spilled_files, temp_dir, trades_in, wait_down, wait_healed, wait_until,
 };
 use crate::support::proxy::{Mode, Proxy};
-use crate::support::skip;
+use crate::support::{http_get, skip};
 
 /// The whole session passes while nobody takes rows: the pipeline does not wait, memory stays
 /// flat, the rows lie on disk, and they are all there afterwards.
@@ -115,32 +115,32 @@ fn slow_and_then_silent() {
     assert_undisturbed(&database, &ticks);
 }
 
-/// The server has no connection left for us; then it takes no writes.
+/// The server has no connection left for us, from the start on; then it takes no writes.
 #[test]
 fn no_connection_left_and_read_only() {
     let (ticks, database) = match parts() {
         Ok(parts) => parts,
         Err(reason) => skip!("{reason}"),
     };
-    let mut daemon = playing(&ticks, &database.url()).start();
-    daemon.wait_ready(PATIENCE);
-    wait_until(PATIENCE, || trades_in(&database) > 0.0, "the first trades in the database");
     let dir = temp_dir();
     database.admin("set global max_connections = 10");
-    database.kill_connections();
-    let holders: Vec<_> = (0..12).map(|_| sleeper(&database, dir.path())).collect();
+    let holders: Vec<_> = (0..20).map(|_| sleeper(&database, dir.path())).collect();
+    let held = "select count(*) from information_schema.processlist where info like '%sleep(6%' \
+                and user = 'bongsu'";
     wait_until(
         PATIENCE,
-        || {
-            database.kill_idle_connections();
-            ready_line(&daemon, "database").1.contains("Too many connections")
-        },
-        "the server to be full",
+        || database.try_admin(held).as_deref() == Some("10"),
+        "all connections to be held",
     );
+    let mut daemon = playing(&ticks, &database.url()).start();
+    let answers = || http_get(daemon.address(), "/healthz").is_ok();
+    wait_until(PATIENCE, answers, "the daemon to answer");
+    wait_down(&daemon, &["Too many connections", "spill"]);
     // The server goes on with the statement of a client that has died.
     drop(holders);
     wait_until(PATIENCE, || database.kill_connections() > 0, "the holders to be killed");
-    database.admin("set global max_connections = 100; set global read_only = 1");
+    let set = "set global read_only = 1; set global max_connections = 100";
+    wait_until(PATIENCE, || database.try_admin(set).is_some(), "a server with room");
     wait_down(&daemon, &["it takes no writes"]);
     database.admin("set global read_only = 0");
     wait_healed(&daemon, &database);

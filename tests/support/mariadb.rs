@@ -92,26 +92,21 @@ impl MariaDb {
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
     }
 
+    /// As [`admin`](Self::admin), but `None` when the server refuses, for example because all its
+    /// connections are taken.
+    pub fn try_admin(&self, statements: &str) -> Option<String> {
+        let output = as_admin(self.dir.path()).args(["-e", statements]).output().ok()?;
+        let text = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
+        output.status.success().then_some(text)
+    }
+
     /// Kills every connection of our user; how many there were.
     pub fn kill_connections(&self) -> usize {
-        self.kill_where("true")
-    }
-
-    /// Kills those that are between two statements.
-    pub fn kill_idle_connections(&self) -> usize {
-        self.kill_where("command = 'Sleep'")
-    }
-
-    fn kill_where(&self, which: &str) -> usize {
-        let query = format!(
-            "select id from information_schema.processlist where user = '{USER}' and {which}"
-        );
-        // A server whose connections are all taken may refuse us as well: nothing is killed then.
-        let Ok(output) = as_admin(self.dir.path()).args(["-e", &query]).output() else { return 0 };
-        let ids = String::from_utf8_lossy(&output.stdout);
+        let query = format!("select id from information_schema.processlist where user = '{USER}'");
+        let ids = self.try_admin(&query).unwrap_or_default();
         // One that has ended meanwhile is an error to the server, and none to us.
         for id in ids.lines() {
-            let _ = as_admin(self.dir.path()).args(["-e", &format!("kill {id}")]).output();
+            let _ = self.try_admin(&format!("kill {id}"));
         }
         ids.lines().count()
     }
