@@ -4,6 +4,7 @@
 //! actor. [`tree`] is the only file that knows who feeds and who supervises whom.
 
 pub mod alert;
+pub mod archiver;
 pub mod backfill;
 pub mod collection;
 mod faults;
@@ -14,6 +15,7 @@ pub mod limits;
 pub mod llm_summarizer;
 pub mod mitigator;
 pub mod normalizer;
+pub mod object_watch;
 pub mod outlet;
 pub mod poll;
 pub mod recommender;

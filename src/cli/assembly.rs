@@ -2,6 +2,7 @@
 
 mod feed;
 mod kis;
+mod objects;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,9 @@ use tokio::sync::Mutex;
 
 pub use self::feed::feed_parts;
 pub use self::kis::{environment, kis_clients, kis_options, watch};
+pub use self::objects::{
+    ObjectParts, add_object_services, bucket_wishes, object_parts, object_store,
+};
 use super::CliError;
 use crate::actors::collection::{Clock, CollectionParts, Patience, Ranking, Universe};
 use crate::actors::recorder::RecorderParts;
@@ -31,7 +35,7 @@ use crate::messages::EventBus;
 use crate::messages::health::{Component, HealthRegistry, HealthState};
 use crate::risk::RiskParams;
 use crate::schedule::{Jobs, Task};
-use crate::store::{Database, DatabaseOptions, LocalObjects, Objects, StoreWriter, WriterOptions};
+use crate::store::{Database, DatabaseOptions, Objects, StoreWriter, WriterOptions};
 use crate::telemetry;
 
 /// The shared runtime: everything that waits for the outside runs on it, and all arbiters of the
@@ -381,10 +385,11 @@ pub fn collection(
     settings: &Settings,
     client: KisClient,
     feed_symbols: &[Symbol],
-    database: Option<Database>,
+    stores: (Option<Database>, Option<Objects>),
     health: &HealthRegistry,
     clock: Clock,
 ) -> Result<CollectionParts, CliError> {
+    let (database, objects) = stores;
     let set = &settings.collect;
     let universe = match set.universe {
         CollectUniverse::MarketCap(count) => Universe::Ranked(Ranking::MarketCap, count),
@@ -408,9 +413,6 @@ pub fn collection(
                 .map_err(|error| CliError::Usage(format!("kis.account: {error}")))?,
         ),
     };
-    let objects = database
-        .is_some()
-        .then(|| Objects::Local(LocalObjects::new(settings.data_dir.join("objects"))));
     Ok(CollectionParts {
         client: client.with_lane(Lane::Collect),
         universe,

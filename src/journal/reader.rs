@@ -133,6 +133,12 @@ impl JournalReader {
         Ok(Self { rest, current: None, payload: Vec::new() })
     }
 
+    /// A reader over one segment.
+    #[must_use]
+    pub fn of_segment(segment: SegmentInfo) -> Self {
+        Self { rest: vec![segment].into_iter(), current: None, payload: Vec::new() }
+    }
+
     /// A reader over what follows `from`, the place that [`Journal::position`](super::Journal::position)
     /// gave.
     ///

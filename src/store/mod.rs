@@ -8,9 +8,10 @@
 //! - [`db`]: connecting; [`migration`]: the schema; [`entity`]: the tables
 //! - [`upsert`]: the one way rows are written; [`writer`]: from messages to rows
 //! - [`collected`]: what was asked of KIS besides the feed
-//! - [`objects`]: the object store, for what is no row
+//! - [`objects`]: the object store, for what is no row; [`archive`]: the journal as Parquet in it
 //! - [`read`]: queries of the HTTP interface and of checks; [`digest`]: the fingerprint of a run
 
+pub mod archive;
 pub mod collected;
 pub mod db;
 pub mod digest;
@@ -27,6 +28,6 @@ pub mod writer;
 pub use db::{Database, DatabaseOptions};
 pub use digest::{DigestBuilder, DigestReport};
 pub use error::StoreError;
-pub use objects::{Bucket, LocalObjects, ObjectError, Objects};
+pub use objects::{Bucket, LocalObjects, ObjectError, Objects, S3Objects, S3Options};
 pub use table::{RowCounts, Table};
 pub use writer::{StoreWriter, WriterOptions};

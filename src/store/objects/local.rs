@@ -119,6 +119,23 @@ impl LocalObjects {
         blocking(move || own.versions_now(bucket, &key)).await
     }
 
+    /// The folder of all buckets.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Whether files can be written. See [`super::Objects::probe`].
+    pub(super) async fn probe(&self) -> Result<(), ObjectError> {
+        let own = self.clone();
+        blocking(move || {
+            let temporary = own.root.join(TEMPORARY);
+            make_folders(&temporary)?;
+            Temporary::write(&temporary, b"").map(drop)
+        })
+        .await
+    }
+
     /// The folder of an object.
     fn folder(&self, bucket: Bucket, key: &Key) -> PathBuf {
         let mut path = self.root.join(bucket.as_str());
