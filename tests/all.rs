@@ -6,6 +6,7 @@
 
 mod support;
 
+mod archive;
 mod bad_frames;
 mod check_etl;
 mod collect;
@@ -16,6 +17,7 @@ mod feed;
 mod harness;
 mod kis_clients;
 mod licences;
+mod objects;
 mod replay;
 mod settings_cli;
 mod store;

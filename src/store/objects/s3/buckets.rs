@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{Ask, S3Objects};
 use crate::store::objects::buckets::{Feature, Finding, Standing, Wishes};
-use crate::store::objects::{Bucket, ObjectError};
+use crate::store::objects::{Bucket, ObjectError, Version};
 
 /// The archive's keys, which age.
 const AGING: [&str; 3] = ["kis/ws/", "kis/ticks/", "kis/segments/"];
@@ -136,13 +136,20 @@ impl S3Objects {
             .body("probe");
         let version = match self.send(put).await {
             Ok(answer) => answer.version(),
-            // Without a key of its own, a service fails or refuses.
+            // Without a key of its own, a service refuses, or fails what is encrypted and that alone.
             Err(ObjectError::Refused { code, credentials: false, .. }) => return Ok(Some(code)),
-            Err(ObjectError::Away { cause, .. }) if cause.starts_with("it answers") => {
-                return Ok(Some(cause));
+            Err(error) => {
+                let plain = Ask::of("write into", Method::PUT, bucket).key(PROBE).body("probe");
+                let version = self.send(plain).await?.version();
+                self.remove_probe(bucket, &version).await?;
+                return Ok(Some(error.to_string()));
             }
-            Err(error) => return Err(error),
         };
+        self.remove_probe(bucket, &version).await?;
+        Ok(None)
+    }
+
+    async fn remove_probe(&self, bucket: Bucket, version: &Version) -> Result<(), ObjectError> {
         let mut remove = Ask::of("remove the probe from", Method::DELETE, bucket).key(PROBE);
         if bucket.is_versioned() {
             remove = remove.query("versionId", version.as_str());
@@ -151,9 +158,9 @@ impl S3Objects {
             Err(error @ ObjectError::Away { .. }) => Err(error),
             Err(error) => {
                 tracing::warn!(%error, key = PROBE, "the object that tried encryption stays");
-                Ok(None)
+                Ok(())
             }
-            Ok(_) => Ok(None),
+            Ok(_) => Ok(()),
         }
     }
 

@@ -70,7 +70,6 @@ fn settings_that_cannot_be_used_are_named() {
         }
     };
     assert_eq!(named(&|o| o.endpoint = "http://h/path".to_owned()), "objects.endpoint");
-    assert_eq!(named(&|o| o.region = "a b".to_owned()), "objects.region");
     assert_eq!(named(&|o| o.bucket_prefix = "A_!".to_owned()), "objects.bucket_prefix");
     assert_eq!(named(&|o| o.ca_file = Some("/none.pem".into())), "objects.ca_file");
 }
