@@ -177,7 +177,7 @@ fn a_folder_has_all_of_it_and_replays_by_day_and_issue() {
     let mut daemon = setup(dir.path()).start();
     daemon.wait_ready(A_MINUTE);
     daemon.wait_metric(FRAMES, 1.0, A_MINUTE);
-    daemon.wait_metric("bongsu_store_rows_total{table=\"trade_logs\"}", 5_000.0, A_MINUTE);
+    daemon.wait_metric("bongsu_store_rows_total{table=\"trade_logs\"}", 15_000.0, A_MINUTE);
     archive_the_rest(daemon, setup(dir.path()));
     let root = dir.path().join("var/objects/raw-data");
     let copy = dir.path().join("copy");

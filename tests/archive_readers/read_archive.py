@@ -109,7 +109,8 @@ def main():
     kinds = {name: str(kind) for name, kind in ticks.dtypes.items()}
     for name in ["price", "quantity", "cum_volume", "cum_value", "ask", "bid"]:
         check(f"type of {name}", kinds[name], "int64", problems)
-    check("type of time", kinds["time"], "datetime64[us, UTC+09:00]", problems)
+    check("zone of time", ticks.time.dt.tz.utcoffset(None), pd.Timedelta(hours=9), problems)
+    check("unit of time", ticks.time.dt.unit, "us", problems)
     check("type of received", kinds["received"], "datetime64[us, UTC]", problems)
     check("type of halted", kinds["halted"], "bool", problems)
     check("type of symbol", type(ticks.symbol.iloc[0]).__name__, "str", problems)
@@ -122,7 +123,7 @@ def main():
     source = f"read_parquet('{copy}/kis/ticks/dt=*/*.parquet', hive_partitioning = true)"
     count, quantity, amount = sql(
         f"select count(*), sum(quantity), sum(price * quantity) from {source}"
-    ).fetchone()
+    ).fetchall()[0]
     check("duckdb ticks", count, len(ticks), problems)
     check("duckdb quantity", int(quantity), int(ticks.quantity.sum()), problems)
     check("duckdb value", int(amount), value, problems)
@@ -130,7 +131,7 @@ def main():
     check("duckdb time", types["time"], "TIMESTAMP WITH TIME ZONE", problems)
     check("duckdb price", types["price"], "BIGINT", problems)
     source = f"read_parquet('{copy}/kis/ws/dt=*/*.parquet', hive_partitioning = true)"
-    count, size_again = sql(f"select count(*), sum(octet_length(payload)) from {source}").fetchone()
+    count, size_again = sql(f"select count(*), sum(octet_length(payload)) from {source}").fetchall()[0]
     check("duckdb frames", (count, int(size_again)), (len(frames), size), problems)
 
     distinct = ticks.drop_duplicates(["symbol", "dt", "cum_volume"])
