@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use bongsu::journal::JournalReader;
+use bongsu::store::{Bucket, Objects};
 use serde_json::Value;
 
 use crate::support::daemon::Setup;
@@ -22,7 +24,8 @@ const NO_PYTHON: &str = "BONGSU_TEST_PYTHON is not set: no pandas, no DuckDB";
 /// A daemon whose segments are sealed every other second or so.
 fn setup(dir: &Path) -> Setup {
     Daemon::setup()
-        .args(["run", "--market", "calm", "--speed", "300"])
+        .args(["run", "--market", "calm"])
+        .env("BONGSU_SIM__SPEED", "300")
         .env("BONGSU_JOURNAL__SEGMENT_MIB", "1")
         .dir(dir)
 }
@@ -115,8 +118,34 @@ fn python() -> Option<PathBuf> {
     std::env::var_os("BONGSU_TEST_PYTHON").map(PathBuf::from)
 }
 
+/// Every object of the archive is there in one version: nothing was stored twice.
+#[track_caller]
+fn assert_once(server: &Seaweed) {
+    let objects = Objects::S3(server.client(ADMIN, |_| {}));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let keys = objects.list(Bucket::RawData, "kis/", None, 10_000).await.expect("a list");
+        assert!(keys.len() > 10, "{keys:?}");
+        for key in keys {
+            let versions = objects.versions(Bucket::RawData, &key).await.expect("versions");
+            assert_eq!(versions.len(), 1, "{key}");
+        }
+    });
+}
+
 #[test]
 fn a_service_that_is_killed_and_comes_back_has_all_of_it_once() {
+    outage(Duration::ZERO);
+}
+
+#[test]
+#[ignore = "slow: the service is away for a minute"]
+fn a_service_that_is_away_for_a_minute_has_all_of_it_once() {
+    outage(A_MINUTE);
+}
+
+/// At least so long, and until two tries have failed and two segments wait.
+fn outage(least: Duration) {
     let Some(mut server) = Seaweed::start() else { skip!("{NO_SERVICE}") };
     let Some(python) = python() else { skip!("{NO_PYTHON}") };
     let dir = temp_dir();
@@ -137,11 +166,16 @@ fn a_service_that_is_killed_and_comes_back_has_all_of_it_once() {
     let ticks = daemon.metric("bongsu_ticks_total{kind=\"trade\"}");
     daemon.wait_metric("bongsu_ticks_total{kind=\"trade\"}", ticks + 1_000.0, A_MINUTE);
 
+    let began = std::time::Instant::now();
+    wait_until(2 * A_MINUTE, || began.elapsed() >= least, "the outage");
+
     server.restart();
     let heals = || daemon.metric(LAG) <= 1.0 && daemon.get("/readyz").1.contains("ready");
     wait_until(2 * A_MINUTE, heals, "the archive has caught up");
     assert_eq!(daemon.metric("bongsu_dependency_up{dependency=\"objects\"}"), 1.0);
     archive_the_rest(daemon, with_service(dir.path(), &server));
+
+    assert_once(&server);
 
     // pandas and DuckDB find what the manifests say, and each trade of the database.
     let copy = dir.path().join("copy");
@@ -168,6 +202,37 @@ fn a_service_that_is_killed_and_comes_back_has_all_of_it_once() {
     assert_eq!(run(["--archive", "s3"], "s2"), first);
     assert_eq!(run(["--archive", copy.to_str().expect("text")], "s3x"), first);
     assert!(first.2.as_u64() > Some(1_000), "{first:?}");
+}
+
+#[test]
+fn a_daemon_that_is_killed_while_it_archives_goes_on_where_it_was() {
+    let Some(server) = Seaweed::start() else { skip!("{NO_SERVICE}") };
+    let Some(python) = python() else { skip!("{NO_PYTHON}") };
+    let dir = temp_dir();
+    let mut daemon = with_service(dir.path(), &server).env("BONGSU_SIM__SPEED", "max").start();
+    daemon.wait_ready(A_MINUTE);
+    for round in 1..=3 {
+        // Segments are sealed faster than they are archived: a kill meets one on its way.
+        daemon.wait_metric(FRAMES, 1.0, A_MINUTE);
+        daemon.wait_metric(LAG, f64::from(round), A_MINUTE);
+        daemon.restart();
+        daemon.wait_ready(A_MINUTE);
+    }
+    archive_the_rest(daemon, with_service(dir.path(), &server));
+    assert_once(&server);
+    let copy = dir.path().join("copy");
+    let endpoint = server.endpoint();
+    let source = ["--s3", &endpoint, "--access-key", ADMIN.0, "--secret-key", ADMIN.1];
+    let report = read(&python, &source, &copy);
+    assert_eq!(report["repeated_frames"], 0, "{report}");
+    let journal = dir.path().join("archived");
+    archived_journal(dir.path(), &journal);
+    let mut records = 0;
+    let mut reader = JournalReader::open(&journal).expect("the journal");
+    while let Some(record) = reader.next() {
+        records += u64::from(record.is_ok());
+    }
+    assert_eq!(report["frames"], records, "{report}");
 }
 
 #[test]

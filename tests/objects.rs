@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bongsu::messages::{Component, HealthRegistry};
 use bongsu::store::objects::buckets::{Feature, Finding, Standing, Wishes};
-use bongsu::store::objects::{About, Key};
+use bongsu::store::objects::{About, Kept, Key};
 use bongsu::store::{Bucket, LocalObjects, ObjectError, Objects};
 use bytes::Bytes;
 
@@ -196,12 +196,15 @@ async fn refusals_are_named_and_secrets_are_not() {
 #[tokio::test]
 async fn an_outage_is_told_and_heals() {
     let Some(mut server) = Seaweed::start() else { skip!("{NO_SERVICE}") };
+    let folder = temp_dir();
+    let waiting = folder.path().join("waiting");
     let health = HealthRegistry::new();
     let told = health.clone();
     let objects = Objects::S3(server.client(ADMIN, |options| {
         options.health = Some(told);
         options.breaker.failures = 3;
         options.deadline = Duration::from_secs(5);
+        options.waiting = Some(waiting.clone());
     }));
     prepared(&objects, &WISHES).await;
     let put =
@@ -214,6 +217,12 @@ async fn an_outage_is_told_and_heals() {
         let error = put("during").await.unwrap_err();
         assert!(matches!(error, ObjectError::Away { .. }), "{error}");
     }
+    // What may wait, waits on this machine.
+    let kept =
+        objects.put_or_keep(Bucket::RawData, &key("kept"), "k".into(), About::of("a/b")).await;
+    assert_eq!(kept.unwrap(), Kept::Waiting);
+    assert_eq!(objects.waiting_bytes(), 1);
+    assert!(objects.forward().await.is_err());
     let line = health.get(Component::Objects).unwrap();
     assert_eq!(line.state.as_str(), "down");
     assert!(line.state.reason().unwrap().contains("is away"), "{line:?}");
@@ -222,6 +231,13 @@ async fn an_outage_is_told_and_heals() {
     let heals = || async { put("after").await.is_ok() };
     await_until(SOON, heals, "a put after the outage").await;
     assert_eq!(health.get(Component::Objects).unwrap().state.as_str(), "up");
+    // It follows once, also when another process finds it.
+    let next = Objects::S3(server.client(ADMIN, |options| options.waiting = Some(waiting)));
+    assert_eq!((next.waiting_bytes(), next.forward().await.unwrap()), (1, 1));
+    assert_eq!((next.waiting_bytes(), next.forward().await.unwrap()), (0, 0));
+    let found = objects.get(Bucket::RawData, &key("kept"), None).await.unwrap();
+    assert_eq!((&found.bytes[..], found.about), (&b"k"[..], About::of("a/b")));
+    assert_eq!(objects.versions(Bucket::RawData, &key("kept")).await.unwrap().len(), 1);
     let found = objects.get(Bucket::RawData, &key("before"), None).await.unwrap();
     assert_eq!(&found.bytes[..], b"x");
 }

@@ -1,4 +1,5 @@
-//! Looks after the object store: makes its buckets, and asks now and then whether it is there.
+//! Looks after the object store: makes its buckets, asks now and then whether it is there, and sends
+//! what waited for it.
 //!
 //! **In:** the store and what its buckets should be like. **Out:** the health of `objects`, a warning
 //! for each bucket and feature that is not as it should be. **State:** none. **The store is away or
@@ -72,6 +73,13 @@ async fn look(
 ) -> Result<Vec<Finding>, ObjectError> {
     let findings = if prepared { Vec::new() } else { objects.prepare(wishes).await? };
     objects.probe().await?;
+    loop {
+        metrics::gauge!("bongsu_objects_waiting_bytes").set(objects.waiting_bytes() as f64);
+        match objects.forward().await? {
+            0 => break,
+            sent => tracing::info!(sent, "objects that waited are in the object store"),
+        }
+    }
     Ok(findings)
 }
 

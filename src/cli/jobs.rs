@@ -92,7 +92,7 @@ fn collect_now(runtime: &Arc<Runtime>, job: &str, settings: &Settings) -> Result
         None => (settings.feed.symbols.clone(), wall_clock()),
     };
     let objects = match settings.writes {
-        true => Some(assembly::object_store(settings, None)?),
+        true => Some(assembly::object_store(settings, None, true)?),
         false => None,
     };
     if let Some(objects) = &objects {

@@ -133,7 +133,7 @@ fn archive_source(
                     .to_owned(),
             ));
         }
-        return Ok(ArchiveSource::Objects(assembly::object_store(settings, None)?));
+        return Ok(ArchiveSource::Objects(assembly::object_store(settings, None, false)?));
     }
     if !place.is_dir() {
         return Err(CliError::runtime(format!(

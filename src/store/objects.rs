@@ -17,6 +17,7 @@ pub mod buckets;
 mod key;
 mod local;
 mod s3;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ pub use breaker::BreakerLimits;
 pub use key::Key;
 pub use local::LocalObjects;
 pub use s3::{S3Objects, S3Options};
+pub use waiting::Kept;
 
 /// Where an object lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -264,6 +264,7 @@ pub const FAMILIES: &[Family] = &[
     gauge("bongsu_journal_lag_frames", &[], "Frames received but not yet in the journal."),
     counter("bongsu_store_rows_total", &[("table", TABLES)], "Rows written to the database."),
     counter("bongsu_object_requests_total", &[("outcome", OBJECT_OUTCOMES)], "Requests to the S3 service by outcome; not_asked: it was away and left alone."),
+    gauge("bongsu_objects_waiting_bytes", &[], "Bytes of objects that wait on this machine for the S3 service."),
     gauge("bongsu_archive_lag_segments", &[], "Sealed journal segments that are not in the archive yet."),
     counter("bongsu_archive_bytes_total", &[], "Bytes put into the archive."),
     counter("bongsu_archive_rows_total", &[("dataset", &["frames", "ticks"])], "Rows put into the archive."),

@@ -99,6 +99,7 @@ impl Seaweed {
             deadline: Duration::from_secs(20),
             breaker: BreakerLimits { failures: 1_000, ..BreakerLimits::default() },
             health: Some(HealthRegistry::new()),
+            waiting: None,
         };
         change(&mut options);
         S3Objects::new(options).expect("the settings are good")

@@ -15,13 +15,15 @@ use crate::store::objects::BreakerLimits;
 use crate::store::objects::buckets::Wishes;
 use crate::store::{LocalObjects, Objects, S3Objects, S3Options};
 
-/// The object store of the settings: an S3 service when one is set, a folder otherwise.
+/// The object store of the settings: an S3 service when one is set, a folder otherwise. `keeps`: what
+/// the service does not take may wait in the data folder.
 ///
 /// # Errors
 /// When the settings of the service cannot be used. One that is away is no error.
 pub fn object_store(
     settings: &Settings,
     health: Option<&HealthRegistry>,
+    keeps: bool,
 ) -> Result<Objects, CliError> {
     let set = &settings.objects;
     let (Some(endpoint), Some(access_key), Some(secret_key)) =
@@ -40,6 +42,7 @@ pub fn object_store(
         deadline: Duration::from_secs(set.timeout_seconds),
         breaker: BreakerLimits::default(),
         health: health.cloned(),
+        waiting: keeps.then(|| settings.data_dir.join("objects-waiting")),
     };
     S3Objects::new(options).map(Objects::S3).map_err(|error| CliError::Usage(error.to_string()))
 }
@@ -73,7 +76,7 @@ pub fn object_parts(
     if !settings.writes {
         return Ok(None);
     }
-    let objects = object_store(settings, Some(health))?;
+    let objects = object_store(settings, Some(health), true)?;
     health.declare(Component::Objects, false);
     let segments = SegmentUse::new(settings.archive.enabled);
     let archiver = settings.archive.enabled.then(|| {

@@ -20,7 +20,7 @@ pub(in crate::cli) async fn objects(settings: &Settings) -> Vec<Check> {
     if settings.objects.endpoint.is_none() {
         return vec![folder(settings)];
     }
-    let store = match assembly::object_store(settings, None) {
+    let store = match assembly::object_store(settings, None, false) {
         Ok(store) => store,
         Err(error) => {
             return vec![Check::fail(NAME, error.to_string(), "correct the setting it names")];

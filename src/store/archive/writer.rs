@@ -85,14 +85,14 @@ pub struct FinishedFile {
 }
 
 enum Columns {
-    Frames(FrameColumns),
+    Frames(Box<FrameColumns>),
     Ticks(Box<TickColumns>),
 }
 
 impl Columns {
     fn of(dataset: Dataset) -> (Self, SchemaRef) {
         match dataset {
-            Dataset::Frames => (Self::Frames(FrameColumns::default()), frames_schema()),
+            Dataset::Frames => (Self::Frames(Box::default()), frames_schema()),
             Dataset::Ticks => (Self::Ticks(Box::default()), ticks_schema()),
         }
     }

@@ -15,6 +15,7 @@
 
 mod buckets;
 mod failure;
+mod headers;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -32,7 +33,9 @@ use minio::s3::types::{BucketName, ListEntry, ObjectKey, Region, S3Request, ToSt
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
+use self::headers::{decoded, encoded, text_header};
 use super::breaker::{Breaker, BreakerLimits};
+use super::waiting::Waiting;
 use super::{About, Bucket, Key, Object, ObjectError, Version};
 use crate::messages::{Component, HealthRegistry, HealthState};
 
@@ -67,6 +70,8 @@ pub struct S3Options {
     pub breaker: BreakerLimits,
     /// Where to report [`Component::Objects`].
     pub health: Option<HealthRegistry>,
+    /// A folder for what the service does not take, until it does; `None`: nothing waits.
+    pub waiting: Option<PathBuf>,
 }
 
 /// Objects of an S3 service. Cheap to clone.
@@ -83,6 +88,7 @@ struct Inner {
     deadline: Duration,
     breaker: Breaker,
     health: Option<HealthRegistry>,
+    waiting: Option<Waiting>,
 }
 
 impl std::fmt::Debug for S3Objects {
@@ -189,6 +195,7 @@ impl S3Objects {
             deadline: options.deadline,
             breaker: Breaker::new(options.breaker),
             health: options.health,
+            waiting: options.waiting.map(Waiting::new),
         })))
     }
 
@@ -196,6 +203,10 @@ impl S3Objects {
     #[must_use]
     pub fn endpoint(&self) -> &str {
         &self.0.endpoint
+    }
+
+    pub(super) fn waiting(&self) -> Option<&Waiting> {
+        self.0.waiting.as_ref()
     }
 
     /// The name of a bucket on the server.
@@ -452,47 +463,6 @@ impl S3Objects {
 
 fn count(outcome: &'static str) {
     metrics::counter!("bongsu_object_requests_total", "outcome" => outcome).increment(1);
-}
-
-/// A header with its value as text; `None` when it is not text.
-fn text_header(name: &impl ToString, value: &impl AsRef<[u8]>) -> Option<(String, String)> {
-    let value = std::str::from_utf8(value.as_ref()).ok()?;
-    Some((name.to_string().to_ascii_lowercase(), value.to_owned()))
-}
-
-/// Metadata as a header may carry it: what is no printable ASCII, and `%`, as `%XX`.
-fn encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'%' | 0..=32 | 127.. => out.push_str(&format!("%{byte:02X}")),
-            _ => out.push(char::from(byte)),
-        }
-    }
-    out
-}
-
-/// What [`encoded`] was given.
-fn decoded(text: &str) -> String {
-    let (mut out, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
-    while let Some((&first, after)) = rest.split_first() {
-        let pair = after.first_chunk::<2>().filter(|_| first == b'%');
-        let byte = pair.and_then(|pair| {
-            let digit = |byte: u8| char::from(byte).to_digit(16);
-            u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok()
-        });
-        match byte {
-            Some(byte) => {
-                out.push(byte);
-                rest = &after[2..];
-            }
-            None => {
-                out.push(first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 #[cfg(test)]

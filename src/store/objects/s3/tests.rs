@@ -16,6 +16,7 @@ fn options(endpoint: &str) -> S3Options {
         deadline: Duration::from_millis(300),
         breaker: BreakerLimits::default(),
         health: Some(HealthRegistry::new()),
+        waiting: None,
     }
 }
 
