@@ -78,7 +78,7 @@ async fn versions_stay_where_the_bucket_has_them(objects: &Objects) {
 }
 
 async fn keys_are_listed_in_order(objects: &Objects) {
-    let names = ["l/b", "l/a", "l/c/d", "l/c/e", "other"];
+    let names = ["l/b", "l/a", "l/c/d", "l/c/e", "dt=2024-08-05/a+b,c.d_e-f", "other"];
     for name in names {
         objects.put(Bucket::Prompts, &key(name), "x".into(), About::default()).await.unwrap();
     }
@@ -89,7 +89,8 @@ async fn keys_are_listed_in_order(objects: &Objects) {
     assert_eq!(list("l/", None, 9).await, ["l/a", "l/b", "l/c/d", "l/c/e"]);
     assert_eq!(list("l/c", None, 9).await, ["l/c/d", "l/c/e"]);
     assert_eq!(list("l/", Some(key("l/b")), 1).await, ["l/c/d"]);
-    assert_eq!(list("", None, 2).await, ["l/a", "l/b"]);
+    assert_eq!(list("d", None, 9).await, ["dt=2024-08-05/a+b,c.d_e-f"]);
+    assert_eq!(list("l", None, 2).await, ["l/a", "l/b"]);
 }
 
 #[tokio::test]

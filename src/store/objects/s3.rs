@@ -340,6 +340,8 @@ impl S3Objects {
             .prefix(Some(prefix.to_owned()))
             .start_after(after)
             .recursive(true)
+            // The client reads an encoded key as a form, which ends at its first `=`.
+            .disable_url_encoding(true)
             .include_versions(versions)
             .max_keys(Some(PAGE as u16))
             .build();
