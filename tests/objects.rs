@@ -10,6 +10,12 @@ use bongsu::store::objects::buckets::{Feature, Finding, Standing, Wishes};
 use bongsu::store::objects::{About, Kept, Key};
 use bongsu::store::{Bucket, LocalObjects, ObjectError, Objects};
 use bytes::Bytes;
+use minio::s3::MinioClient;
+use minio::s3::creds::StaticProvider;
+use minio::s3::http::BaseUrl;
+use minio::s3::multimap_ext::{Multimap, MultimapExt as _};
+use minio::s3::segmented_bytes::SegmentedBytes;
+use minio::s3::types::S3Api as _;
 
 use crate::support::seaweed::{ADMIN, READER, SeaweedOptions};
 use crate::support::{Seaweed, await_until, skip, temp_dir};
@@ -192,6 +198,29 @@ async fn refusals_are_named_and_secrets_are_not() {
         let state = health.get(Component::Objects).map(|line| line.state.as_str());
         assert_eq!(state == Some("down"), down, "{code}: {state:?}");
     }
+}
+
+#[tokio::test]
+async fn an_object_that_is_not_what_was_put_is_refused() {
+    let Some(server) = Seaweed::start() else { skip!("{NO_SERVICE}") };
+    let objects = Objects::S3(server.client(ADMIN, |_| {}));
+    prepared(&objects, &WISHES).await;
+    // Somebody else's client puts other bytes, but keeps what was said about ours.
+    let base: BaseUrl = server.endpoint().parse().unwrap();
+    let provider = StaticProvider::new(ADMIN.0, ADMIN.1, None);
+    let foreign = MinioClient::new(base, Some(provider), None, None).unwrap();
+    let put = |sha256: &'static str| {
+        let mut headers = Multimap::new();
+        headers.add("x-amz-meta-sha256", sha256);
+        let body = SegmentedBytes::from(Bytes::from_static(b"other"));
+        let put = foreign.put_object("reports", "k", body).unwrap();
+        put.extra_headers(Some(headers)).build().send()
+    };
+    let stored = || async { put("00").await.is_ok() };
+    await_until(SOON, stored, "a put").await;
+    let error = objects.get(Bucket::Reports, &key("k"), None).await.unwrap_err();
+    assert!(matches!(error, ObjectError::Damaged { .. }), "{error:?}");
+    assert!(error.to_string().starts_with("the object reports/k is damaged"), "{error}");
 }
 
 #[tokio::test]

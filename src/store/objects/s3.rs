@@ -2,7 +2,7 @@
 //!
 //! In and out as [`super::Objects`] says. Requests are signed and addressed by the crate `minio`; the
 //! region is a setting, so that no request asks for it. Each object carries the SHA-256 of its bytes
-//! as metadata, which is compared when it is read; the request itself is signed over them, so a
+//! as metadata (`sha256`, a name that is taken), which is compared when it is read; the request itself is signed over them, so a
 //! server refuses what arrives changed.
 //!
 //! **Failures:** away (no connection, no answer in time, the server's own failure), refused
@@ -238,7 +238,7 @@ impl S3Objects {
         if !about.content_type.is_empty() {
             ask = ask.header("Content-Type", about.content_type);
         }
-        for (name, value) in &about.metadata {
+        for (name, value) in about.metadata.iter().filter(|(name, _)| *name != SHA256) {
             ask = ask.header(format!("{META}{name}"), encoded(value));
         }
         Ok(self.send(ask).await?.version())
