@@ -14,8 +14,6 @@ use minio::s3::MinioClient;
 use minio::s3::creds::StaticProvider;
 use minio::s3::http::BaseUrl;
 use minio::s3::multimap_ext::{Multimap, MultimapExt as _};
-use minio::s3::segmented_bytes::SegmentedBytes;
-use minio::s3::types::S3Api as _;
 
 use crate::support::seaweed::{ADMIN, READER, SeaweedOptions};
 use crate::support::{Seaweed, await_until, skip, temp_dir};
@@ -109,6 +107,26 @@ async fn a_folder_holds_objects() {
 async fn a_service_holds_objects() {
     let Some(server) = Seaweed::start() else { skip!("{NO_SERVICE}") };
     suite(&Objects::S3(server.client(ADMIN, |_| {}))).await;
+}
+
+#[tokio::test]
+async fn a_prefix_keeps_two_of_us_apart_in_another_region() {
+    let Some(server) = Seaweed::start() else { skip!("{NO_SERVICE}") };
+    let one = Objects::S3(server.client(ADMIN, |options| options.bucket_prefix = "one-".into()));
+    let two = Objects::S3(server.client(ADMIN, |options| {
+        options.bucket_prefix = "two-".into();
+        options.region = "ap-northeast-2".into();
+    }));
+    for (objects, name) in [(&one, "one-reports"), (&two, "two-reports")] {
+        let made = prepared(objects, &WISHES).await;
+        assert!(made.iter().any(|finding| finding.bucket == name), "{made:?}");
+    }
+    let put = || async {
+        one.put(Bucket::Reports, &key("k"), "x".into(), About::default()).await.is_ok()
+    };
+    await_until(SOON, put, "a put").await;
+    assert_eq!(one.list(Bucket::Reports, "", None, 9).await.unwrap().len(), 1);
+    assert!(two.list(Bucket::Reports, "", None, 9).await.unwrap().is_empty());
 }
 
 /// How a feature of a bucket was found.
@@ -212,9 +230,8 @@ async fn an_object_that_is_not_what_was_put_is_refused() {
     let put = |sha256: &'static str| {
         let mut headers = Multimap::new();
         headers.add("x-amz-meta-sha256", sha256);
-        let body = SegmentedBytes::from(Bytes::from_static(b"other"));
-        let put = foreign.put_object("reports", "k", body).unwrap();
-        put.extra_headers(Some(headers)).build().send()
+        let put = foreign.put_object_content("reports", "k", "other").unwrap();
+        put.user_metadata(Some(headers)).build().send()
     };
     let stored = || async { put("00").await.is_ok() };
     await_until(SOON, stored, "a put").await;

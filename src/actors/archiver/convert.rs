@@ -7,7 +7,8 @@
 //!
 //! Trades that cannot be parsed, and prices that an auction only expects, are in `frames` alone.
 
-use crate::journal::{JournalReader, SegmentInfo};
+use super::upload::ArchiveFailure;
+use crate::journal::{Fault, JournalReader, SegmentInfo};
 use crate::kis::frame::{FrameParser, Tr, decode_trade, peek};
 use crate::market::{EventTime, SessionDay, SymbolId, TradeFlags};
 use crate::messages::FrameKind;
@@ -59,13 +60,13 @@ fn first_day(info: &SegmentInfo) -> Option<SessionDay> {
 /// wants them any more.
 ///
 /// # Errors
-/// When Parquet cannot be written.
+/// When the file cannot be read, or Parquet not be written.
 pub fn convert(
     id: SegmentId,
     info: &SegmentInfo,
     limits: ArchiveLimits,
     mut give: impl FnMut(Converted) -> bool,
-) -> Result<(), ArchiveError> {
+) -> Result<(), ArchiveFailure> {
     let mut day = first_day(info);
     let mut writer = SegmentWriter::new(id, limits);
     let mut parser = FrameParser::new();
@@ -87,6 +88,8 @@ pub fn convert(
                     ticks(&row, &mut parser, &mut writer, &mut files)?;
                 }
             }
+            // The disk, not the segment: it may be read another time.
+            Err(Fault::Io(error)) => return Err(error.into()),
             Err(fault) => writer.fault(fault.to_string()),
         }
         for file in files.drain(..) {

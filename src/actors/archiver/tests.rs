@@ -177,6 +177,17 @@ async fn a_damaged_segment_is_archived_as_far_as_it_goes_and_kept_beside() {
 }
 
 #[tokio::test]
+async fn a_segment_without_records_may_go_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let parts = parts(folder.path());
+    (0..3).for_each(|_| drop(journal(&parts.journal)));
+    parts.segments.note_needed_from(9);
+    round(&parts, &mut BTreeSet::new()).await.unwrap();
+    assert!(parts.segments.may_go(2) && !parts.segments.may_go(3));
+    assert!(parts.objects.list(Bucket::RawData, "", None, 9).await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn a_store_that_cannot_be_written_holds_the_segment_and_heals() {
     let folder = tempfile::tempdir().unwrap();
     let mut parts = parts(folder.path());

@@ -48,8 +48,8 @@ impl From<ObjectError> for ArchiveFailure {
     }
 }
 
-/// Puts a segment into the archive, unless it is there already: then `None`. Doing it again, whole or
-/// from the middle, gives the same objects.
+/// Puts a segment into the archive, unless it is there already or holds nothing: then `None`. Doing it
+/// again, whole or from the middle, gives the same objects.
 ///
 /// # Errors
 /// [`ArchiveFailure`]; then it is not in the archive, and may be tried again.
@@ -70,6 +70,9 @@ pub async fn archive_segment(
         Err(error) => return Err(error.into()),
     }
     let mut manifest = files_of(objects, id, &info, limits).await?;
+    if manifest.records == 0 && manifest.faults.is_empty() {
+        return Ok(None);
+    }
     if !manifest.faults.is_empty() {
         manifest.pieces = pieces_of(objects, id, &info).await?;
     }
@@ -104,7 +107,7 @@ async fn files_of(
     match (work.await, done) {
         (Ok(Ok(())), Some(manifest)) => Ok(manifest),
         (Ok(Ok(())), None) => Err(ArchiveFailure::CutOff),
-        (Ok(Err(error)), _) => Err(error.into()),
+        (Ok(Err(error)), _) => Err(error),
         // A record that makes the converter fail is a mistake of ours: the segment itself is kept.
         (Err(error), _) if error.is_panic() => Ok(unconverted(id)),
         (Err(_), _) => Err(ArchiveFailure::CutOff),

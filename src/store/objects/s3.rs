@@ -47,8 +47,8 @@ const UNVERSIONED: &str = "null";
 /// Entries a list answer has at most.
 const PAGE: usize = 1_000;
 
-/// How to reach the service.
-#[derive(Debug, Clone)]
+/// How to reach the service. Prints nothing: the address may hold a password.
+#[derive(Clone)]
 pub struct S3Options {
     /// `http://host:port` or `https://host:port`.
     pub endpoint: String,
