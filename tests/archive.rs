@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use bongsu::journal::JournalReader;
+use bongsu::market::EventTime;
 use bongsu::store::{Bucket, Objects};
 use serde_json::Value;
 
@@ -227,12 +228,17 @@ fn a_daemon_that_is_killed_while_it_archives_goes_on_where_it_was() {
     assert_eq!(report["repeated_frames"], 0, "{report}");
     let journal = dir.path().join("archived");
     archived_journal(dir.path(), &journal);
-    let mut records = 0;
-    let mut reader = JournalReader::open(&journal).expect("the journal");
+    assert_eq!(report["frames"], received(&journal).len(), "{report}");
+}
+
+/// When each record of a journal was received.
+fn received(journal: &Path) -> Vec<i64> {
+    let mut reader = JournalReader::open(journal).expect("the journal");
+    let mut times = Vec::new();
     while let Some(record) = reader.next() {
-        records += u64::from(record.is_ok());
+        times.extend(record.ok().map(|record| record.received_us));
     }
-    assert_eq!(report["frames"], records, "{report}");
+    times
 }
 
 #[test]
@@ -259,6 +265,16 @@ fn a_folder_has_all_of_it_and_replays_by_day_and_issue() {
     let whole = ["--archive", "var/objects", "--sandbox", "s2"];
     assert_eq!(run(&[&whole[..], &only].concat()), first);
     assert_eq!(run(&[&whole[..], &only, &["--day", &day]].concat()), first);
+
+    // Half of it, by the time of reception.
+    let times = received(Path::new(journal));
+    let middle = EventTime::from_micros(times[times.len() / 2]).rfc3339();
+    for bound in ["--from", "--to"] {
+        let half = run(&["--journal", journal, "--sandbox", "s1", bound, &middle]);
+        assert_eq!(run(&[&whole[..], &[bound, &middle]].concat()), half, "{bound} {middle}");
+        let frames = half.2.as_u64().expect("a count");
+        assert!(frames.abs_diff(times.len() as u64 / 2) < 2_000, "{frames} of {}", times.len());
+    }
 
     let none = replay(dir.path(), &[&whole[..], &["--day", "1999-01-04"]].concat(), &[]);
     assert_eq!(outcome(&none).2, 0);

@@ -7,8 +7,8 @@
 //!
 //! **In:** the journal's folder. **Out:** objects, metrics, the health of `archive`. **State:** none
 //! that matters: a start asks the object store which segments it has. **The store is away, slow or
-//! refuses:** the same segment again after 1 s, doubling up to a minute, for as long as it takes; later
-//! segments wait, so that none is said to be archived before an earlier one. **A segment that cannot be
+//! refuses:** the same segment again after 1 s, doubling up to a minute, and as soon as the store is
+//! found to be back, for as long as it takes; later segments wait, so that none is said to be archived before an earlier one. **A segment that cannot be
 //! read or converted** is archived as far as it can be, and the segment itself beside it.
 //!
 //! **Limits:** two files in memory (one being stored, one that waits) besides what the converter holds,
@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 pub use self::convert::{Converted, convert, segment_id};
@@ -117,10 +118,27 @@ pub async fn run_archiver(
                 std::mem::replace(&mut pause, longer)
             }
         };
+        let store_is_back = store_is_back(&parts.health);
         tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),
+            () = store_is_back => pause = first,
             () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+/// Ends when the object store is found to be there after it was away.
+async fn store_is_back(health: &HealthRegistry) {
+    let mut changes = health.changes();
+    loop {
+        match changes.recv().await {
+            Ok(line) if line.component == Component::Objects && line.state == HealthState::Up => {
+                return;
+            }
+            // What was missed while too many changed is found out at the next try.
+            Ok(_) | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => std::future::pending().await,
         }
     }
 }

@@ -138,6 +138,19 @@ impl Seaweed {
     }
 }
 
+impl Drop for Seaweed {
+    fn drop(&mut self) {
+        // It leaves sockets outside its folder, named by port.
+        for port in self.ports {
+            for part in ["s3", "s3-grpc", "filer", "filer-grpc", "master-grpc", "volume-grpc"] {
+                let socket = format!("/tmp/seaweedfs-{part}-{port}.sock");
+                // Most combinations are not there.
+                let _ = std::fs::remove_file(socket);
+            }
+        }
+    }
+}
+
 fn spawn(program: &Path, options: &SeaweedOptions, ports: &[u16; 8], dir: &Path) -> Process {
     let mut command = Command::new(program);
     let [s3, s3_grpc, master, master_grpc, volume, volume_grpc, filer, filer_grpc] = ports;

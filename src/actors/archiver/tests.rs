@@ -223,3 +223,33 @@ async fn a_store_that_cannot_be_written_holds_the_segment_and_heals() {
     stop.cancel();
     archiver.await.unwrap().unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_back_is_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut parts = parts(folder.path());
+    // Under the paused clock nothing but the word of the store's return ends this pause in time.
+    parts.patience = (Duration::from_secs(86_400), Duration::from_secs(86_400));
+    recorded(&parts.journal);
+    let blocked = folder.path().join("objects");
+    std::fs::write(&blocked, b"").unwrap();
+    let (parts, stop) = (Arc::new(parts), CancellationToken::new());
+    parts.health.set(Component::Objects, HealthState::down("away"));
+    let mut changes = parts.health.changes();
+    let archiver = tokio::spawn(run_archiver(Arc::clone(&parts), stop.clone()));
+    let mut until = async |component: Component, state: &str| {
+        let seen = |line: &crate::messages::ComponentHealth| {
+            line.component == component && line.state.as_str() == state
+        };
+        while !seen(&changes.recv().await.unwrap()) {}
+    };
+    until(Component::Archive, "degraded").await;
+    std::fs::remove_file(&blocked).unwrap();
+    let began = tokio::time::Instant::now();
+    tokio::task::yield_now().await;
+    parts.health.set(Component::Objects, HealthState::Up);
+    until(Component::Archive, "up").await;
+    assert!(began.elapsed() < Duration::from_secs(3_600), "{:?}", began.elapsed());
+    stop.cancel();
+    archiver.await.unwrap().unwrap();
+}
