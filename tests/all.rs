@@ -6,6 +6,7 @@
 
 mod support;
 
+mod archive;
 mod bad_frames;
 mod check_etl;
 mod collect;
@@ -19,6 +20,7 @@ mod harness;
 mod journal_disk;
 mod kis_clients;
 mod licences;
+mod objects;
 mod outages;
 mod replay;
 mod settings_cli;

@@ -4,6 +4,7 @@
 //! actor. [`tree`] is the only file that knows who feeds and who supervises whom.
 
 pub mod alert;
+pub mod archiver;
 pub mod backfill;
 pub mod checkpointer;
 pub mod collection;
@@ -15,6 +16,7 @@ pub mod limits;
 pub mod llm_summarizer;
 pub mod mitigator;
 pub mod normalizer;
+pub mod object_watch;
 pub mod outlet;
 pub mod poll;
 pub mod recommender;

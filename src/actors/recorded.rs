@@ -1,4 +1,5 @@
-//! Recorded input in place of a feed session: a day played frame by frame, or a journal.
+//! Recorded input in place of a feed session: a day played frame by frame, a journal, or an archive
+//! of one.
 //!
 //! Puts the same bytes into Ingest that a socket would have brought, so a replay runs through the
 //! same tree. Batches end where the set size is reached or, at a finite speed, where the next
@@ -18,6 +19,7 @@ use crate::journal::{Fault, JournalError, JournalReader};
 use crate::kis::sim::{Feed, PlaybackFrames};
 use crate::market::{EventTime, Reference, Symbol, TimeOfDay};
 use crate::messages::{FetchedBars, FrameBatch, FrameKind, Sample};
+use crate::store::archive::ArchiveReader;
 
 /// Which of the recorded frames are played, and how fast.
 #[derive(Debug, Clone)]
@@ -195,6 +197,39 @@ pub async fn play_journal(
                 sender.played.faults += 1;
                 tracing::warn!(%fault, "a part of the journal cannot be read and is left out");
             }
+        }
+    }
+    sender.flush().await?;
+    Ok(sender.played)
+}
+
+/// Plays the frames of an archive, as [`play_journal`] those of the journal it was made of.
+///
+/// # Errors
+/// When a file cannot be read or is not what its manifest says, or Ingest is gone.
+pub async fn play_archive(
+    mut archive: ArchiveReader,
+    edge: &Edge<Arc<FrameBatch>>,
+    pace: &Pace,
+    stop: &CancellationToken,
+) -> Result<Played, StageError> {
+    let mut sender = Sender::new(edge, pace);
+    sender.played.faults = archive.faults();
+    if archive.faults() > 0 {
+        let faults = archive.faults();
+        tracing::warn!(faults, "parts of the journal could not be read when it was archived");
+    }
+    loop {
+        let next = archive.next().await;
+        let Some(frame) = next.map_err(|error| StageError::Failed(error.to_string()))? else {
+            break;
+        };
+        if stop.is_cancelled() {
+            break;
+        }
+        let at = EventTime::from_micros(frame.received_us);
+        if sender.wants(at) && wants_payload(&pace.symbols, frame.kind, &frame.payload) {
+            sender.push(frame.kind, at, &frame.payload).await?;
         }
     }
     sender.flush().await?;

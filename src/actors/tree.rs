@@ -14,7 +14,7 @@
 //! │   └── llm_summarizer           one thread
 //! └── service  ── one_for_one
 //!     ├── recorder      own thread
-//!     └── health_monitor, http, collection   on the shared runtime
+//!     └── health_monitor, http, object_watch, archiver, collection   on the shared runtime
 //! ```
 //!
 //! The stages of the pipeline have a thread each: a storm then keeps both cores of a small machine

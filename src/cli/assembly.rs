@@ -4,6 +4,7 @@ mod data_dir;
 mod database;
 mod feed;
 mod kis;
+mod objects;
 mod recovery;
 
 use std::path::Path;
@@ -18,6 +19,9 @@ pub use self::data_dir::DataDir;
 pub use self::database::{database, database_or_away, recorder, with_spill};
 pub use self::feed::feed_parts;
 pub use self::kis::{environment, kis_clients, kis_options, watch};
+pub use self::objects::{
+    ObjectParts, add_object_services, bucket_wishes, object_parts, object_store,
+};
 pub use self::recovery::{Continuity, after};
 use super::CliError;
 use crate::actors::collection::{Clock, CollectionParts, Patience, Ranking, Universe};
@@ -34,7 +38,7 @@ use crate::messages::EventBus;
 use crate::messages::health::{Component, HealthRegistry};
 use crate::risk::RiskParams;
 use crate::schedule::{Jobs, Task};
-use crate::store::{Database, LocalObjects, Objects};
+use crate::store::{Database, Objects};
 use crate::telemetry;
 
 /// The shared runtime: everything that waits for the outside runs on it, and all arbiters of the
@@ -307,10 +311,11 @@ pub fn collection(
     settings: &Settings,
     client: KisClient,
     feed_symbols: &[Symbol],
-    database: Option<Database>,
+    stores: (Option<Database>, Option<Objects>),
     health: &HealthRegistry,
     clock: Clock,
 ) -> Result<CollectionParts, CliError> {
+    let (database, objects) = stores;
     let set = &settings.collect;
     let universe = match set.universe {
         CollectUniverse::MarketCap(count) => Universe::Ranked(Ranking::MarketCap, count),
@@ -334,9 +339,6 @@ pub fn collection(
                 .map_err(|error| CliError::Usage(format!("kis.account: {error}")))?,
         ),
     };
-    let objects = database
-        .is_some()
-        .then(|| Objects::Local(LocalObjects::new(settings.data_dir.join("objects"))));
     Ok(CollectionParts {
         client: client.with_lane(Lane::Collect),
         universe,

@@ -8,6 +8,7 @@
 //! out, nothing is sent there. (A service that accepts a connection can still refuse a login: the daemon's `/readyz`
 //! says so.)
 
+pub(super) mod objects;
 pub(super) mod probe;
 
 use std::fs::{self, File, OpenOptions};
@@ -39,18 +40,17 @@ pub fn execute(args: DoctorArgs, settings: Settings) -> Result<(), CliError> {
 /// # Errors
 /// When the runtime cannot be started.
 pub fn checks(settings: &Settings, online: bool) -> Result<Vec<Check>, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
     let mut checks = vec![summary(settings), data_folder(&settings.data_dir)];
     match settings.feed.source {
         FeedSource::Sim => checks.extend(simulator(settings)),
-        FeedSource::Kis => {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .context("start the runtime")?;
-            checks.extend(runtime.block_on(kis(settings, online)));
-        }
+        FeedSource::Kis => checks.extend(runtime.block_on(kis(settings, online))),
     }
     checks.push(database(&settings.database.url));
+    checks.extend(runtime.block_on(objects::objects(settings)));
     checks.push(match &settings.redis.url {
         Some(url) => service("redis", url, "start Redis, or correct redis.url (REDIS_URL)"),
         None => Check::ok("redis", "not set: events stay in the process and its event streams"),

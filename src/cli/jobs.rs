@@ -91,7 +91,18 @@ fn collect_now(runtime: &Arc<Runtime>, job: &str, settings: &Settings) -> Result
         Some(sim) => (simulated(settings, sim), after_close(sim)),
         None => (settings.feed.symbols.clone(), wall_clock()),
     };
-    let parts = assembly::collection(settings, client, &symbols, database, &health, clock)?;
+    let objects = match settings.writes {
+        true => Some(assembly::object_store(settings, None, true)?),
+        false => None,
+    };
+    if let Some(objects) = &objects {
+        let wishes = assembly::bucket_wishes(settings);
+        if let Err(error) = runtime.block_on(objects.prepare(&wishes)) {
+            tracing::warn!(%error, "raw answers cannot be kept");
+        }
+    }
+    let stores = (database, objects);
+    let parts = assembly::collection(settings, client, &symbols, stores, &health, clock)?;
     let planned = wall_clock()();
     Ok(runtime.block_on(async {
         let stop = CancellationToken::new();

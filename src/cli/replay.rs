@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::args::{ReplayArgs, ReplayTime};
 use super::{CliError, assembly};
-use crate::actors::recorded::{Pace, Played, Span, play_day, play_journal};
+use crate::actors::recorded::{Pace, Played, Span, play_archive, play_day, play_journal};
 use crate::actors::recorder::RecorderParts;
 use crate::actors::supervision::StageError;
 use crate::actors::tree::{Tree, TreeHandles, TreeParts};
@@ -25,7 +25,8 @@ use crate::kis::sim::{FrameShape, Playback, SimSource};
 use crate::market::Directory;
 use crate::messages::health::HealthRegistry;
 use crate::messages::{AdviceBoard, BusLimits, Checkpoints, EventBus, Flag, RiskBoard};
-use crate::store::{Database, DatabaseOptions, DigestBuilder, DigestReport};
+use crate::store::archive::{ArchiveReader, ArchiveSource};
+use crate::store::{Database, DatabaseOptions, DigestBuilder, DigestReport, LocalObjects, Objects};
 
 /// File that marks a folder as a replay's sandbox.
 const MARKER: &str = ".bongsu-sandbox";
@@ -46,10 +47,10 @@ struct Summary {
 /// [`CliError`] when the input or the sandbox cannot be used, or the tree gives up.
 pub fn execute(args: ReplayArgs, settings: Settings) -> Result<(), CliError> {
     assembly::start_telemetry(&settings)?;
-    // The input first: the sandbox is emptied only when there is something to replay.
-    let input = Input::open(&args, &settings)?;
-    prepare_sandbox(&args.sandbox)?;
     let runtime = assembly::runtime()?;
+    // The input first: the sandbox is emptied only when there is something to replay.
+    let input = Input::open(&args, &settings, &runtime)?;
+    prepare_sandbox(&args.sandbox)?;
     let database = runtime.block_on(open_database(&args.sandbox))?;
     let began = Instant::now();
     let digest = Arc::new(SyncMutex::new(DigestBuilder::new()));
@@ -73,13 +74,26 @@ pub fn execute(args: ReplayArgs, settings: Settings) -> Result<(), CliError> {
 enum Input {
     Day(Box<Playback>),
     Journal(std::path::PathBuf),
+    Archive(Box<ArchiveReader>),
 }
 
 impl Input {
-    fn open(args: &ReplayArgs, settings: &Settings) -> Result<Self, CliError> {
+    fn open(
+        args: &ReplayArgs,
+        settings: &Settings,
+        runtime: &tokio::runtime::Runtime,
+    ) -> Result<Self, CliError> {
         if let Some(market) = &args.market {
             let source = SimSource::Market { market: market.clone(), day: None };
             return Self::day(&source, settings);
+        }
+        if let Some(place) = &args.archive {
+            let source = archive_source(place, settings, &args.sandbox)?;
+            let reader = runtime.block_on(ArchiveReader::open(source, settings.sim.day));
+            let reader = reader.map_err(|error| {
+                CliError::Runtime(anyhow!(error).context(format!("--archive {}", place.display())))
+            })?;
+            return Ok(Self::Archive(Box::new(reader)));
         }
         let Some(path) = &args.data else {
             let folder = args.journal.clone().unwrap_or_default();
@@ -111,6 +125,56 @@ impl Input {
             .map_err(|error| CliError::Runtime(error.into()))?;
         Ok(Self::Day(Box::new(playback)))
     }
+}
+
+/// The archive at `place`: a folder of Bongsu's objects, a copy of the bucket, or the S3 service.
+fn archive_source(
+    place: &Path,
+    settings: &Settings,
+    sandbox: &Path,
+) -> Result<ArchiveSource, CliError> {
+    if place == Path::new("s3") {
+        if settings.objects.endpoint.is_none() {
+            return Err(CliError::Usage(
+                "--archive s3: objects.endpoint is not set; set MINIO_ENDPOINT, MINIO_ACCESS_KEY and \
+                 MINIO_SECRET_KEY, or give a folder"
+                    .to_owned(),
+            ));
+        }
+        return Ok(ArchiveSource::Objects(assembly::object_store(settings, None, false)?));
+    }
+    if !place.is_dir() {
+        return Err(CliError::runtime(format!(
+            "--archive {}: no such folder; give the folder of the objects, for example var/objects, a \
+             copy of the bucket raw-data, or s3",
+            place.display()
+        )));
+    }
+    refuse_inside(place, "--archive", sandbox)?;
+    let bucket = crate::store::Bucket::RawData.as_str();
+    let root = match place.join(bucket).is_dir() {
+        true => Some(place.to_owned()),
+        false if place.file_name().is_some_and(|name| name == bucket) => {
+            place.parent().map(Path::to_owned)
+        }
+        false => None,
+    };
+    // Bongsu's own folders mark each object; in a copy of the bucket they are plain files.
+    let marked = |root: &Path| {
+        let manifests = std::fs::read_dir(root.join(bucket).join("kis/segments"));
+        manifests.is_ok_and(|mut entries| {
+            entries.any(|entry| {
+                entry.is_ok_and(|entry| entry.file_name().to_string_lossy().ends_with('@'))
+            })
+        })
+    };
+    Ok(match root {
+        Some(root) if marked(&root) => {
+            ArchiveSource::Objects(Objects::Local(LocalObjects::new(root)))
+        }
+        Some(root) => ArchiveSource::Folder(root.join(bucket)),
+        None => ArchiveSource::Folder(place.to_owned()),
+    })
 }
 
 fn pace(args: &ReplayArgs, settings: &Settings) -> Pace {
@@ -200,6 +264,9 @@ fn run(
                         }
                         Some(Input::Journal(folder)) => {
                             play_journal(&folder, &edge, &pace, &stop).await?
+                        }
+                        Some(Input::Archive(archive)) => {
+                            play_archive(*archive, &edge, &pace, &stop).await?
                         }
                         None => return Err(StageError::Failed("the input was used up".to_owned())),
                     };

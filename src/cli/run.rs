@@ -32,7 +32,7 @@ use crate::market::{Directory, EventTime};
 use crate::messages::health::{Component, HealthRegistry};
 use crate::messages::{AdviceBoard, BusLimits, EventBus, Flag, Repairs, RiskBoard, SegmentUse};
 use crate::schedule::Task;
-use crate::store::Database;
+use crate::store::{Database, Objects};
 use crate::telemetry;
 
 /// A stop is over within this time, one way or the other.
@@ -72,6 +72,7 @@ struct Daemon {
     feed: FeedParts,
     repairs: Repairs,
     collection: Option<Collection>,
+    objects: Option<assembly::ObjectParts>,
     sim: Option<RunningSim>,
     parts: TreeParts,
     continuity: Continuity,
@@ -105,10 +106,14 @@ impl Daemon {
         };
         let feed = assembly::feed_parts(settings, sim.as_ref(), data_dir, &health)?;
         let repairs = Repairs::default();
-        let collection = collection_of(settings, &feed, database.as_ref(), &health, &repairs)?;
+        let objects = assembly::object_parts(settings, &data_dir.path, &health)?;
+        let store = objects.as_ref().map(|parts| parts.objects.clone());
+        let stores = (database.clone(), store);
+        let collection = collection_of(settings, &feed, stores, &health, &repairs)?;
         let board = RiskBoard::new(Directory::new());
         let advice_board = AdviceBoard::default();
-        let segments = SegmentUse::new(false);
+        let segments =
+            objects.as_ref().map_or_else(|| SegmentUse::new(false), |parts| parts.segments.clone());
         let mut continuity = Continuity::of(settings, &data_dir.path, &segments)?;
         let states = continuity.states(&board.directory, &repairs, &publisher);
         let checkpoints = continuity.checkpoints.clone();
@@ -146,6 +151,7 @@ impl Daemon {
             feed,
             repairs,
             collection,
+            objects,
             sim,
             parts,
             continuity,
@@ -168,6 +174,7 @@ impl Daemon {
             feed,
             repairs,
             collection,
+            objects,
             sim,
             parts,
             mut continuity,
@@ -204,6 +211,9 @@ impl Daemon {
                 tree.add_service("health_monitor", move |stop| {
                     tell_health(monitored.clone(), monitor.clone(), stop)
                 });
+                if let Some(objects) = objects {
+                    assembly::add_object_services(&mut tree, objects);
+                }
                 if let Some(Collection { parts, job, every }) = collection {
                     tree.add_service("collection", move |stop| {
                         run_collection(Arc::clone(&parts), job.clone(), every, stop)
@@ -382,7 +392,7 @@ fn start_simulator(runtime: &Arc<Runtime>, settings: &Settings) -> Result<Runnin
 fn collection_of(
     settings: &Settings,
     feed: &FeedParts,
-    database: Option<&Database>,
+    stores: (Option<Database>, Option<Objects>),
     health: &HealthRegistry,
     repairs: &Repairs,
 ) -> Result<Option<Collection>, CliError> {
@@ -393,7 +403,7 @@ fn collection_of(
         settings,
         feed.clients[0].clone(),
         &feed.symbols,
-        database.cloned(),
+        stores,
         health,
         market_clock(settings, repairs),
     )?;

@@ -227,6 +227,14 @@ pub(super) fn settings(values: &Values, effective: Vec<Effective>) -> Settings {
             access_key: v.secret("objects.access_key"),
             secret_key: v.secret("objects.secret_key"),
             region: v.text("objects.region"),
+            path_style: v.switch("objects.path_style"),
+            ca_file: v.path("objects.ca_file"),
+            bucket_prefix: v.optional_text("objects.bucket_prefix"),
+            timeout_seconds: v.integer("objects.timeout_seconds"),
+        },
+        archive: ArchiveSettings {
+            enabled: v.switch("archive.enabled"),
+            retention_days: v.optional_integer("archive.retention_days"),
         },
         llm: LlmSettings {
             base_url: v.optional_url("llm.base_url"),

@@ -114,7 +114,8 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("risk", "When a fall is a crash, and what else is a threat"),
     ("redis", "Outward events over Redis; without a URL they stay in the process"),
     ("database", "Where rows go"),
-    ("objects", "Object store"),
+    ("objects", "Object store: raw answers, the archive of the journal"),
+    ("archive", "Sealed journal segments as Parquet in the object store"),
     ("llm", "An OpenAI-compatible service that writes reports; without one, templates do"),
     ("advice", "Recommendations and defence plans"),
     ("http", "API, metrics, events and dashboard"),
@@ -418,24 +419,32 @@ pub const KEYS: &[Key] = &[
     Key::new("database.spill_mib", Integer(1, 1_048_576), "Rows kept on disk while the database is away, at most, MiB; then the pipeline waits")
         .default("1024"),
     // objects
-    Key::new("objects.endpoint", HTTP, "Address of MinIO or another S3 service")
+    Key::new("objects.endpoint", HTTP, "Address of MinIO or another S3 service. Unset: the folder objects in data_dir")
         .example("http://127.0.0.1:9000")
-        .variable("MINIO_ENDPOINT")
-        .reserved(),
+        .variable("MINIO_ENDPOINT"),
     Key::new("objects.access_key", Text, "Its access key")
         .example("bongsu")
         .variable("MINIO_ACCESS_KEY")
-        .secret()
-        .reserved(),
+        .secret(),
     Key::new("objects.secret_key", Text, "Its secret key")
         .example("secret")
         .variable("MINIO_SECRET_KEY")
-        .secret()
-        .reserved(),
+        .secret(),
     Key::new("objects.region", Text, "Its region")
         .default("us-east-1")
-        .variable("MINIO_REGION")
-        .reserved(),
+        .variable("MINIO_REGION"),
+    Key::new("objects.path_style", Switch, "on: buckets in the path, as MinIO has it; off: in the host name")
+        .default("on"),
+    Key::new("objects.ca_file", Path, "A PEM file with the authority behind its certificate, besides the well-known ones")
+        .example("ca.pem"),
+    Key::new("objects.bucket_prefix", Text, "Put before the name of every bucket")
+        .example("bongsu-"),
+    Key::new("objects.timeout_seconds", Integer(1, 600), "A call may take so long, s").default("30"),
+    // archive
+    Key::new("archive.enabled", Switch, "Sealed journal segments go into the object store as Parquet")
+        .default("on"),
+    Key::new("archive.retention_days", Integer(1, 36_500), "Days after which an S3 service removes archived files. Unset: never")
+        .example("1825"),
     // llm
     Key::new(
         "llm.base_url",

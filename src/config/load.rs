@@ -81,6 +81,8 @@ pub struct Settings {
     pub database: DatabaseSettings,
     /// Object store.
     pub objects: ObjectsSettings,
+    /// The journal as Parquet.
+    pub archive: ArchiveSettings,
     /// Language model.
     pub llm: LlmSettings,
     /// Advice.
@@ -319,6 +321,14 @@ fn check_together(values: &Values, problems: &mut Vec<Problem>) {
                 .into(),
         ),
         _ => {}
+    }
+    if set("objects.endpoint") && !(set("objects.access_key") && set("objects.secret_key")) {
+        conflict(
+            "objects.endpoint",
+            "set without both keys: set MINIO_ACCESS_KEY and MINIO_SECRET_KEY too, or leave it out \
+             to use a folder"
+                .into(),
+        );
     }
     if set("sim.indices") && !set("sim.data") {
         conflict(

@@ -308,10 +308,10 @@ pub struct DatabaseSettings {
     pub spill_mib: u64,
 }
 
-/// `objects`: the object store (reserved).
+/// `objects`: the object store.
 #[derive(Debug, Clone)]
 pub struct ObjectsSettings {
-    /// Address.
+    /// Address; `None`: a folder of this machine.
     pub endpoint: Option<ServiceUrl>,
     /// Access key.
     pub access_key: Option<SecretString>,
@@ -319,6 +319,23 @@ pub struct ObjectsSettings {
     pub secret_key: Option<SecretString>,
     /// Region.
     pub region: String,
+    /// Buckets in the path.
+    pub path_style: bool,
+    /// PEM file of the authority behind its certificate.
+    pub ca_file: Option<PathBuf>,
+    /// Put before the name of every bucket.
+    pub bucket_prefix: Option<String>,
+    /// A call may take so long.
+    pub timeout_seconds: u64,
+}
+
+/// `archive`: the journal as Parquet.
+#[derive(Debug, Clone)]
+pub struct ArchiveSettings {
+    /// Whether there is one.
+    pub enabled: bool,
+    /// Days after which the service removes archived files; `None`: never.
+    pub retention_days: Option<u32>,
 }
 
 /// `llm`: the language model.

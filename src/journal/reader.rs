@@ -139,6 +139,13 @@ impl JournalReader {
         Ok(Self::over(found, None, start_of(first)))
     }
 
+    /// A reader over one segment.
+    #[must_use]
+    pub fn of_segment(segment: SegmentInfo) -> Self {
+        let from = start_of(segment.segment);
+        Self::over(vec![segment], None, from)
+    }
+
     /// A reader over what follows `from`, the place that [`Journal::position`](super::Journal::position)
     /// gave. Costs a listing of the folder and the look at one record, or, when the last write was
     /// cut short just there, the reading of that one segment.

@@ -38,11 +38,13 @@ pub enum Component {
     Notifier,
     /// What is asked of KIS besides the feed.
     Collection,
+    /// Sealed segments of the journal, on their way into the object store.
+    Archive,
 }
 
 impl Component {
     /// All components, in the order in which they are shown.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Feed,
         Self::Journal,
         Self::Pipeline,
@@ -53,6 +55,7 @@ impl Component {
         Self::Tasks,
         Self::Notifier,
         Self::Collection,
+        Self::Archive,
     ];
 
     /// As in events, `/readyz` and metric labels.
@@ -69,6 +72,7 @@ impl Component {
             Self::Tasks => "tasks",
             Self::Notifier => "notifier",
             Self::Collection => "collection",
+            Self::Archive => "archive",
         }
     }
 }

@@ -9,9 +9,10 @@
 //! - [`upsert`]: the one way rows are written; [`writer`]: from messages to rows
 //! - [`collected`]: what was asked of KIS besides the feed
 //! - [`fault`]: what kind of failure an error is; [`spill`]: rows on disk while the database is away
-//! - [`objects`]: the object store, for what is no row
+//! - [`objects`]: the object store, for what is no row; [`archive`]: the journal as Parquet in it
 //! - [`read`]: queries of the HTTP interface and of checks; [`digest`]: the fingerprint of a run
 
+pub mod archive;
 pub mod collected;
 pub mod db;
 pub mod digest;
@@ -32,7 +33,7 @@ pub use db::{Database, DatabaseOptions};
 pub use digest::{DigestBuilder, DigestReport};
 pub use error::StoreError;
 pub use fault::Fault;
-pub use objects::{Bucket, LocalObjects, ObjectError, Objects};
+pub use objects::{Bucket, LocalObjects, ObjectError, Objects, S3Objects, S3Options};
 pub(crate) use retry::chance;
 pub use spill::{Spill, SpillError, SpillOptions};
 pub use table::{RowCounts, Table};

@@ -2,8 +2,8 @@
 //!
 //! In: bytes with a content type and a few words about them. Out: the same, newest version or any
 //! older one. [`Objects`] is what the rest of the program holds; behind it stands a folder of this
-//! machine ([`LocalObjects`]). A put is whole or has not happened, also across a crash, and what was
-//! acknowledged is on the disk.
+//! machine ([`LocalObjects`]) or an S3 service ([`S3Objects`]). A put is whole or has not happened,
+//! also across a crash, and what was acknowledged is on the disk, or as safe as the service keeps it.
 //!
 //! Keys are `/`-separated segments of plain ASCII ([`Key`]), a subset of what S3 takes, so that no
 //! key can leave its bucket's folder. In a [versioned](Bucket::is_versioned) bucket nothing is ever
@@ -12,8 +12,12 @@
 //! Failures are [`ObjectError`]s that name the object. An object whose bytes are not those that were
 //! put is refused, not handed out.
 
+mod breaker;
+pub mod buckets;
 mod key;
 mod local;
+mod s3;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,8 +25,11 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+pub use breaker::BreakerLimits;
 pub use key::Key;
 pub use local::LocalObjects;
+pub use s3::{S3Objects, S3Options};
+pub use waiting::Kept;
 
 /// Where an object lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,7 +70,8 @@ impl Bucket {
     }
 }
 
-/// One state of an object. Later versions of a key sort behind earlier ones.
+/// One state of an object. In a local folder later versions sort behind earlier ones; an S3 service
+/// names them as it likes, and every state of a bucket without versions `null`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Version(String);
 
@@ -161,6 +169,36 @@ pub enum ObjectError {
         /// The cause.
         source: std::io::Error,
     },
+    /// The service cannot be reached, does not answer in time, or cannot serve now.
+    #[error("the object store {endpoint} is away: {cause}")]
+    Away {
+        /// Where it is, without credentials.
+        endpoint: String,
+        /// How it shows.
+        cause: String,
+    },
+    /// The service answers, and says no.
+    #[error("the object store {endpoint} refuses to {what}: {code}; {advice}")]
+    Refused {
+        /// Where it is, without credentials.
+        endpoint: String,
+        /// What was asked of it.
+        what: String,
+        /// Its code, in lower case.
+        code: String,
+        /// What to do.
+        advice: String,
+        /// Whether the key is not let in at all.
+        credentials: bool,
+    },
+    /// A setting with which the service cannot be asked.
+    #[error("{setting} cannot be used: {reason}")]
+    Setting {
+        /// The setting's key.
+        setting: &'static str,
+        /// What is wrong with its value.
+        reason: String,
+    },
     /// The work was cut off because the process ends.
     #[error("the object store was cut off while the process ends")]
     CutOff,
@@ -172,13 +210,16 @@ pub enum ObjectError {
 pub enum Objects {
     /// A folder of this machine.
     Local(LocalObjects),
+    /// An S3 service.
+    S3(S3Objects),
 }
 
 impl Objects {
     /// Stores `bytes`; acknowledged when they are on the disk.
     ///
     /// # Errors
-    /// [`ObjectError::Io`] when they cannot be stored: then nothing changed.
+    /// [`ObjectError::Io`], [`ObjectError::Away`] or [`ObjectError::Refused`] when they cannot be
+    /// stored: then nothing changed, unless only the acknowledgement was lost.
     pub async fn put(
         &self,
         bucket: Bucket,
@@ -188,13 +229,14 @@ impl Objects {
     ) -> Result<Version, ObjectError> {
         match self {
             Self::Local(local) => local.put(bucket, key, bytes, about).await,
+            Self::S3(s3) => s3.put(bucket, key, bytes, about).await,
         }
     }
 
     /// The object in this version; without one, in its newest.
     ///
     /// # Errors
-    /// [`ObjectError::Missing`], [`ObjectError::Damaged`] or [`ObjectError::Io`].
+    /// [`ObjectError::Missing`], [`ObjectError::Damaged`], or why the store cannot be read.
     pub async fn get(
         &self,
         bucket: Bucket,
@@ -203,13 +245,14 @@ impl Objects {
     ) -> Result<Object, ObjectError> {
         match self {
             Self::Local(local) => local.get(bucket, key, version).await,
+            Self::S3(s3) => s3.get(bucket, key, version).await,
         }
     }
 
     /// Keys that begin with `prefix`, sorted, at most `limit` of them behind `after`.
     ///
     /// # Errors
-    /// [`ObjectError::Io`].
+    /// Why the store cannot be read.
     pub async fn list(
         &self,
         bucket: Bucket,
@@ -219,16 +262,38 @@ impl Objects {
     ) -> Result<Vec<Key>, ObjectError> {
         match self {
             Self::Local(local) => local.list(bucket, prefix, after, limit).await,
+            Self::S3(s3) => s3.list(bucket, prefix, after, limit).await,
         }
     }
 
     /// The versions of an object, newest first; none when there is no such object.
     ///
     /// # Errors
-    /// [`ObjectError::Io`].
+    /// Why the store cannot be read.
     pub async fn versions(&self, bucket: Bucket, key: &Key) -> Result<Vec<Version>, ObjectError> {
         match self {
             Self::Local(local) => local.versions(bucket, key).await,
+            Self::S3(s3) => s3.versions(bucket, key).await,
+        }
+    }
+
+    /// Whether objects can be read and written now, without leaving any.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn probe(&self) -> Result<(), ObjectError> {
+        match self {
+            Self::Local(local) => local.probe().await,
+            Self::S3(s3) => s3.probe().await,
+        }
+    }
+
+    /// Where it is, for people; without credentials.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match self {
+            Self::Local(local) => local.root().display().to_string(),
+            Self::S3(s3) => s3.endpoint().to_owned(),
         }
     }
 }

@@ -116,6 +116,8 @@ pub const REJECTS: &[&str] = &[
     "refused_by_database",
     "damaged_spill",
 ];
+/// How requests to the object store end, as in `bongsu_object_requests_total{outcome}`.
+pub const OBJECT_OUTCOMES: &[&str] = &["ok", "missing", "away", "refused", "damaged", "not_asked"];
 /// Tables, as in `bongsu_store_rows_total{table}`.
 pub const TABLES: &[&str] = &[
     "market_prices",
@@ -281,6 +283,13 @@ pub const FAMILIES: &[Family] = &[
     counter("bongsu_store_failures_total", &[("fault", FAULTS)], "Writes to the database that failed and are tried again, by kind of failure."),
     gauge("bongsu_spill_bytes", &[], "Bytes of rows that lie on disk until the database is back."),
     counter("bongsu_spill_entries_total", &[("way", &["in", "out"])], "Entries put into the spill and written from it."),
+    counter("bongsu_object_requests_total", &[("outcome", OBJECT_OUTCOMES)], "Requests to the S3 service by outcome; not_asked: it was away and left alone."),
+    gauge("bongsu_objects_waiting_bytes", &[], "Bytes of objects that wait on this machine for the S3 service."),
+    gauge("bongsu_archive_lag_segments", &[], "Sealed journal segments that are not in the archive yet."),
+    counter("bongsu_archive_bytes_total", &[], "Bytes put into the archive."),
+    counter("bongsu_archive_rows_total", &[("dataset", &["frames", "ticks"])], "Rows put into the archive."),
+    counter("bongsu_archive_failures_total", &[], "Tries to archive a segment that failed; they are repeated."),
+    gauge("bongsu_archive_last_success_timestamp_seconds", &[], "When a segment was last found or put in the archive, Unix time; 0 for never."),
     // dependencies
     gauge("bongsu_dependency_up", &[("dependency", &COMPONENTS)], "1 while the dependency works, also when restricted."),
     counter("bongsu_dependency_losses_total", &[("dependency", &COMPONENTS)], "Losses of the connection, also those that healed at once."),

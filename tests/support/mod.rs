@@ -24,6 +24,7 @@ pub mod ports;
 pub mod process;
 pub mod proxy;
 pub mod redis;
+pub mod seaweed;
 pub mod skip;
 pub mod sse;
 pub mod stored;
@@ -38,6 +39,7 @@ pub use mariadb::MariaDb;
 pub use ports::free_port;
 pub use process::Process;
 pub use redis::{RedisServer, Reply};
+pub use seaweed::Seaweed;
 pub(crate) use skip::skip;
 pub use wait::{await_until, wait_until};
 

@@ -300,7 +300,7 @@ impl<'a> Runner<'a> {
         let packed = zstd::bulk::compress(&body, ZSTD_LEVEL).map(Bytes::from);
         let outcome = match (name.parse::<Key>(), packed) {
             (Ok(key), Ok(packed)) => objects
-                .put(Bucket::RawData, &key, packed, about)
+                .put_or_keep(Bucket::RawData, &key, packed, about)
                 .await
                 .map_err(|error| error.to_string()),
             (Err(error), _) => Err(error.to_string()),
@@ -320,7 +320,7 @@ impl<'a> Runner<'a> {
         let (key, text) = (naming::log_key(&self.id).parse(), serde_json::to_vec_pretty(log));
         let outcome = match (key, text) {
             (Ok(key), Ok(text)) => objects
-                .put(Bucket::RawData, &key, text.into(), About::of("application/json"))
+                .put_or_keep(Bucket::RawData, &key, text.into(), About::of("application/json"))
                 .await
                 .map_err(|error| error.to_string()),
             (Err(error), _) => Err(error.to_string()),

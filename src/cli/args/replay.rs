@@ -12,6 +12,7 @@ use crate::market::{EventTime, SessionDay, TimeOfDay};
 const REPLAY_HELP: &str = "\
 Examples:
   bongsu replay --journal var/journal --sandbox /tmp/again
+  bongsu replay --archive var/objects --day 2024-08-05 --sandbox /tmp/that-day
   bongsu replay --data ticks.parquet --from 09:00 --to 09:30 --speed 60 --sandbox /tmp/half-hour
 
 The last line of stdout is one JSON object with counts and `digest`: two replays of the same input \
@@ -20,7 +21,7 @@ have the same digest, at any speed and on any machine.";
 /// `bongsu replay`.
 #[derive(Debug, Args)]
 #[command(after_help = REPLAY_HELP)]
-#[command(group = clap::ArgGroup::new("input").required(true).args(["journal", "data", "market"]))]
+#[command(group = clap::ArgGroup::new("input").required(true).args(["journal", "data", "market", "archive"]))]
 pub struct ReplayArgs {
     /// Journal to replay
     #[arg(long, value_name = "DIR")]
@@ -31,8 +32,12 @@ pub struct ReplayArgs {
     /// Market of the simulator to replay: the name of a shipped one, or the path of a script
     #[arg(long, value_name = "NAME")]
     pub market: Option<String>,
-    /// Day to replay from --data [default: the last one of the file]
-    #[arg(long, value_name = "YYYY-MM-DD", requires = "data")]
+    /// Archive to replay: a folder with objects or a copy of the bucket raw-data, or s3 for the
+    /// service of the settings
+    #[arg(long, value_name = "DIR|s3")]
+    pub archive: Option<PathBuf>,
+    /// Day to replay from --data [default: the last one of the file] or --archive [default: all]
+    #[arg(long, value_name = "YYYY-MM-DD", conflicts_with_all = ["journal", "market"])]
     pub day: Option<String>,
     /// Parquet file of daily index bars, beside --data
     #[arg(long, value_name = "F.parquet", requires = "data")]

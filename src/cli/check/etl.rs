@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::socket;
 use crate::actors::collection::probe::{ProbeError, Probed, probe};
 use crate::actors::collection::{Clock, CollectionParts, wall_clock};
+use crate::cli::doctor::objects::objects;
 use crate::cli::doctor::probe as place;
 use crate::cli::finding::{Check, State};
 use crate::cli::kis_state::{self, KeyState};
@@ -61,7 +62,7 @@ pub(super) async fn checks(settings: &Settings) -> Result<Vec<Check>, CliError> 
     }
     checks.push(kis_state::calendar(kis_state::now().session_day()));
     checks.push(database(settings).await);
-    checks.push(objects(settings));
+    checks.extend(objects(settings).await);
     Ok(checks)
 }
 
@@ -130,7 +131,14 @@ impl Etl<'_> {
 
     fn parts(&self, client: &KisClient) -> Result<CollectionParts, CliError> {
         let (clock, health) = (self.clock.clone(), HealthRegistry::new());
-        assembly::collection(self.settings, client.clone(), &self.symbols, None, &health, clock)
+        assembly::collection(
+            self.settings,
+            client.clone(),
+            &self.symbols,
+            (None, None),
+            &health,
+            clock,
+        )
     }
 
     /// The calls of collection. Returns the orders that the account has.
@@ -319,25 +327,6 @@ async fn database(settings: &Settings) -> Check {
             name,
             error.to_string(),
             "start the database server, or correct database.url (DATABASE_URL)",
-        ),
-    }
-}
-
-/// Whether raw answers can be kept.
-fn objects(settings: &Settings) -> Check {
-    let name = "objects";
-    if !settings.writes {
-        return Check::ok(name, "a dry run (BONGSU_WRITES=off): none are stored");
-    }
-    let folder = settings.data_dir.join("objects");
-    let shown = folder.display();
-    match place::writable(&folder) {
-        Ok(true) => Check::ok(name, format!("{shown} is writable")),
-        Ok(false) => Check::ok(name, format!("{shown} will be made by the first run")),
-        Err(error) => Check::fail(
-            name,
-            format!("{shown}: {error}"),
-            "give the daemon's user write access, or choose another data_dir (BONGSU_DATA_DIR)",
         ),
     }
 }

@@ -119,6 +119,71 @@ impl LocalObjects {
         blocking(move || own.versions_now(bucket, &key)).await
     }
 
+    /// The folder of all buckets.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Bytes of all versions of all objects; what cannot be looked at counts as nothing.
+    pub(super) fn bytes(&self) -> u64 {
+        fn of(folder: &Path) -> u64 {
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            let size = |entry: fs::DirEntry| match entry.metadata() {
+                Ok(about) if about.is_dir() => of(&entry.path()),
+                Ok(about) if entry.path().extension().is_none() => about.len(),
+                _ => 0,
+            };
+            entries.map(size).sum()
+        }
+        Bucket::ALL.iter().map(|bucket| of(&self.root.join(bucket.as_str()))).sum()
+    }
+
+    /// Removes one version of an object, and nothing when it is gone already.
+    pub(super) async fn remove(
+        &self,
+        bucket: Bucket,
+        key: &Key,
+        version: &Version,
+    ) -> Result<(), ObjectError> {
+        let folder = self.folder(bucket, key);
+        let path = folder.join(version.as_str());
+        blocking(move || {
+            for path in [path.clone(), path.with_extension(ABOUT)] {
+                match fs::remove_file(&path) {
+                    Err(error) if error.kind() != ErrorKind::NotFound => {
+                        return Err(io("remove", &path)(error));
+                    }
+                    _ => {}
+                }
+            }
+            // Other versions stay, and their folder with them.
+            match fs::remove_dir(&folder) {
+                Err(error)
+                    if !matches!(
+                        error.kind(),
+                        ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty
+                    ) =>
+                {
+                    Err(io("remove", &folder)(error))
+                }
+                _ => Ok(()),
+            }
+        })
+        .await
+    }
+
+    /// Whether files can be written. See [`super::Objects::probe`].
+    pub(super) async fn probe(&self) -> Result<(), ObjectError> {
+        let own = self.clone();
+        blocking(move || {
+            let temporary = own.root.join(TEMPORARY);
+            make_folders(&temporary)?;
+            Temporary::write(&temporary, b"").map(drop)
+        })
+        .await
+    }
+
     /// The folder of an object.
     fn folder(&self, bucket: Bucket, key: &Key) -> PathBuf {
         let mut path = self.root.join(bucket.as_str());
