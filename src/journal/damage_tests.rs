@@ -183,6 +183,67 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn recovery_reads_all_that_is_sound_in_any_segment(
+        payloads in payloads(),
+        changes in prop::collection::vec((0usize..9, 0usize..3_000, noise()), 1..6),
+        begin in 0usize..16,
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let places = write(folder.path(), 700, &payloads, 2);
+        let files = segments(folder.path()).unwrap();
+        let read = |info: &SegmentInfo| std::fs::read(&info.path).unwrap();
+        let before: Vec<Vec<u8>> = files.iter().map(read).collect();
+        for (file, at, with) in changes {
+            let info = &files[file % files.len()];
+            let mut bytes = read(info);
+            Change::Overwrite { at, with }.apply(&mut bytes);
+            std::fs::write(&info.path, bytes).unwrap();
+        }
+        let after: Vec<Vec<u8>> = files.iter().map(read).collect();
+        let is_sound = |index: usize| {
+            let (place, length) = (places[index], RECORD_HEADER + payloads[index].len());
+            let file = place.segment as usize - 1;
+            let range = place.offset as usize..place.offset as usize + length;
+            before[file].get(range.clone()) == after[file].get(range)
+        };
+        let sound: Vec<usize> = (0..payloads.len()).filter(|index| is_sound(*index)).collect();
+        // From a record that is sound, or from the front.
+        let first = sound.get(begin).copied();
+        let from = first.map(|index| Position {
+            segment: places[index].segment,
+            offset: places[index].offset,
+        });
+        let mut reader = RecoveryReader::open(folder.path(), from).unwrap();
+        let mut found = Vec::new();
+        while let Some(item) = reader.next() {
+            match item.unwrap() {
+                Item::Record(record) => found.push((record.at, record.payload.to_vec())),
+                Item::Skipped(skipped) => {
+                    let file = &after[skipped.at.segment as usize - 1];
+                    let start = skipped.at.offset as usize;
+                    let bytes = &file[start..start + skipped.bytes as usize];
+                    if let Some(kept) = skipped.kept {
+                        prop_assert_eq!(std::fs::read(kept).unwrap(), bytes);
+                    } else {
+                        let lost = matches!(skipped.why, Why::Damaged(_));
+                        prop_assert!(!lost, "not kept: {:?}", skipped.why);
+                    }
+                }
+            }
+        }
+        let expected: Vec<_> = sound
+            .iter()
+            .filter(|index| first.is_none_or(|first| **index >= first))
+            .map(|index| (places[*index], payloads[*index].clone()))
+            .collect();
+        prop_assert_eq!(found, expected);
+    }
+}
+
 /// Three records of which the middle one holds a whole journal.
 fn with_a_journal_inside(folder: &Path) -> (Vec<Vec<u8>>, Vec<RecordRef>) {
     let inner = folder.join("inner");
