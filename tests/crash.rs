@@ -278,7 +278,11 @@ fn under_other_thresholds_the_state_is_rebuilt_and_nothing_is_said_again() {
     assert!(handled.parse::<usize>().expect("a number") < total, "there is something left to play");
 
     // A much smaller fall is a crash now: of what was handled before, much more would be said.
+    // Killed once before it has a checkpoint of its own: what was said is not forgotten over that.
     let mut other = world.setup().env("BONGSU_RISK__SYMBOL_CRASH_PCT", "2").start();
+    let begun = "a checkpoint is not used";
+    wait_until(PATIENCE, || other.process().log().contains(begun), "the rebuild");
+    other.restart();
     other.wait_ready(PATIENCE);
     let log = other.process().log();
     assert!(log.contains("written by another build or under other thresholds"), "{log}");

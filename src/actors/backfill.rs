@@ -49,6 +49,9 @@ pub struct BackfillParts {
     pub patience: Duration,
 }
 
+/// How long fetched bars may take into the journal before the next are fetched.
+const JOURNALED_WITHIN: Duration = Duration::from_secs(2);
+
 /// Fetches what is due until it is told to stop.
 ///
 /// # Errors
@@ -186,7 +189,11 @@ async fn send(edge: &Edge<Arc<FrameBatch>>, bars: &FetchedBars) -> Result<(), St
         .map_err(|error| StageError::Failed(format!("bars as JSON: {error}")))?;
     let mut batch = FrameBatch::new();
     batch.push(FrameKind::Bars, wall_micros(), &payload);
+    let journaled = batch.receipt();
     edge.send(Arc::new(batch)).await?;
+    // Settled when they are in the journal, and not before. One that stands still is waited for
+    // only so long: asking twice does no harm.
+    let _ = tokio::time::timeout(JOURNALED_WITHIN, journaled.wait()).await;
     Ok(())
 }
 

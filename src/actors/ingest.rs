@@ -66,8 +66,8 @@ pub struct Ingest {
     parts: IngestParts,
     journal: Journal,
     pending: Vec<Arc<FrameBatch>>,
-    /// Number of a checkpoint behind everything pending.
-    checkpoint: Option<u64>,
+    /// The next flush is the last.
+    is_last: bool,
     last_frame: Instant,
     silences_told: u32,
 }
@@ -88,7 +88,7 @@ impl Ingest {
             parts,
             journal,
             pending: Vec::new(),
-            checkpoint: None,
+            is_last: false,
             last_frame,
             silences_told: 0,
         };
@@ -104,7 +104,10 @@ impl Ingest {
             (Ok(()), None) => HealthState::Up,
         };
         let can_be_written = !matches!(state, HealthState::Down { .. });
-        self.parts.health.set(Component::Journal, state);
+        // While the start catches up, how far it is says more than that it can be written.
+        if !can_be_written || self.parts.caught_up.is_set() {
+            self.parts.health.set(Component::Journal, state);
+        }
         can_be_written
     }
 
@@ -172,13 +175,17 @@ impl Stage for Ingest {
             let positions = self.append(&frames).await?;
             hot().journal_lag.decrement(frames.len() as f64);
             frames.is_journaled();
-            let checkpoint =
-                self.parts.checkpoints.begin(self.journal.position(), std::time::Instant::now());
-            let batch = JournaledBatch { frames, positions, checkpoint, muted: false };
+            let batch = JournaledBatch { frames, positions, ..JournaledBatch::default() };
             self.parts.normalizer.send(Arc::new(batch)).await?;
         }
-        if let Some(number) = self.checkpoint.take() {
-            let batch = JournaledBatch { checkpoint: Some(number), ..JournaledBatch::default() };
+        // Behind everything that is journaled by now.
+        let (position, now) = (self.journal.position(), std::time::Instant::now());
+        let checkpoint = match self.is_last {
+            true => self.parts.checkpoints.begin_last(position, now),
+            false => self.parts.checkpoints.begin(position, now),
+        };
+        if checkpoint.is_some() {
+            let batch = JournaledBatch { checkpoint, ..JournaledBatch::default() };
             self.parts.normalizer.send(Arc::new(batch)).await?;
         }
         Ok(())
@@ -188,7 +195,6 @@ impl Stage for Ingest {
         let lag: usize = self.pending.iter().map(|batch| batch.len()).sum();
         hot().journal_lag.decrement(lag as f64);
         self.pending.clear();
-        self.checkpoint = None;
     }
 
     fn snapshot(&self) {}
@@ -200,15 +206,13 @@ impl Stage for Ingest {
     }
 
     /// Tends the journal. Tells of a silence when it reaches the set time, and again each time it
-    /// has doubled. Looks whether a checkpoint is due behind the last frame before the silence.
+    /// has doubled. The flush behind it looks whether a checkpoint is due.
     fn wake(&mut self) -> Result<(), StageError> {
         if !self.tend() {
             // Nor is anything taken from the feed: its silence could not be told from that.
             self.last_frame = Instant::now();
             return Ok(());
         }
-        self.checkpoint =
-            self.parts.checkpoints.begin(self.journal.position(), std::time::Instant::now());
         let Some(threshold) = self.parts.silence_after else { return Ok(()) };
         if !self.parts.caught_up.is_set() {
             // What is read back now was not silent; the watch begins behind it.
@@ -229,8 +233,7 @@ impl Stage for Ingest {
 
     /// The last checkpoint: the next start has nothing to read again.
     fn stopping(&mut self) -> Result<(), StageError> {
-        let (position, now) = (self.journal.position(), std::time::Instant::now());
-        self.checkpoint = self.parts.checkpoints.begin_last(position, now);
+        self.is_last = true;
         Ok(())
     }
 }

@@ -139,17 +139,17 @@ impl Recorder {
         keep.put(&mut writer, StoreWriter::take_waiting).and_then(|()| keep.sync()).is_ok()
     }
 
-    /// Moves into the spill what belongs there as things are.
-    async fn spill_some(&mut self) {
+    /// Moves into the spill what belongs there as things are. False when it finds no room: it stays
+    /// in the writer then, and the state says why.
+    async fn spill_some(&mut self) -> bool {
         if !self.is_spilling() {
-            return;
+            return true;
         }
         let is_open = self.outage.is_open();
-        let Some(keep) = &mut self.keep else { return };
+        let Some(keep) = &mut self.keep else { return true };
         let mut writer = self.parts.writer.lock().await;
         let take = if is_open { StoreWriter::take_waiting } else { StoreWriter::take_ordered };
-        // What finds no room stays in the writer; the state says why.
-        let _ = keep.put(&mut writer, take);
+        keep.put(&mut writer, take).is_ok()
     }
 
     /// Writes what the writer holds. False when the database fails.
@@ -283,17 +283,21 @@ impl Recorder {
             self.parts.writer.lock().await.discard();
             return;
         };
-        self.spill_some().await;
+        let in_order = self.spill_some().await;
         if !self.ask().await || !self.outage.may_try() {
             return;
         }
         if self.is_spilling() && !self.drain(&database, idle).await {
             return;
         }
+        // What should be behind the spilled rows must not overtake them.
+        if !in_order && self.is_spilling() {
+            return;
+        }
         let pending = self.parts.writer.lock().await.pending();
         let waited = self.last_write.elapsed() >= self.parts.flush_every;
         let due = pending >= self.parts.batch_rows || (pending > 0 && idle && waited);
-        if due && self.write(&database).await {
+        if due && self.write(&database).await && !self.is_spilling() {
             self.tell_stored();
         }
     }

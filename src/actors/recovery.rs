@@ -26,17 +26,17 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::limits::{BATCH_BYTES, BATCH_FRAMES};
-use super::states::PipelineStates;
+use super::states::{self, PipelineStates};
 use super::supervision::{Edge, StageError};
 use super::tree::{Quiet, journal_folder};
-use crate::journal::checkpoint::{self, CheckpointError, Fingerprint};
-use crate::journal::{Item, JournalError, RecoveryReader, Skipped, Why, segments};
+use crate::journal::checkpoint::{self, Fingerprint};
+use crate::journal::{Item, JournalError, PositionError, RecoveryReader, Skipped, Why, segments};
 use crate::market::RecordRef;
 use crate::messages::feed::Change;
 use crate::messages::health::{Component, HealthRegistry, HealthState};
 use crate::messages::{
-    Checkpoints, Coverage, Flag, FrameBatch, FrameKind, JournaledBatch, Position, Reject,
-    StoreBatch,
+    Checkpoints, Coverage, Flag, FrameBatch, FrameKind, JournaledBatch, KeptEvent, Position,
+    Reject, Repair, StoreBatch,
 };
 
 /// How often progress is told.
@@ -46,7 +46,7 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 pub struct Plan {
     /// States to begin with; `None` to begin from nothing.
     pub states: Option<PipelineStates>,
-    /// Oldest segment that this start, or a later one, reads.
+    /// Oldest segment that this start, or a later one from an older checkpoint, reads.
     pub needed_from: u32,
     reader: RecoveryReader,
     /// Frames before it bring back the state and nothing else.
@@ -54,6 +54,10 @@ pub struct Plan {
     /// About how much there is to read.
     bytes: u64,
     from: Option<Position>,
+    /// Of checkpoints that are not used: minutes still to be asked for.
+    pub repairs: Vec<Repair>,
+    /// And events that Redis did not acknowledge.
+    pub unsent: Vec<KeptEvent>,
 }
 
 impl std::fmt::Debug for Plan {
@@ -71,36 +75,59 @@ impl Plan {
     pub fn make(data_dir: &Path, fingerprint: Fingerprint) -> anyhow::Result<Option<Self>> {
         let journal = journal_folder(data_dir);
         let found = segments(&journal)?;
-        let Some(first) = found.first().map(|info| info.segment) else { return Ok(None) };
-        let mut muted_before = Position::default();
-        for (position, path) in checkpoint::list(&checkpoint::folder(data_dir))? {
-            match usable(&path, &journal, fingerprint) {
+        let (first, last) = (found.first(), found.last().map_or(0, |info| info.segment));
+        let folder = checkpoint::folder(data_dir);
+        // Of a journal that is gone: its numbers begin anew, and would be taken for others.
+        for path in checkpoint::beyond(&folder, last)? {
+            tracing::warn!(path = %path.display(), "a checkpoint of a journal that is gone is left aside");
+            checkpoint::disown(&path)?;
+        }
+        let Some(first) = first.map(|info| info.segment) else { return Ok(None) };
+        let mut leftover = Leftover::default();
+        // What an earlier start set aside tells as much as what this one does.
+        for (_, path) in checkpoint::list_refused(&folder)? {
+            leftover.merge(Leftover::of(&path, &journal, fingerprint));
+        }
+        let bytes_from = |from: Position| {
+            let behind = found.iter().filter(|info| info.segment >= from.segment);
+            behind.map(|info| info.bytes).sum::<u64>().saturating_sub(from.offset.into())
+        };
+        let all = checkpoint::list(&folder)?;
+        for (position, path) in &all {
+            match usable(path, &journal, fingerprint) {
                 Ok((states, reader)) => {
-                    let bytes = found
-                        .iter()
-                        .filter(|info| info.segment >= position.segment)
-                        .map(|info| info.bytes)
-                        .sum::<u64>()
-                        .saturating_sub(position.offset.into());
+                    let oldest = all.last().map_or(position.segment, |(oldest, _)| oldest.segment);
+                    let muted_before = leftover.had.max(*position);
                     return Ok(Some(Self {
+                        // What was left over when the newer one was written is in this one, or was
+                        // settled since.
+                        repairs: Vec::new(),
+                        unsent: Vec::new(),
                         states: Some(states),
-                        needed_from: position.segment,
+                        needed_from: oldest.min(position.segment),
                         reader,
                         muted_before,
-                        bytes,
-                        from: Some(position),
+                        bytes: bytes_from(*position),
+                        from: Some(*position),
                     }));
                 }
-                Err(refused) => {
-                    tracing::warn!(%position, why = refused.why, "a checkpoint is not used");
-                    muted_before = muted_before.max(refused.had);
-                    checkpoint::set_aside(&path)?;
+                Err(why) => {
+                    tracing::warn!(%position, why, "a checkpoint is not used");
+                    leftover.merge(Leftover::of(path, &journal, fingerprint));
+                    checkpoint::set_aside(path)?;
                 }
             }
         }
-        let reader = RecoveryReader::open(&journal, None)?;
-        let bytes = found.iter().map(|info| info.bytes).sum();
-        Ok(Some(Self { states: None, needed_from: first, reader, muted_before, bytes, from: None }))
+        Ok(Some(Self {
+            states: None,
+            needed_from: first,
+            reader: RecoveryReader::open(&journal, None)?,
+            muted_before: leftover.had,
+            bytes: bytes_from(Position::default()),
+            from: None,
+            repairs: leftover.repairs,
+            unsent: leftover.unsent,
+        }))
     }
 
     /// What is left to do once the tree runs.
@@ -115,28 +142,50 @@ impl Plan {
     }
 }
 
-/// A checkpoint that is not used.
-struct Refused {
-    why: String,
-    /// Up to here everything was stored and said all the same.
+/// What a checkpoint that is not used still says.
+#[derive(Default)]
+struct Leftover {
+    /// Up to here everything was stored and said.
     had: Position,
+    /// Minutes that were asked for and not had.
+    repairs: Vec<Repair>,
+    /// Events that Redis had not acknowledged.
+    unsent: Vec<KeptEvent>,
+}
+
+impl Leftover {
+    /// Of a checkpoint that is whole, and either of another build or thresholds, or of a journal
+    /// whose end a power cut took: all that is left of that stands before it.
+    fn of(path: &Path, journal: &Path, fingerprint: Fingerprint) -> Self {
+        let Ok((whole, is_own)) = checkpoint::read_any(path, fingerprint) else {
+            return Self::default();
+        };
+        let placed = RecoveryReader::open(journal, Some(whole.position));
+        let is_cut = matches!(placed, Err(PositionError::PastTheEnd { .. }));
+        if !(is_cut || (placed.is_ok() && !is_own)) {
+            return Self::default();
+        }
+        let (repairs, unsent) = states::leftover(&whole.states);
+        Self { had: whole.position, repairs, unsent }
+    }
+
+    /// The one that stands for the later place.
+    fn merge(&mut self, other: Self) {
+        if other.had > self.had {
+            *self = other;
+        }
+    }
 }
 
 fn usable(
     path: &Path,
     journal: &Path,
     fingerprint: Fingerprint,
-) -> Result<(PipelineStates, RecoveryReader), Refused> {
-    let nothing = |why: String| Refused { why, had: Position::default() };
-    let checkpoint = checkpoint::read(path, fingerprint).map_err(|error| match &error {
-        CheckpointError::OtherBuild { position, .. } => {
-            Refused { why: error.to_string(), had: *position }
-        }
-        _ => nothing(error.to_string()),
-    })?;
-    let states = PipelineStates::thaw(&checkpoint.states).map_err(nothing)?;
+) -> Result<(PipelineStates, RecoveryReader), String> {
+    let checkpoint = checkpoint::read(path, fingerprint).map_err(|error| error.to_string())?;
+    let states = PipelineStates::thaw(&checkpoint.states)?;
     let reader = RecoveryReader::open(journal, Some(checkpoint.position))
-        .map_err(|error| nothing(error.to_string()))?;
+        .map_err(|error| error.to_string())?;
     Ok((states, reader))
 }
 
@@ -240,7 +289,6 @@ impl Recovery {
             seconds = progress.began.elapsed().as_secs_f64(),
             "caught up with the journal"
         );
-        health.set(Component::Journal, HealthState::Up);
         checkpoints.release();
         caught_up.set();
         Ok(())

@@ -77,6 +77,8 @@ pub struct RiskScorer {
     state: ScorerState,
     out: ScoreBatch,
     advice_due: bool,
+    /// The last batch only brought back the state.
+    muted: bool,
 }
 
 impl RiskScorer {
@@ -89,7 +91,7 @@ impl RiskScorer {
             latest: EventTime::default(),
             advice_slot: 0,
         };
-        Self { parts, state, out: ScoreBatch::default(), advice_due: false }
+        Self { parts, state, out: ScoreBatch::default(), advice_due: false, muted: false }
     }
 
     fn note_time(&mut self, batch: &TickBatch, entry: BatchSequence) {
@@ -133,6 +135,7 @@ impl Stage for RiskScorer {
     fn handle(&mut self, batch: &Arc<TickBatch>, cursor: &Cursor) -> Result<(), StageError> {
         self.out.checkpoint = batch.checkpoint;
         self.out.muted = batch.muted;
+        self.muted = batch.muted;
         if is_repetition(self.state.last, batch.upto) {
             return Ok(());
         }
@@ -208,7 +211,9 @@ impl Stage for RiskScorer {
 
     /// The unfinished minutes are stored as they stand; a later run replaces them.
     fn stopping(&mut self) -> Result<(), StageError> {
-        self.state.engine.finish(&mut self.out);
+        if !self.muted {
+            self.state.engine.finish(&mut self.out);
+        }
         Ok(())
     }
 }

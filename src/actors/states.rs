@@ -71,3 +71,22 @@ impl PipelineStates {
         })
     }
 }
+
+/// What is not tied to the build that wrote it: minutes to be asked for, and events that Redis had
+/// not acknowledged. Nothing where it cannot be read.
+pub fn leftover(parts: &[Vec<u8>; 3]) -> (Vec<Repair>, Vec<KeptEvent>) {
+    #[derive(Deserialize)]
+    struct Asked {
+        repairs: Vec<Repair>,
+    }
+    #[derive(Deserialize)]
+    struct Waiting {
+        unsent: Vec<KeptEvent>,
+    }
+    let repairs = thawed::<Asked>(Part::Normalizer, &parts[0]).map(|asked| asked.repairs);
+    let unsent = thawed::<Waiting>(Part::Alert, &parts[2]).map(|waiting| waiting.unsent);
+    for why in [repairs.as_ref().err(), unsent.as_ref().err()].into_iter().flatten() {
+        tracing::warn!(why, "what a checkpoint of another build left over cannot be read");
+    }
+    (repairs.unwrap_or_default(), unsent.unwrap_or_default())
+}

@@ -50,7 +50,7 @@ use crate::bus::Publisher;
 use crate::journal::JournalOptions;
 use crate::llm::Writer;
 use crate::market::Won;
-use crate::messages::health::HealthRegistry;
+use crate::messages::health::{Component, HealthRegistry, HealthState};
 use crate::messages::{AdviceBoard, Checkpoints, Flag, FrameBatch, Repairs, RiskBoard, StoreBatch};
 use crate::risk::RiskParams;
 
@@ -253,6 +253,15 @@ impl Tree {
         };
         let max = options.max_failures;
         let mut pipeline = supervisor("pipeline", Strategy::OneThenRest, max);
+        let (desk, health) = (parts.checkpoints.clone(), parts.health.clone());
+        pipeline.on_reset(move || {
+            if desk.suspend() {
+                let reason = "the pipeline failed too often and began from nothing; no checkpoint is \
+                              taken any more: restart the daemon, and it goes on from the last one";
+                tracing::error!("{reason}");
+                health.set(Component::Pipeline, HealthState::degraded(reason));
+            }
+        });
         let mut advice = supervisor("advice", Strategy::OneForOne, max);
         let mut service = supervisor("service", Strategy::OneForOne, max);
         let feed = supervisor("feed_supervisor", Strategy::OneForOne, max);

@@ -112,8 +112,10 @@ impl Daemon {
         let collection = collection_of(settings, &feed, stores, &health, &repairs)?;
         let board = RiskBoard::new(Directory::new());
         let advice_board = AdviceBoard::default();
-        let segments =
-            objects.as_ref().map_or_else(|| SegmentUse::new(false), |parts| parts.segments.clone());
+        let segments = objects.as_ref().map_or_else(
+            || SegmentUse::new(settings.archive.enabled),
+            |parts| parts.segments.clone(),
+        );
         let mut continuity = Continuity::of(settings, &data_dir.path, &segments)?;
         let states = continuity.states(&board.directory, &repairs, &publisher);
         let checkpoints = continuity.checkpoints.clone();

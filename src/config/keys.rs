@@ -332,7 +332,7 @@ pub const KEYS: &[Key] = &[
         "journal.checkpoint_seconds",
         Integer(0, 86_400),
         "Time between two checkpoints: about so much of the journal is read again after a crash, s; \
-         0 for none, then a start reads all of it",
+         0 for none, then a start reads all of the journal and none of it is ever deleted",
     )
     .default("10"),
     Key::new(

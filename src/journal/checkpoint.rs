@@ -22,7 +22,8 @@
 //! A file whose checksum is wrong is [`CheckpointError::Damaged`]. One whose fingerprint is another
 //! is [`CheckpointError::OtherBuild`]: after an upgrade, or with other thresholds, the states would
 //! mean something else. It still tells the place up to which everything was stored and said, so a
-//! rebuild from the journal does not say it again.
+//! rebuild from the journal does not say it again, and what had not been sent by then. So does one
+//! whose place a power cut took from the journal.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -40,6 +41,7 @@ const MAGIC: &[u8; 8] = b"BONGSUC1";
 const HEADER: usize = 8 + 32 + 4 + 4 + 8 + 4;
 const STATES: usize = 3;
 const SUFFIX: &str = "checkpoint";
+const REFUSED: &str = "refused";
 
 /// What the states depend on besides the frames: the build and the settings of the detectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,8 +99,6 @@ pub enum CheckpointError {
     OtherBuild {
         /// The file.
         path: PathBuf,
-        /// Everything that the frames before this place gave is stored and said.
-        position: Position,
     },
 }
 
@@ -121,6 +121,38 @@ fn path_of(folder: &Path, position: Position) -> PathBuf {
 /// # Errors
 /// [`CheckpointError::Io`] when the folder cannot be listed.
 pub fn list(folder: &Path) -> Result<Vec<(Position, PathBuf)>, CheckpointError> {
+    list_of(folder, SUFFIX)
+}
+
+/// The checkpoints that were set aside, newest place first.
+///
+/// # Errors
+/// [`CheckpointError::Io`] when the folder cannot be listed.
+pub fn list_refused(folder: &Path) -> Result<Vec<(Position, PathBuf)>, CheckpointError> {
+    list_of(folder, REFUSED)
+}
+
+/// The checkpoints, used or set aside, whose segments are above `last`.
+///
+/// # Errors
+/// [`CheckpointError::Io`] when the folder cannot be listed.
+pub fn beyond(folder: &Path, last: u32) -> Result<Vec<PathBuf>, CheckpointError> {
+    let mut all = list_of(folder, SUFFIX)?;
+    all.extend(list_of(folder, REFUSED)?);
+    // The journal may be about to begin the next one.
+    all.retain(|(position, _)| position.segment > last.saturating_add(1));
+    Ok(all.into_iter().map(|(_, path)| path).collect())
+}
+
+/// Takes a checkpoint out of every list; the file stays.
+///
+/// # Errors
+/// [`CheckpointError::Io`] when it cannot be renamed.
+pub fn disown(path: &Path) -> Result<(), CheckpointError> {
+    fs::rename(path, path.with_extension("foreign")).map_err(io("set aside", path))
+}
+
+fn list_of(folder: &Path, suffix: &str) -> Result<Vec<(Position, PathBuf)>, CheckpointError> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -131,7 +163,7 @@ pub fn list(folder: &Path) -> Result<Vec<(Position, PathBuf)>, CheckpointError> 
         let path = entry.map_err(io("list", folder))?.path();
         let position = path
             .extension()
-            .filter(|extension| *extension == SUFFIX)
+            .filter(|extension| *extension == suffix)
             .and_then(|_| path.file_stem()?.to_str()?.split_once('-'))
             .and_then(|(segment, offset)| {
                 Some(Position { segment: segment.parse().ok()?, offset: offset.parse().ok()? })
@@ -155,7 +187,8 @@ pub fn write(
 ) -> Result<Position, CheckpointError> {
     fs::create_dir_all(folder).map_err(io("make the folder", folder))?;
     let path = path_of(folder, position);
-    let beside = path.with_extension("tmp");
+    // Always the same: what a kill leaves of it is overwritten.
+    let beside = folder.join("unfinished");
     let bytes = encode(fingerprint, position, states);
     let mut file = File::create(&beside).map_err(io("create", &beside))?;
     file.write_all(&bytes).map_err(io("write to", &beside))?;
@@ -165,10 +198,13 @@ pub fn write(
     let sync = File::open(folder).and_then(|folder| folder.sync_all());
     sync.map_err(io("force to the disk", folder))?;
     let all = list(folder)?;
-    for (_, old) in all.iter().skip(KEPT) {
-        fs::remove_file(old).map_err(io("remove", old))?;
+    for (place, old) in all.iter().skip(KEPT) {
+        if *place != position {
+            fs::remove_file(old).map_err(io("remove", old))?;
+        }
     }
-    Ok(all.iter().take(KEPT).next_back().map_or(position, |(oldest, _)| *oldest))
+    let oldest = all.iter().take(KEPT).next_back().map_or(position, |(oldest, _)| *oldest);
+    Ok(oldest.min(position))
 }
 
 fn encode(fingerprint: Fingerprint, position: Position, states: &[Vec<u8>; STATES]) -> Vec<u8> {
@@ -195,14 +231,24 @@ fn encode(fingerprint: Fingerprint, position: Position, states: &[Vec<u8>; STATE
 /// # Errors
 /// See [`CheckpointError`].
 pub fn read(path: &Path, fingerprint: Fingerprint) -> Result<Checkpoint, CheckpointError> {
+    match read_any(path, fingerprint)? {
+        (checkpoint, true) => Ok(checkpoint),
+        (_, false) => Err(CheckpointError::OtherBuild { path: path.to_owned() }),
+    }
+}
+
+/// Reads a checkpoint, whosever it is; true when it is of this build and these thresholds.
+///
+/// # Errors
+/// [`CheckpointError::Io`] or [`CheckpointError::Damaged`].
+pub fn read_any(
+    path: &Path,
+    fingerprint: Fingerprint,
+) -> Result<(Checkpoint, bool), CheckpointError> {
     let bytes = fs::read(path).map_err(io("read", path))?;
     let damaged = |why| CheckpointError::Damaged { path: path.to_owned(), why };
-    let (own, checkpoint) = decode(&bytes).map_err(damaged)?;
-    if own != fingerprint {
-        let (path, position) = (path.to_owned(), checkpoint.position);
-        return Err(CheckpointError::OtherBuild { path, position });
-    }
-    Ok(checkpoint)
+    let (whose, checkpoint) = decode(&bytes).map_err(damaged)?;
+    Ok((checkpoint, whose == fingerprint))
 }
 
 fn decode(bytes: &[u8]) -> Result<(Fingerprint, Checkpoint), &'static str> {
@@ -238,12 +284,18 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     Some(*taken)
 }
 
-/// Puts a checkpoint that cannot be used out of the way, where it can be looked at.
+/// Puts a checkpoint that cannot be used out of the way, where it can be looked at; as many as are
+/// kept of the others stay there.
 ///
 /// # Errors
-/// [`CheckpointError::Io`] when it cannot be renamed.
+/// [`CheckpointError::Io`] when it cannot be renamed, or an older one not removed.
 pub fn set_aside(path: &Path) -> Result<(), CheckpointError> {
-    fs::rename(path, path.with_extension("refused")).map_err(io("set aside", path))
+    fs::rename(path, path.with_extension(REFUSED)).map_err(io("set aside", path))?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    for (_, old) in list_of(folder, REFUSED)?.iter().skip(KEPT) {
+        fs::remove_file(old).map_err(io("remove", old))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -274,8 +326,15 @@ mod tests {
         assert_eq!(places, [at(2, 1_000), at(2, 100), at(2, 40)]);
         let newest = read(&all[0].1, own).unwrap();
         assert_eq!((newest.position, newest.states), (at(2, 1_000), states()));
-        set_aside(&all[0].1).unwrap();
-        assert_eq!(list(&folder).unwrap().len(), 2);
+        for (_, path) in &all {
+            set_aside(path).unwrap();
+        }
+        assert!(list(&folder).unwrap().is_empty());
+        write(&folder, own, at(3, 40), &states()).unwrap();
+        set_aside(&list(&folder).unwrap()[0].1).unwrap();
+        let aside = list_of(&folder, REFUSED).unwrap();
+        let places: Vec<_> = aside.iter().map(|(position, _)| *position).collect();
+        assert_eq!(places, [at(3, 40), at(2, 1_000), at(2, 100)]);
     }
 
     #[test]
@@ -283,10 +342,14 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         write(data.path(), Fingerprint::of(&["old"]), at(3, 32), &states()).unwrap();
         let path = &list(data.path()).unwrap()[0].1;
-        let refused = read(path, Fingerprint::of(&["new"]));
-        assert!(
-            matches!(refused, Err(CheckpointError::OtherBuild { position, .. }) if position == at(3, 32))
-        );
+        let new = Fingerprint::of(&["new"]);
+        assert!(matches!(read(path, new), Err(CheckpointError::OtherBuild { .. })));
+        let (whole, is_own) = read_any(path, new).unwrap();
+        assert_eq!((whole.position, is_own), (at(3, 32), false));
+        assert!(beyond(data.path(), 2).unwrap().is_empty(), "segment 3 may be about to begin");
+        assert_eq!(beyond(data.path(), 1).unwrap(), std::slice::from_ref(path));
+        disown(path).unwrap();
+        assert!(list(data.path()).unwrap().is_empty());
         assert_ne!(Fingerprint::of(&["ab", "c"]), Fingerprint::of(&["a", "bc"]));
     }
 

@@ -113,6 +113,7 @@ struct UnderWay {
 #[derive(Default)]
 struct State {
     held: bool,
+    suspended: bool,
     closed: bool,
     number: u64,
     under_way: Option<UnderWay>,
@@ -153,6 +154,15 @@ impl Checkpoints {
     /// The start has caught up with the journal: checkpoints may begin.
     pub fn release(&self) {
         self.desk.0.lock().held = false;
+    }
+
+    /// The states are not what the journal gives any more: no further checkpoint, so that the last
+    /// good ones stay for the next start. False when none would be taken anyway.
+    pub fn suspend(&self) -> bool {
+        let mut desk = self.desk.0.lock();
+        desk.suspended = true;
+        desk.under_way = None;
+        self.every.is_some()
     }
 
     /// Begins one behind what is journaled so far, at `position`, when it is time; gives its number,
@@ -241,7 +251,7 @@ impl Checkpoints {
 
 impl State {
     fn begin(&mut self, position: Position, now: Instant) -> Option<u64> {
-        if self.held || self.closed {
+        if self.held || self.suspended || self.closed {
             return None;
         }
         self.given_up += u64::from(self.under_way.is_some());
@@ -314,6 +324,17 @@ mod tests {
         let last = desk.begin_last(at(2), now + GIVEN_UP_AFTER).unwrap();
         assert!(last > second);
         assert_eq!(desk.take_given_up(), 2);
+    }
+
+    #[test]
+    fn nothing_is_kept_of_states_that_began_from_nothing() {
+        let (desk, now) = desk();
+        let number = desk.begin(at(1), now).unwrap();
+        assert!(desk.suspend());
+        hand_in(&desk, number);
+        desk.stored(number);
+        assert!(!desk.is_complete());
+        assert_eq!(desk.begin_last(at(2), now + EVERY), None);
     }
 
     #[test]

@@ -121,9 +121,9 @@ impl Repairs {
     /// All ranges that are asked for and not settled: to be asked for again after a restart.
     #[must_use]
     pub fn unsettled(&self) -> Vec<Repair> {
-        let mut all: Vec<Repair> =
-            self.inner.wanted.lock().values().map(|entry| entry.repair).collect();
-        all.extend(self.inner.in_work.lock().values());
+        // In this order: what is asked for again while this looks is seen at least once.
+        let mut all: Vec<Repair> = self.inner.in_work.lock().values().copied().collect();
+        all.extend(self.inner.wanted.lock().values().map(|entry| entry.repair));
         all
     }
 

@@ -127,6 +127,8 @@ pub struct Spill {
     files: VecDeque<Listed>,
     writing: Option<File>,
     is_synced: bool,
+    /// File that could not be forced to the disk.
+    in_doubt: Option<u64>,
     reading: Option<Reading>,
     damage: Vec<Damage>,
     bytes: u64,
@@ -159,6 +161,7 @@ impl Spill {
             files: files.into(),
             writing: None,
             is_synced: true,
+            in_doubt: None,
             reading: None,
             damage: Vec::new(),
             bytes,
@@ -269,12 +272,22 @@ impl Spill {
     ///
     /// # Errors
     /// When the disk refuses. What is on it is unknown then: the file is closed, so that the next
-    /// entries go into another one, and the caller is to append what it still holds again.
+    /// entries go into another one, and nothing counts as forced until all of that file was read
+    /// back and acknowledged.
     pub fn sync(&mut self) -> Result<(), SpillError> {
+        if let Some(number) = self.in_doubt {
+            if self.files.iter().any(|file| file.number == number) {
+                let source = io::Error::other("an earlier try failed, what is on it is unknown");
+                let path = self.path(number);
+                return Err(SpillError::Io { action: "force to the disk", path, source });
+            }
+            self.in_doubt = None;
+        }
         let (false, Some(writing)) = (self.is_synced, &self.writing) else { return Ok(()) };
         if let Err(source) = writing.sync_data() {
             let path = self.files.back().map(|file| self.path(file.number)).unwrap_or_default();
             self.close_file();
+            self.in_doubt = self.files.back().map(|file| file.number);
             return Err(SpillError::Io { action: "force to the disk", path, source });
         }
         self.is_synced = true;

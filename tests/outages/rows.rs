@@ -53,7 +53,10 @@ async fn number(db: &Database, table: Table) -> u64 {
 #[tokio::test]
 async fn a_deadlock_is_repeated() {
     let Some(server) = MariaDb::start() else { skip!("mariadb-server is not installed") };
-    let db = Database::connect(&server.url(), &DatabaseOptions::default()).await.unwrap();
+    // On a busy machine the wait for the lock must not end before it is seen.
+    let options =
+        DatabaseOptions { write_timeout: 2 * super::PATIENCE, ..DatabaseOptions::default() };
+    let db = Database::connect(&server.url(), &options).await.unwrap();
     db.migrate().await.unwrap();
     let mut writer = writer();
     writer.push(trades(0..2)).unwrap();

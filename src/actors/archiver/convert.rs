@@ -90,6 +90,8 @@ pub fn convert(
             }
             // The disk, not the segment: it may be read another time.
             Err(Fault::Io(error)) => return Err(error.into()),
+            // A write that the end of a run cut short: nothing of it was ever passed on.
+            Err(fault) if fault.is_normal() => {}
             Err(fault) => writer.fault(fault.to_string()),
         }
         for file in files.drain(..) {

@@ -32,7 +32,7 @@ fn trade(symbol: &str, day: &str, quantity: i64) -> Vec<u8> {
     format!("0|H0STCNT0|001|{}", fields.join("^")).into_bytes()
 }
 
-/// A sealed segment with everything that can be in one, and an empty one behind it.
+/// A sealed segment with everything that can be in one, and one behind it that is written.
 fn recorded(folder: &Path) -> Vec<(FrameKind, Vec<u8>)> {
     let records = vec![
         (FrameKind::Connection, b"1".to_vec()),
@@ -49,8 +49,15 @@ fn recorded(folder: &Path) -> Vec<(FrameKind, Vec<u8>)> {
     }
     writer.append(&batch).unwrap();
     drop(writer);
-    drop(journal(folder));
+    begin_segment(folder);
     records
+}
+
+/// A run that has journaled that it began.
+fn begin_segment(folder: &Path) {
+    let mut batch = FrameBatch::new();
+    batch.push(FrameKind::Connection, 1_722_900_100_000_000, b"1");
+    journal(folder).append(&batch).unwrap();
 }
 
 fn parts(folder: &Path) -> ArchiverParts {
@@ -150,10 +157,12 @@ async fn a_damaged_segment_is_archived_as_far_as_it_goes_and_kept_beside() {
     recorded(&parts.journal);
     let path = parts.journal.join("00000001.journal");
     let mut bytes = std::fs::read(&path).unwrap();
-    bytes.truncate(bytes.len() - 3);
+    let place = bytes.windows(7).position(|window| window == b"garbage").unwrap();
+    bytes[place] ^= 1;
     std::fs::write(&path, &bytes).unwrap();
     // And one that is none at all.
-    std::fs::write(parts.journal.join("00000002.journal"), b"not a segment").unwrap();
+    std::fs::write(parts.journal.join("00000002.journal"), b"this is not a segment of any journal")
+        .unwrap();
     std::fs::write(parts.journal.join("00000003.journal"), b"newest").unwrap();
     parts.segments.note_needed_from(9);
     round(&parts, &mut BTreeSet::new()).await.unwrap();
@@ -177,7 +186,12 @@ async fn a_damaged_segment_is_archived_as_far_as_it_goes_and_kept_beside() {
 async fn a_segment_without_records_may_go_and_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let parts = parts(folder.path());
-    (0..3).for_each(|_| drop(journal(&parts.journal)));
+    // Runs that ended before their segments had a header.
+    std::fs::create_dir_all(&parts.journal).unwrap();
+    for number in 1..=2 {
+        std::fs::write(parts.journal.join(format!("0000000{number}.journal")), b"").unwrap();
+    }
+    begin_segment(&parts.journal);
     parts.segments.note_needed_from(9);
     round(&parts, &mut BTreeSet::new()).await.unwrap();
     assert!(parts.segments.may_go(2) && !parts.segments.may_go(3));

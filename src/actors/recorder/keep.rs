@@ -29,6 +29,8 @@ pub(super) struct Keep {
 
 impl Keep {
     pub(super) fn new(spill: Arc<Mutex<Spill>>) -> Self {
+        // A Recorder that died with entries in hand has not written them.
+        spill.lock().again();
         Self { spill, writer: None, synced: Instant::now(), refused: None }
     }
 

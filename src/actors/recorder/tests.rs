@@ -53,7 +53,7 @@ async fn place(spilled: Vec<StoreBatch>, cap: u64) -> Place {
     database.migrate().await.unwrap();
     let directory = Directory::new();
     directory.intern("005930".parse().unwrap());
-    let mut spill = Spill::open(SpillOptions::new(folder.path(), cap)).unwrap();
+    let mut spill = Spill::open(SpillOptions::new(folder.path(), 1 << 30)).unwrap();
     let mut earlier = new_writer(&directory);
     for batch in spilled {
         earlier.push(batch).unwrap();
@@ -61,6 +61,9 @@ async fn place(spilled: Vec<StoreBatch>, cap: u64) -> Place {
             spill.append(&rows.encode().unwrap()).unwrap();
         }
     }
+    spill.sync().unwrap();
+    drop(spill);
+    let spill = Spill::open(SpillOptions::new(folder.path(), cap)).unwrap();
     let spill = Arc::new(parking_lot::Mutex::new(spill));
     let recorder = Recorder::new(RecorderParts {
         database: Some(database.clone()),
@@ -188,4 +191,18 @@ async fn a_checkpoint_is_complete_when_its_rows_are_stored_or_spilled() {
     assert!(desk.is_complete(), "its rows are in the spill");
     assert_eq!(desk.next().unwrap().position.offset, 200);
     assert!(!place.spill.lock().is_empty());
+}
+
+/// A spill without room while older rows are in it: what finds none waits, and overtakes nothing.
+#[tokio::test]
+async fn a_full_spill_lets_nothing_overtake() {
+    let mut spilled: Vec<StoreBatch> =
+        (0..12).map(|n| trades(n * 4_096..(n + 1) * 4_096)).collect();
+    spilled.push(report("older"));
+    let mut place = place(spilled, 1).await;
+    place.record(report("newer")).await;
+    assert_eq!(place.recorder.parts.writer.lock().await.pending(), 1, "it waits");
+    place.settle().await;
+    assert_eq!(place.body().await, "newer");
+    assert_eq!(place.count(Table::TradeLogs).await, 12 * 4_096);
 }

@@ -79,6 +79,8 @@ pub struct Supervisor {
     handle: SupervisorHandle,
     /// Counts what got on while the tree stops, for the parent.
     progress: Arc<AtomicU64>,
+    /// Told when the children are to start from nothing.
+    on_reset: Option<Box<dyn Fn()>>,
 }
 
 /// Asks a running supervisor to stop its tree.
@@ -130,7 +132,13 @@ impl Supervisor {
             commands,
             handle: SupervisorHandle { stop, status },
             progress: Arc::default(),
+            on_reset: None,
         }
+    }
+
+    /// Calls `told` when it has given up and its children's states are forgotten.
+    pub fn on_reset(&mut self, told: impl Fn() + 'static) {
+        self.on_reset = Some(Box::new(told));
     }
 
     /// Adds a child after those it is fed by.
@@ -161,6 +169,9 @@ impl Supervisor {
 
     /// Forgets the state of all children, before it starts over.
     pub(super) fn reset(&mut self) {
+        if let Some(told) = &self.on_reset {
+            told();
+        }
         for place in &mut self.places {
             place.child.reset();
         }

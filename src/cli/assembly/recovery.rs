@@ -14,10 +14,10 @@ use crate::actors::tree::Tree;
 use crate::bus::Publisher;
 use crate::cli::CliError;
 use crate::config::{FeedSource, Recover, Settings};
-use crate::journal::checkpoint::{Fingerprint, folder};
+use crate::journal::checkpoint::Fingerprint;
 use crate::market::Directory;
 use crate::messages::health::HealthRegistry;
-use crate::messages::{Checkpoints, Flag, Repairs, SegmentUse};
+use crate::messages::{Checkpoints, Flag, KeptEvent, Repair, Repairs, SegmentUse};
 
 /// What ties this run to the last and the next one.
 pub struct Continuity {
@@ -26,6 +26,8 @@ pub struct Continuity {
     /// Set when the journal has been caught up with.
     pub caught_up: Flag,
     states: Option<PipelineStates>,
+    repairs: Vec<Repair>,
+    unsent: Vec<KeptEvent>,
     recovery: Option<Recovery>,
     keeper: Option<Checkpointer>,
 }
@@ -47,6 +49,8 @@ impl Continuity {
                 checkpoints: Checkpoints::none(),
                 caught_up: Flag::already(),
                 states: None,
+                repairs: Vec::new(),
+                unsent: Vec::new(),
                 recovery: None,
                 keeper: None,
             });
@@ -57,22 +61,31 @@ impl Continuity {
             segments.note_needed_from(plan.needed_from);
         }
         let checkpoints = match settings.journal.checkpoint_seconds {
+            // A dry run stores nothing: a checkpoint of it would hide what is not stored yet.
+            _ if !settings.writes => Checkpoints::none(),
             0 => Checkpoints::none(),
             seconds => Checkpoints::new(Duration::from_secs(seconds), plan.is_some()),
         };
-        let keeper = Checkpointer::start(
-            checkpoints.clone(),
-            folder(data_dir),
-            fingerprint,
-            segments.clone(),
-        )
-        .context("start the thread that writes checkpoints")?;
+        let keeper =
+            Checkpointer::start(checkpoints.clone(), data_dir, fingerprint, segments.clone())
+                .context("start the thread that writes checkpoints")?;
         let caught_up = if plan.is_some() { Flag::pending() } else { Flag::already() };
-        let (states, recovery) = match plan {
-            Some(mut plan) => (plan.states.take(), Some(plan.recovery())),
-            None => (None, None),
+        let mut continuity = Self {
+            checkpoints,
+            caught_up,
+            states: None,
+            repairs: Vec::new(),
+            unsent: Vec::new(),
+            recovery: None,
+            keeper: Some(keeper),
         };
-        Ok(Self { checkpoints, caught_up, states, recovery, keeper: Some(keeper) })
+        if let Some(mut plan) = plan {
+            continuity.states = plan.states.take();
+            continuity.repairs = std::mem::take(&mut plan.repairs);
+            continuity.unsent = std::mem::take(&mut plan.unsent);
+            continuity.recovery = Some(plan.recovery());
+        }
+        Ok(continuity)
     }
 
     /// The states to begin with, after what outlives the stages has been given its own.
@@ -82,16 +95,20 @@ impl Continuity {
         repairs: &Repairs,
         publisher: &Publisher,
     ) -> Option<PipelineStates> {
-        let mut states = self.states.take()?;
-        for reference in std::mem::take(&mut states.normalizer.references) {
-            directory.update(reference);
+        let mut states = self.states.take();
+        if let Some(states) = &mut states {
+            for reference in std::mem::take(&mut states.normalizer.references) {
+                directory.update(reference);
+            }
+            self.repairs.append(&mut states.normalizer.repairs);
+            self.unsent.append(&mut states.alert.unsent);
         }
         let now = tokio::time::Instant::now();
-        for repair in std::mem::take(&mut states.normalizer.repairs) {
+        for repair in std::mem::take(&mut self.repairs) {
             repairs.ask(repair, now, Duration::ZERO);
         }
-        publisher.resume(std::mem::take(&mut states.alert.unsent));
-        Some(states)
+        publisher.resume(std::mem::take(&mut self.unsent));
+        states
     }
 
     /// Adds the task that catches up with the journal, if there is one to catch up with.

@@ -68,9 +68,8 @@ pub fn recovery(
     let mut storm = Storm::new(symbols, TICKS_PER_EVENT_SECOND);
     let desk = Checkpoints::new(Duration::MAX, false);
     let checkpoints = checkpoint::folder(folder);
-    let keeper =
-        Checkpointer::start(desk.clone(), checkpoints.clone(), fingerprint, SegmentUse::new(false))
-            .context("start the thread that writes checkpoints")?;
+    let keeper = Checkpointer::start(desk.clone(), folder, fingerprint, SegmentUse::new(false))
+        .context("start the thread that writes checkpoints")?;
     // Its stop takes the checkpoint.
     storm = journal(folder, storm, frames - tail, desk, None)?;
     keeper.finish();
