@@ -5,7 +5,7 @@
 //! replays. `sqlite::memory:` has exactly one connection, because each would be a database of its
 //! own.
 //!
-//! No call waits for ever. Getting a connection, a transaction ([`Database::within`]), a probe and
+//! No call waits for ever. Getting a connection, a transaction (`Database::within`), a probe and
 //! a migration each have a deadline. A connection whose work was cut off by one is looked at when
 //! it comes back to the pool, and thrown away when it does not answer, so that a server that
 //! swallows packets cannot use the pool up.

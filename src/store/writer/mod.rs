@@ -13,7 +13,7 @@
 //! writer, and counted in the next successful answer.
 //!
 //! A transaction that another one was in the way of (a deadlock with the collection) is repeated at
-//! once, a few times. Every transaction has a deadline ([`Database::within`]); one that passed it
+//! once, a few times. Every transaction has a deadline (`Database::within`); one that passed it
 //! halves the rows of the next ones, so that a slow database still gets on.
 //!
 //! [`StoreWriter::take_waiting`] hands over what waits, for the [spill](super::spill).
