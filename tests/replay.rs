@@ -174,6 +174,22 @@ fn neither_batches_nor_speed_change_the_outcome() {
 }
 
 #[test]
+fn a_replay_of_nothing_is_no_success() {
+    let dir = temp_dir();
+    let empty = dir.path().join("empty");
+    std::fs::create_dir(&empty).expect("a folder can be made");
+    let input = ["--journal", empty.to_str().expect("the path is text")];
+    let span = ["--market", "calm"];
+    let sandbox = dir.path().join("sandbox");
+    for (input, more) in [(input, &[][..]), (span, &["--from", "10:00", "--to", "09:00"][..])] {
+        let output = replay(dir.path(), input, &sandbox, more);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{input:?}: {stderr}");
+        assert!(stderr.contains("nothing was replayed"), "{stderr}");
+    }
+}
+
+#[test]
 fn a_folder_that_is_not_a_sandbox_is_left_alone() {
     let Some(ticks) = data("krx-ticks-2020-06-04.parquet") else { skip!("no recorded session") };
     let dir = temp_dir();

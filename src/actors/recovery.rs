@@ -39,6 +39,8 @@ use crate::messages::{
     Reject, Repair, StoreBatch,
 };
 
+/// Bytes of a journal record besides its payload.
+const RECORD_HEADER: usize = 24;
 /// How often progress is told.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
@@ -71,28 +73,28 @@ impl Plan {
     /// the journal is opened for writing, which begins a new segment.
     ///
     /// # Errors
-    /// When the journal or the checkpoints cannot be listed.
+    /// When the journal cannot be listed. Checkpoints that cannot be looked at are as good as none.
     pub fn make(data_dir: &Path, fingerprint: Fingerprint) -> anyhow::Result<Option<Self>> {
         let journal = journal_folder(data_dir);
         let found = segments(&journal)?;
         let (first, last) = (found.first(), found.last().map_or(0, |info| info.segment));
         let folder = checkpoint::folder(data_dir);
         // Of a journal that is gone: its numbers begin anew, and would be taken for others.
-        for path in checkpoint::beyond(&folder, last)? {
+        for path in told(checkpoint::beyond(&folder, last)).unwrap_or_default() {
             tracing::warn!(path = %path.display(), "a checkpoint of a journal that is gone is left aside");
-            checkpoint::disown(&path)?;
+            told(checkpoint::disown(&path));
         }
         let Some(first) = first.map(|info| info.segment) else { return Ok(None) };
         let mut leftover = Leftover::default();
         // What an earlier start set aside tells as much as what this one does.
-        for (_, path) in checkpoint::list_refused(&folder)? {
+        for (_, path) in told(checkpoint::list_refused(&folder)).unwrap_or_default() {
             leftover.merge(Leftover::of(&path, &journal, fingerprint));
         }
         let bytes_from = |from: Position| {
             let behind = found.iter().filter(|info| info.segment >= from.segment);
             behind.map(|info| info.bytes).sum::<u64>().saturating_sub(from.offset.into())
         };
-        let all = checkpoint::list(&folder)?;
+        let all = told(checkpoint::list(&folder)).unwrap_or_default();
         for (position, path) in &all {
             match usable(path, &journal, fingerprint) {
                 Ok((states, reader)) => {
@@ -114,7 +116,7 @@ impl Plan {
                 Err(why) => {
                     tracing::warn!(%position, why, "a checkpoint is not used");
                     leftover.merge(Leftover::of(path, &journal, fingerprint));
-                    checkpoint::set_aside(path)?;
+                    told(checkpoint::set_aside(path));
                 }
             }
         }
@@ -140,6 +142,11 @@ impl Plan {
             from: self.from,
         }
     }
+}
+
+/// The journal is the truth: trouble with the checkpoints is told, and no reason not to start.
+fn told<T>(outcome: Result<T, checkpoint::CheckpointError>) -> Option<T> {
+    outcome.inspect_err(|error| tracing::error!(%error, "the start goes on without it")).ok()
 }
 
 /// What a checkpoint that is not used still says.
@@ -311,7 +318,7 @@ impl Recovery {
                     break;
                 }
                 Some(Ok(Item::Record(record))) => {
-                    progress.bytes += record.payload.len() as u64;
+                    progress.bytes += (RECORD_HEADER + record.payload.len()) as u64;
                     progress.records += 1;
                     let own = self.is_muted(record.at);
                     if frames.is_empty() {

@@ -59,6 +59,12 @@ pub fn execute(args: ReplayArgs, settings: Settings) -> Result<(), CliError> {
     let report: DigestReport = runtime
         .block_on(digest.finish(&database))
         .map_err(|error| CliError::Runtime(error.into()))?;
+    if report.counts.values().all(|count| *count == 0) {
+        return Err(CliError::runtime(
+            "nothing was replayed: the input gives no row and no event within --day, --from, --to and \
+             --symbols; of a journal give the folder with the segments, for example var/journal",
+        ));
+    }
     let summary = Summary {
         digest: report.digest,
         counts: report.counts,
@@ -259,14 +265,14 @@ fn run(
                 let quiet = quiet.clone();
                 async move {
                     let played = match input {
-                        Some(Input::Day(day)) => {
-                            play_day(day.into_frames(), &edge, &pace, &stop).await?
-                        }
+                        Some(Input::Day(day)) => play_day(day.into_frames(), &edge, &pace, &stop)
+                            .await
+                            .map_err(for_good)?,
                         Some(Input::Journal(folder)) => {
-                            play_journal(&folder, &edge, &pace, &stop).await?
+                            play_journal(&folder, &edge, &pace, &stop).await.map_err(for_good)?
                         }
                         Some(Input::Archive(archive)) => {
-                            play_archive(*archive, &edge, &pace, &stop).await?
+                            play_archive(*archive, &edge, &pace, &stop).await.map_err(for_good)?
                         }
                         None => return Err(StageError::Failed("the input was used up".to_owned())),
                     };
@@ -303,6 +309,14 @@ fn run(
             "the replay is not whole: {actor} did not finish in time, what it had left is in neither \
              the database nor a digest; the lines above say why, then replay again"
         ))),
+    }
+}
+
+/// An input that cannot be read is not better the second time.
+fn for_good(error: StageError) -> StageError {
+    match error {
+        StageError::Failed(why) => StageError::Fatal(why),
+        other => other,
     }
 }
 

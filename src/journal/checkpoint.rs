@@ -132,7 +132,8 @@ pub fn list_refused(folder: &Path) -> Result<Vec<(Position, PathBuf)>, Checkpoin
     list_of(folder, REFUSED)
 }
 
-/// The checkpoints, used or set aside, whose segments are above `last`.
+/// The checkpoints, used or set aside, whose segments are above `last`, the newest segment; all of
+/// them when it is 0, because there is none.
 ///
 /// # Errors
 /// [`CheckpointError::Io`] when the folder cannot be listed.
@@ -140,7 +141,7 @@ pub fn beyond(folder: &Path, last: u32) -> Result<Vec<PathBuf>, CheckpointError>
     let mut all = list_of(folder, SUFFIX)?;
     all.extend(list_of(folder, REFUSED)?);
     // The journal may be about to begin the next one.
-    all.retain(|(position, _)| position.segment > last.saturating_add(1));
+    all.retain(|(position, _)| last == 0 || position.segment > last.saturating_add(1));
     Ok(all.into_iter().map(|(_, path)| path).collect())
 }
 
@@ -348,6 +349,7 @@ mod tests {
         assert_eq!((whole.position, is_own), (at(3, 32), false));
         assert!(beyond(data.path(), 2).unwrap().is_empty(), "segment 3 may be about to begin");
         assert_eq!(beyond(data.path(), 1).unwrap(), std::slice::from_ref(path));
+        assert_eq!(beyond(data.path(), 0).unwrap().len(), 1, "there is no journal at all");
         disown(path).unwrap();
         assert!(list(data.path()).unwrap().is_empty());
         assert_ne!(Fingerprint::of(&["ab", "c"]), Fingerprint::of(&["a", "bc"]));

@@ -51,7 +51,8 @@ pub fn segments(folder: &Path) -> Result<Vec<SegmentInfo>, JournalError> {
             .to_str()
             .and_then(|name| name.strip_suffix(".journal"))
             .and_then(|stem| stem.parse().ok())
-            .filter(|number| name == segment_name(*number).as_str());
+            // There is none behind the last number: nothing of ours has it.
+            .filter(|number| name == segment_name(*number).as_str() && *number < u32::MAX);
         let Some(segment) = number else { continue };
         let path = entry.path();
         let meta = match entry.metadata() {
@@ -60,6 +61,9 @@ pub fn segments(folder: &Path) -> Result<Vec<SegmentInfo>, JournalError> {
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(error) => return Err(JournalError::io("look at", &path, error)),
         };
+        if !meta.is_file() {
+            continue;
+        }
         let modified = meta.modified().map_err(|e| JournalError::io("look at", &path, e))?;
         found.push(SegmentInfo { segment, bytes: meta.len(), path, modified });
     }

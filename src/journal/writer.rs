@@ -2,7 +2,8 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -36,6 +37,8 @@ pub struct Journal {
     syncer: Option<Syncer>,
     room: Room,
     suspect: Option<Suspect>,
+    /// A segment that was deleted from outside while it was written.
+    gone: Option<String>,
     bytes_written: metrics::Counter,
     write_errors: metrics::Counter,
     last_segment: metrics::Gauge,
@@ -93,6 +96,7 @@ impl Journal {
             buffer: Vec::new(),
             syncer,
             suspect: None,
+            gone: None,
             bytes_written: metrics::counter!("bongsu_journal_bytes_total"),
             write_errors: metrics::counter!("bongsu_journal_write_errors_total"),
             last_segment: metrics::gauge!("bongsu_journal_segment"),
@@ -254,6 +258,7 @@ impl Journal {
     /// # Errors
     /// What an append would say now.
     pub fn tend(&mut self) -> Result<(), JournalError> {
+        self.look_for_the_file();
         self.room.look_again();
         let current = self.open.as_ref().map_or(0, |open| open.written);
         self.room.enforce(&self.options, current);
@@ -261,6 +266,21 @@ impl Journal {
         self.suspect = self.suspect.take().filter(in_doubt);
         self.room.admit(&self.options, 0)?;
         self.begin()
+    }
+
+    /// Leaves a segment whose file was deleted or replaced from outside: what is written into it
+    /// would be gone with the process.
+    fn look_for_the_file(&mut self) {
+        let Some(open) = self.open.take_if(|open| !is_at(&open.file, &open.path)) else { return };
+        let gone = format!(
+            "{} was deleted while it was written: what it held up to byte {} is lost to the next start; a new segment is begun",
+            open.path.display(),
+            open.written
+        );
+        tracing::error!("{gone}");
+        self.before = 0;
+        self.run = self.next;
+        self.gone = Some(gone);
     }
 
     /// What is wrong although the journal is written, for the operator.
@@ -272,10 +292,8 @@ impl Journal {
                 "it could not be forced to the disk ({why}): what was received from {from} to {to} may not survive a power cut"
             )
         });
-        match (over, suspect) {
-            (Some(over), Some(suspect)) => Some(format!("{over}; {suspect}")),
-            (over, suspect) => over.or(suspect),
-        }
+        let all: Vec<String> = [self.gone.clone(), over, suspect].into_iter().flatten().collect();
+        (!all.is_empty()).then(|| all.join("; "))
     }
 
     /// Finishes the segment that is written; the next append begins another. Its pages are not
@@ -359,5 +377,14 @@ impl Drop for Journal {
         if let Err(error) = self.write_out(self.buffer.len()) {
             tracing::error!(%error, "the last frames are not in the journal");
         }
+    }
+}
+
+/// Whether the file at `path` is this very one. Where that cannot be known it is taken to be.
+fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), std::fs::metadata(path)) {
+        (Ok(own), Ok(there)) => (own.dev(), own.ino()) == (there.dev(), there.ino()),
+        (Ok(_), Err(error)) => error.kind() != ErrorKind::NotFound,
+        (Err(_), _) => true,
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::tests::{batch, options, read_all};
 use super::*;
+use crate::messages::{FrameBatch, FrameKind};
 
 /// A disk that refuses to sync while `fails` is above zero, counting down.
 fn failing(fails: &Arc<AtomicU32>) -> sync::SyncCall {
@@ -215,4 +216,23 @@ fn a_segment_that_cannot_be_begun_leaves_nothing_behind() {
         assert_eq!(numbers(folder.path()), [0u32; 0]);
     }
     assert_eq!(journal.append(&batch(&[b"x".to_vec()])).unwrap()[0].segment, 1);
+}
+
+#[test]
+fn a_segment_that_is_deleted_while_it_is_written_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(options(folder.path(), 1 << 20)).unwrap();
+    let mut batch = FrameBatch::new();
+    batch.push(FrameKind::Data, 1, b"before");
+    journal.append(&batch).unwrap();
+    journal.tend().unwrap();
+    assert_eq!(journal.complaint(), None);
+    std::fs::remove_file(super::segment_path(folder.path(), 1)).unwrap();
+    journal.tend().unwrap();
+    let complaint = journal.complaint().unwrap();
+    assert!(complaint.contains("00000001.journal was deleted"), "{complaint}");
+    assert_eq!(journal.append(&batch).unwrap()[0].segment, 2);
+    let mut reader = super::JournalReader::open(folder.path()).unwrap();
+    assert_eq!(reader.next().unwrap().unwrap().payload, b"before");
+    assert!(reader.next().is_none());
 }

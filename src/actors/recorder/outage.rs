@@ -110,6 +110,9 @@ impl Outage {
             let waits = if waits.is_empty() { "rows wait in memory" } else { &waits };
             return Some(HealthState::down(format!("{cause}; {waits}")));
         }
+        if matches!(refuge, Refuge::Full(_)) {
+            return Some(HealthState::down(waits));
+        }
         if !waits.is_empty() {
             return Some(HealthState::degraded(format!("{waits} and are written in order")));
         }

@@ -132,6 +132,17 @@ impl ArchiveReader {
             });
         }
         let numbers: BTreeSet<u32> = segments.iter().map(|manifest| manifest.segment).collect();
+        let (mut before, mut missing) = (None, 0);
+        for number in &numbers {
+            missing += before.map_or(0, |before: u32| number - before - 1);
+            before = Some(*number);
+        }
+        if missing > 0 {
+            tracing::warn!(
+                missing,
+                "segments between others have no manifest: they held no record, or are not in this archive"
+            );
+        }
         if numbers.len() == segments.len() {
             segments.sort_by_key(|manifest| manifest.segment);
         } else {
