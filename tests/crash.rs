@@ -204,6 +204,7 @@ fn kill_at_random(world: &World, kills: u64, seed: u64) {
         wait_until(PATIENCE, reached, &format!("trade {at} of {total} before kill {round}"));
         // A stop in good order now and then: the next start goes on from its last checkpoint.
         if random.random_bool(0.2) {
+            daemon.wait_ready(PATIENCE);
             daemon.stop();
         }
         daemon.restart();

@@ -217,3 +217,12 @@ fn the_event_stream_goes_on_where_a_reader_stopped() {
     // An open stream does not hold up the end.
     daemon.stop_by("INT");
 }
+
+#[test]
+fn a_stop_that_comes_while_it_starts_is_a_stop_in_good_order() {
+    let mut daemon = Daemon::setup().args(["run"]).start();
+    let begun = || !daemon.process().log().is_empty();
+    wait_until(Duration::from_secs(60), begun, "the first line of the log");
+    daemon.stop();
+    assert!(daemon.process().log().contains("bongsu has stopped"));
+}

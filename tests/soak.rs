@@ -29,8 +29,9 @@ fn a_day_of_a_flapping_network_leaves_memory_flat_and_the_bars_whole() {
     let seconds: f64 = seconds.unwrap_or(900.0);
     let breaks = "cut:p=0.0025;1006:p=0.001;close:p=0.001,code=1001;lose:p=0.0005;\
                   duplicate:p=0.002;http:code=EGW00316,p=0.05";
-    let plan =
-        Plan { faults: breaks, until: "15:30", speed: 23_400.0 / seconds, ..Plan::default() };
+    let speed = 23_400.0 / seconds;
+    // The market does not wait for a line that is down.
+    let plan = Plan { faults: breaks, until: "15:30", speed, hold: false, ..Plan::default() };
     let exchange = Exchange::start(&plan);
     let mut daemon = exchange.daemon().start();
     daemon.wait_ready(Duration::from_secs(60));

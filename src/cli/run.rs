@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
-use tokio::sync::Mutex;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::CliError;
@@ -50,9 +50,10 @@ pub fn execute(args: RunArgs, settings: Settings) -> Result<(), CliError> {
         ));
     }
     let runtime = assembly::runtime()?;
+    let told = listen(&runtime);
     let data_dir = DataDir::lock(&settings.data_dir)?;
     let outcome = Daemon::start(&runtime, &settings, &data_dir)
-        .and_then(|daemon| daemon.run(&runtime, &settings, args));
+        .and_then(|daemon| daemon.run(&runtime, &settings, args, told));
     // Tasks that still run (a simulator, a connection driver) are not waited for long.
     if let Ok(runtime) = Arc::try_unwrap(runtime) {
         runtime.shutdown_timeout(Duration::from_millis(500));
@@ -165,6 +166,7 @@ impl Daemon {
         runtime: &Arc<Runtime>,
         settings: &Settings,
         args: RunArgs,
+        mut told: watch::Receiver<Option<&'static str>>,
     ) -> Result<(), CliError> {
         let Self {
             bus,
@@ -229,7 +231,11 @@ impl Daemon {
             |tree| {
                 let root = tree.handles.root.clone();
                 async move {
-                    let why = wait_for_the_end(stop_after).await;
+                    let why = tokio::select! {
+                        biased;
+                        Ok(why) = told.wait_for(Option::is_some) => why.unwrap_or("a signal"),
+                        why = wait_for_the_end(stop_after) => why,
+                    };
                     tracing::info!(why, "stopping");
                     root.stop();
                     // A stop that does not come to its end is cut short: what is journaled is kept.
@@ -346,6 +352,14 @@ async fn tell_health(
             Err(RecvError::Closed) => return Ok(()),
         }
     }
+}
+
+/// Listens to signals from now on: one that comes while the parts are still being put together
+/// stops them in order once they are.
+fn listen(runtime: &Runtime) -> watch::Receiver<Option<&'static str>> {
+    let (tell, told) = watch::channel(None);
+    runtime.spawn(async move { tell.send_replace(Some(wait_for_the_end(None).await)) });
+    told
 }
 
 /// Waits for SIGTERM, SIGINT or the end of the set time; says which it was.
