@@ -8,9 +8,7 @@
 use std::path::Path;
 use std::thread::JoinHandle;
 
-use super::tree::journal_folder;
 use crate::journal::checkpoint::{self, Fingerprint};
-use crate::journal::force_segments;
 use crate::messages::checkpoint::Complete;
 use crate::messages::{Checkpoints, SegmentUse};
 
@@ -33,17 +31,10 @@ impl Checkpointer {
         segments: SegmentUse,
     ) -> std::io::Result<Self> {
         let own = desk.clone();
-        let (folder, journal) = (checkpoint::folder(data_dir), journal_folder(data_dir));
+        let folder = checkpoint::folder(data_dir);
         let thread = std::thread::Builder::new().name("checkpoints".into()).spawn(move || {
             while let Some(complete) = own.next() {
                 count("given_up", own.take_given_up());
-                // A checkpoint behind the end of the journal, as a power cut could leave it, would
-                // be of no use.
-                if let Err(error) = force_segments(&journal, complete.position.segment) {
-                    count("failed", 1);
-                    tracing::error!(%error, "the journal could not be forced to the disk for a checkpoint");
-                    continue;
-                }
                 keep(complete, &folder, fingerprint, &segments);
             }
         })?;

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -17,9 +16,6 @@ use crate::kis::{Feed, FeedConfig, FeedError, FeedEvent, FrameSink, KisClient, S
 use crate::market::{Reference, SessionDay, Symbol};
 use crate::messages::health::{Component, HealthRegistry, HealthState};
 use crate::messages::{Flag, FrameBatch, FrameKind};
-
-/// How long the echo of a `PINGPONG` waits for the journal.
-const SETTLED_WITHIN: Duration = Duration::from_secs(2);
 
 /// What the feed is made of.
 #[derive(Clone)]
@@ -119,8 +115,7 @@ impl FrameSink for IngestSink {
 
     async fn settled(&mut self) -> Result<(), SinkClosed> {
         if let Some(receipt) = self.receipt.take() {
-            // A journal that cannot write is told elsewhere, and is no reason to lose the session.
-            let _ = tokio::time::timeout(SETTLED_WITHIN, receipt.wait()).await;
+            receipt.wait().await;
         }
         Ok(())
     }

@@ -195,21 +195,6 @@ fn segment_name(segment: u32) -> String {
     format!("{segment:08}.journal")
 }
 
-/// Forces segment `upto` and the one before it to the disk: those that were written to of late.
-///
-/// # Errors
-/// [`JournalError::Io`] when the disk refuses.
-pub fn force_segments(folder: &Path, upto: u32) -> Result<(), JournalError> {
-    for segment in upto.saturating_sub(1)..=upto {
-        let path = segment_path(folder, segment);
-        match std::fs::File::open(&path).and_then(|file| file.sync_data()) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            outcome => outcome.map_err(|error| JournalError::io("sync", &path, error))?,
-        }
-    }
-    Ok(())
-}
-
 fn segment_path(folder: &Path, segment: u32) -> PathBuf {
     folder.join(segment_name(segment))
 }

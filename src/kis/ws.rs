@@ -253,8 +253,8 @@ pub trait FrameSink: Clone + Send + 'static {
     /// The end of a batch: nothing more is ready.
     fn flush(&mut self) -> impl Future<Output = Result<(), SinkClosed>> + Send;
 
-    /// Waits until what was flushed is safe, or for a while: only then is a `PINGPONG` echoed that
-    /// came behind it.
+    /// Waits until what was flushed is safe: only then is a `PINGPONG` echoed that came behind it.
+    /// May be cancelled.
     fn settled(&mut self) -> impl Future<Output = Result<(), SinkClosed>> + Send {
         async { Ok(()) }
     }

@@ -363,9 +363,13 @@ impl<'a, K: KisAccess, S: FrameSink> Session<'a, K, S> {
     async fn control(&mut self, text: &str) -> Result<(), Stop> {
         match control::parse(text) {
             Control::PingPong => {
-                // The echo says that what came before is safe here.
+                // The echo says that what came before is safe here; it waits as long as that takes.
                 self.line.sink.flush().await?;
-                self.line.sink.settled().await?;
+                tokio::select! {
+                    biased;
+                    () = self.line.cancel.cancelled() => return Err(LossCause::Stopped.into()),
+                    settled = self.line.sink.settled() => settled?,
+                }
                 self.send(Message::text(text.to_owned())).await
             }
             Control::Ack(ack) => self.acknowledged(&ack),
