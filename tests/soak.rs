@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::feed::played_out;
-use crate::support::exchange::{Exchange, Plan};
+use crate::support::exchange::{Exchange, Plan, Rows};
 use crate::support::wait_until;
 
 /// Resident memory of a process, KiB.
@@ -52,8 +51,11 @@ fn a_day_of_a_flapping_network_leaves_memory_flat_and_the_bars_whole() {
         .map(|(_, count)| count)
         .sum();
     eprintln!("resident KiB by quarter: {quarters:?}, highest {highest}; sessions lost: {losses}");
-    // Every session that broke leaves frames under way.
-    played_out(&exchange, &mut daemon, 40 * losses as usize);
-    assert!(losses >= 20.0, "the line held: {losses}");
+    exchange.wait_played(Duration::from_secs(300));
+    let truth = exchange.minutes();
+    let mended = || Rows::of(daemon.dir(), exchange.symbols()).minutes == truth;
+    wait_until(Duration::from_secs(300), mended, "the minutes of the exchange");
+    daemon.stop();
+    assert!(losses >= 10.0, "the line held: {losses}");
     assert!(quarters[3] <= quarters[1] * 115 / 100, "memory grows: {quarters:?} KiB");
 }
