@@ -277,7 +277,9 @@ fn a_folder_has_all_of_it_and_replays_by_day_and_issue() {
     }
 
     let none = replay(dir.path(), &[&whole[..], &["--day", "1999-01-04"]].concat(), &[]);
-    assert_eq!(outcome(&none).2, 0);
+    let said = String::from_utf8_lossy(&none.stderr).into_owned();
+    assert_eq!(none.status.code(), Some(1), "{said}");
+    assert!(said.contains("nothing was replayed"), "{said}");
     let empty = replay(dir.path(), &["--archive", "s1", "--sandbox", "s4"], &[]);
     let said = String::from_utf8_lossy(&empty.stderr).into_owned();
     assert_eq!(empty.status.code(), Some(1), "{said}");
