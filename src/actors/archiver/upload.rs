@@ -8,9 +8,7 @@ use tokio::sync::mpsc;
 
 use super::convert::{Converted, convert, segment_id};
 use crate::journal::{JournalError, SegmentInfo};
-use crate::store::archive::{
-    ArchiveError, ArchiveLimits, FORMAT, Manifest, Piece, SegmentId, Sums,
-};
+use crate::store::archive::{ArchiveError, ArchiveLimits, Manifest, Piece, SegmentId};
 use crate::store::objects::{About, Key};
 use crate::store::{Bucket, ObjectError, Objects};
 
@@ -116,18 +114,8 @@ async fn files_of(
 
 fn unconverted(id: SegmentId) -> Manifest {
     tracing::error!(segment = id.segment, "a segment cannot be converted; it is archived as it is");
-    Manifest {
-        format: FORMAT,
-        segment: id.segment,
-        records: 0,
-        first: None,
-        last: None,
-        sums: Sums::default(),
-        ticks: 0,
-        faults: vec!["it could not be converted: see the log of the time".to_owned()],
-        pieces: Vec::new(),
-        files: Vec::new(),
-    }
+    let why = "it could not be converted: see the log of the time";
+    Manifest { faults: vec![why.to_owned()], ..Manifest::of(id) }
 }
 
 /// Stores the segment itself, compressed.

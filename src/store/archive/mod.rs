@@ -232,6 +232,23 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// Of a segment of which nothing is known yet.
+    #[must_use]
+    pub fn of(id: SegmentId) -> Self {
+        Self {
+            format: FORMAT,
+            segment: id.segment,
+            records: 0,
+            first: None,
+            last: None,
+            sums: Sums::default(),
+            ticks: 0,
+            faults: Vec::new(),
+            pieces: Vec::new(),
+            files: Vec::new(),
+        }
+    }
+
     /// As stored.
     ///
     /// # Errors

@@ -14,8 +14,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::schema::{FrameColumns, TickColumns};
 use super::{
-    ArchiveError, ArchiveFile, Dataset, FORMAT, Manifest, Place, SegmentId, Sums, frames_schema,
-    offset_of, ticks_schema,
+    ArchiveError, ArchiveFile, Dataset, Manifest, Place, SegmentId, Sums, frames_schema, offset_of,
+    ticks_schema,
 };
 use crate::market::{RecordRef, SessionDay, Symbol, Trade};
 use crate::messages::FrameKind;
@@ -136,18 +136,7 @@ impl SegmentWriter {
     /// A writer for the segment `id`.
     #[must_use]
     pub fn new(id: SegmentId, limits: ArchiveLimits) -> Self {
-        let manifest = Manifest {
-            format: FORMAT,
-            segment: id.segment,
-            records: 0,
-            first: None,
-            last: None,
-            sums: Sums::default(),
-            ticks: 0,
-            faults: Vec::new(),
-            pieces: Vec::new(),
-            files: Vec::new(),
-        };
+        let manifest = Manifest::of(id);
         Self { id, limits, open: Vec::new(), parts: BTreeMap::new(), rows: 0, manifest }
     }
 
