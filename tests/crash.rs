@@ -297,3 +297,26 @@ fn under_other_thresholds_the_state_is_rebuilt_and_nothing_is_said_again() {
     let new: Vec<_> = again.iter().filter(|(id, _)| !said.contains_key(*id)).collect();
     assert!(new.iter().all(|(_, time)| *time >= last), "said after all: {new:#?}");
 }
+
+#[test]
+fn events_that_redis_did_not_take_outlive_the_process() {
+    let Some(mut world) = World::new(&market()) else {
+        skip!("redis-server or mariadb-server is not installed")
+    };
+    let mut daemon = world.daemon();
+    daemon.wait_ready(PATIENCE);
+    world.redis.kill9();
+    // The last checkpoint is behind all of the day: nothing that is read again raises any of them.
+    world.finish(&mut daemon);
+    let raised = world.database.sql("select id from threat_events order by 1");
+    let raised: BTreeSet<&str> = raised.lines().collect();
+    assert!(raised.len() > 10, "the slide raises alarms: {}", raised.len());
+
+    world.redis.restart();
+    daemon.restart();
+    let arrived = || alarms(&world.redis).len() >= raised.len();
+    wait_until(PATIENCE, arrived, "the events of the run before");
+    let arrived = alarms(&world.redis);
+    assert_eq!(arrived.keys().map(String::as_str).collect::<BTreeSet<_>>(), raised);
+    daemon.stop();
+}
