@@ -14,6 +14,7 @@ use super::{Process, TempDir, free_port, http, temp_dir, wait_until};
 pub struct Setup {
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
+    files: Vec<(String, String)>,
     dir: Option<PathBuf>,
 }
 
@@ -27,6 +28,12 @@ impl Setup {
     /// Sets an environment variable.
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.environment.push((name.into(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Puts a file into its folder before it starts.
+    pub fn file(mut self, name: &str, text: &str) -> Self {
+        self.files.push((name.to_owned(), text.to_owned()));
         self
     }
 
@@ -44,6 +51,9 @@ impl Setup {
             (None, Some(owned)) => owned.path().to_owned(),
             (None, None) => unreachable!("a folder is made when none is given"),
         };
+        for (name, text) in &self.files {
+            std::fs::write(dir.join(name), text).expect("the daemon's folder can be written to");
+        }
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let process = spawn(&self, address, &dir);
         Daemon { process, setup: self, address, dir, _owned: owned }

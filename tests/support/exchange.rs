@@ -160,7 +160,11 @@ impl Exchange {
         let symbols: Vec<&str> = self.symbols.iter().map(Symbol::as_str).collect();
         let extra: Vec<String> =
             (1..self.keys).map(|number| format!("{}:secret", app_key(number))).collect();
+        // Not the collection: it comes by the wall clock, with daily bars that no trade gave.
+        let jobs =
+            "jobs:\n  - {name: recommendations, task: generate_recommendations, every: 30s}\n";
         let setup = Daemon::setup()
+            .file("jobs.yaml", jobs)
             .args(["run", "--source", "kis"])
             .env("KIS_APP_KEY", app_key(0))
             .env("KIS_APP_SECRET", "secret")
