@@ -173,9 +173,13 @@ def feeds(key: str, url: str, seconds: float) -> None:
         subscribed = sorted(socket.active_subscriptions)
         add("subscribed", subscribed == sorted(f"{feed}_{SYMBOL}" for feed in FEEDS), subscribed)
         socket.auto_reconnect = False
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        # The package may take a cancellation for the end of one connection and go on.
+        for _ in range(10):
+            task.cancel()
+            if (await asyncio.wait({task}, timeout=1))[0]:
+                break
+        else:
+            raise TimeoutError("the package does not end its connection")
 
     # The package does not connect at all when the clock of Seoul says that the market is closed. A server that plays a day
     # has a clock of its own, so the look at the wall clock is answered here; nothing on the wire changes.
