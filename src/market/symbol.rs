@@ -145,11 +145,22 @@ pub struct Reference {
     /// Volumes of the same sessions; shares.
     #[serde(default)]
     pub volumes: Vec<i64>,
+    /// Opening prices of the same sessions; won, 0 on a day without a trade. Empty, as the next two,
+    /// when only closes are known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub opens: Vec<Won>,
+    /// Highest prices of the same sessions; won.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub highs: Vec<Won>,
+    /// Lowest prices of the same sessions; won.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lows: Vec<Won>,
 }
 
 impl Reference {
-    /// Daily closes kept for one issue: about one quarter of sessions.
-    pub const MAX_CLOSES: usize = 66;
+    /// Sessions kept of one issue: four months. The daily model looks back on at least 66 returns,
+    /// and one call to KIS brings at most 100 sessions.
+    pub const MAX_CLOSES: usize = 85;
 
     /// A reference that knows only the code.
     #[must_use]
@@ -163,6 +174,9 @@ impl Reference {
             listed_shares: None,
             closes: Vec::new(),
             volumes: Vec::new(),
+            opens: Vec::new(),
+            highs: Vec::new(),
+            lows: Vec::new(),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::market::{EventTime, Reference, SessionDay, Symbol, TimeOfDay};
 
 /// Calendar days that hold [`Reference::MAX_CLOSES`] sessions, the longest holidays included, and
 /// fewer than the 100 sessions that one answer carries.
-const REFERENCE_DAYS: i32 = 112;
+const REFERENCE_DAYS: i32 = 131;
 /// Calls for the minutes of one day: 30 a call, at most one a minute of a day from 08:00 to 20:00.
 const MAX_MINUTE_CALLS: usize = 48;
 /// Calls for the calendar: some four years.
@@ -270,5 +270,8 @@ fn reference(day: SessionDay, price: &Price, chart: &DailyChart) -> Reference {
         listed_shares: price.listed_shares.or(chart.listed_shares),
         closes: kept.iter().map(|bar| bar.close).collect(),
         volumes: kept.iter().map(|bar| bar.volume).collect(),
+        opens: kept.iter().map(|bar| bar.open.unwrap_or(0)).collect(),
+        highs: kept.iter().map(|bar| bar.high.unwrap_or(0)).collect(),
+        lows: kept.iter().map(|bar| bar.low.unwrap_or(0)).collect(),
     }
 }

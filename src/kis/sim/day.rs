@@ -91,6 +91,9 @@ impl Issue {
             listed_shares: (self.listed_shares > 0).then_some(self.listed_shares),
             closes: self.history.iter().map(|bar| bar.close).collect(),
             volumes: self.history.iter().map(|bar| bar.volume).collect(),
+            opens: self.history.iter().map(|bar| bar.open).collect(),
+            highs: self.history.iter().map(|bar| bar.high).collect(),
+            lows: self.history.iter().map(|bar| bar.low).collect(),
         }
     }
 }

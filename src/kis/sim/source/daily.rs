@@ -29,8 +29,8 @@ const COLUMNS: [&str; 11] = [
     "shares",
 ];
 
-/// Calendar days that hold the history of an issue: 66 sessions and the longest holidays.
-const HISTORY_DAYS: i32 = 130;
+/// Calendar days that hold the history of an issue: its sessions and the longest holidays.
+const HISTORY_DAYS: i32 = 150;
 /// Rough number of trades in a rebuilt day when nothing is asked for.
 const TRADES_IN_ALL: usize = 800_000;
 

@@ -61,7 +61,7 @@ pub(super) fn build(script: &MarketScript, day: Option<SessionDay>, seed: u64) -
     let trading_to = ms(script.session.end).min(profile::CONTINUOUS_TO_MS).max(trading_from + 1);
     let stretches = stretches(script, trading_from, trading_to);
     let mut rng = ChaCha8Rng::seed_from_u64(mix(seed));
-    let market_days = market_history(&mut rng, script.market_volatility);
+    let market_days = market_history(seed, script.market_volatility);
     let factor = common_factor(script, start, trading_to, &stretches, &mut rng);
 
     let mut volumes: Vec<i64> = script.issues.iter().map(|line| line.volume).collect();
@@ -149,11 +149,14 @@ fn common_factor(
     factor
 }
 
-/// Daily changes of the common factor before the session.
-fn market_history(rng: &mut ChaCha8Rng, volatility: f64) -> Vec<f64> {
+/// Daily changes of the common factor before the session, newest first.
+fn market_history(seed: u64, volatility: f64) -> Vec<f64> {
+    // A stream of its own: how long a history is does not change the day that is played.
+    let mut rng = ChaCha8Rng::seed_from_u64(mix(seed));
+    rng.set_stream(1);
     (0..Reference::MAX_CLOSES)
         .map(|_| {
-            let change: f64 = StandardNormal.sample(rng);
+            let change: f64 = StandardNormal.sample(&mut rng);
             change * volatility / 100.0
         })
         .collect()

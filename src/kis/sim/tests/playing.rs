@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::super::source;
 use super::*;
 use crate::kis::sim::{Feed, SimError};
+use crate::market::Reference;
 
 #[test]
 fn a_script_plays_consistent_frames() {
@@ -235,9 +236,12 @@ fn a_real_day_meets_its_bars() {
     let playback = Playback::load(&source, 7, Some(300), FrameShape::default()).unwrap();
     let references = playback.references();
     assert_eq!(references.len(), 60);
-    // Issues listed in the quarter before have a shorter history.
-    assert!(references.iter().filter(|r| r.closes.len() == 66).count() > 50);
-    assert!(references.iter().all(|r| r.closes.len() == r.volumes.len() && r.closes.len() <= 66));
+    // Issues listed in the months before have a shorter history.
+    let most = Reference::MAX_CLOSES;
+    assert!(references.iter().filter(|r| r.closes.len() == most).count() > 50);
+    assert!(references.iter().all(|r| r.closes.len() == r.volumes.len() && r.closes.len() <= most));
+    assert!(references.iter().all(|r| r.opens.len() == r.closes.len()));
+    assert!(references.iter().all(|r| r.highs.len() == r.lows.len()));
     assert!(references.iter().all(|r| r.base_price == r.closes.last().copied()));
     let samsung = references.iter().position(|r| r.symbol.as_str() == "005930").unwrap();
     assert_eq!(references[samsung].name, "삼성전자");
