@@ -18,7 +18,7 @@ pub mod time;
 pub use calendar::Calendar;
 pub use phase::{NxtPhase, Phase};
 pub use rules::Product;
-pub use symbol::{Directory, Market, Reference, Symbol, SymbolId};
+pub use symbol::{Directory, Market, Reference, SessionBar, Symbol, SymbolId};
 pub use tick::{
     BatchSequence, GapCause, IndexColumns, IndexTick, Mark, Quote, QuoteColumns, RecordRef, Side,
     TickBatch, Trade, TradeColumns, TradeFlags,

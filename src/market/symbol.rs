@@ -179,6 +179,54 @@ impl Reference {
             lows: Vec::new(),
         }
     }
+
+    /// Appends a session that ended, and forgets the oldest beyond [`Self::MAX_CLOSES`]. The range of
+    /// the sessions stays known only if it was known of all of them.
+    pub fn push_session(&mut self, bar: SessionBar) {
+        let ranges_known = self.opens.len() == self.closes.len();
+        self.closes.push(bar.close);
+        self.volumes.push(bar.volume);
+        if ranges_known {
+            self.opens.push(bar.open);
+            self.highs.push(bar.high);
+            self.lows.push(bar.low);
+        }
+        for column in
+            [&mut self.closes, &mut self.volumes, &mut self.opens, &mut self.highs, &mut self.lows]
+        {
+            column.drain(..column.len().saturating_sub(Self::MAX_CLOSES));
+        }
+    }
+
+    /// The sessions before today, oldest first; nothing when only closes are known.
+    pub fn sessions(&self) -> impl DoubleEndedIterator<Item = SessionBar> + '_ {
+        let known = [&self.volumes, &self.opens, &self.highs, &self.lows]
+            .iter()
+            .all(|column| column.len() == self.closes.len());
+        let count = if known { self.closes.len() } else { 0 };
+        (0..count).map(|at| SessionBar {
+            open: self.opens[at],
+            high: self.highs[at],
+            low: self.lows[at],
+            close: self.closes[at],
+            volume: self.volumes[at],
+        })
+    }
+}
+
+/// A session of an issue that ended; won and shares. Prices but `close` are 0 without a trade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionBar {
+    /// First price.
+    pub open: Won,
+    /// Highest price.
+    pub high: Won,
+    /// Lowest price.
+    pub low: Won,
+    /// Last price.
+    pub close: Won,
+    /// Shares traded.
+    pub volume: i64,
 }
 
 /// All issues seen or announced, in the order of their first appearance. Append-only: an id stays
@@ -273,6 +321,24 @@ mod tests {
         for text in ["", "005930.KS", "한국", "123456789"] {
             assert!(text.parse::<Symbol>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn sessions_move_on_and_keep_their_ranges_when_all_are_known() {
+        let bar = |close| SessionBar { open: 1, high: close, low: 1, close, volume: 5 };
+        let mut reference = Reference::bare("005930".parse().unwrap());
+        for close in 1..=100 {
+            reference.push_session(bar(close));
+        }
+        assert_eq!(reference.sessions().count(), Reference::MAX_CLOSES);
+        assert_eq!(reference.sessions().next(), Some(bar(16)));
+        assert_eq!(reference.sessions().next_back(), Some(bar(100)));
+
+        let mut closes_alone = Reference::bare("005930".parse().unwrap());
+        (closes_alone.closes, closes_alone.volumes) = (vec![7, 8], vec![1, 1]);
+        closes_alone.push_session(bar(9));
+        assert_eq!(closes_alone.closes, [7, 8, 9]);
+        assert_eq!(closes_alone.sessions().count(), 0);
     }
 
     #[test]

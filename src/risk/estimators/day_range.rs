@@ -17,6 +17,7 @@ const MIN_SHARE: f64 = 0.02;
 /// See the module.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct DayRange {
+    first: Won,
     high: Won,
     low: Won,
     /// ln(H/L)², kept because extremes seldom move.
@@ -25,18 +26,27 @@ pub struct DayRange {
 
 impl Default for DayRange {
     fn default() -> Self {
-        Self { high: 0, low: Won::MAX, squared: 0.0 }
+        Self { first: 0, high: 0, low: Won::MAX, squared: 0.0 }
     }
 }
 
 impl DayRange {
     /// Takes in a trade price above zero.
     pub fn push(&mut self, price: Won) {
+        if self.first == 0 {
+            self.first = price;
+        }
         if price > self.high || price < self.low {
             self.high = self.high.max(price);
             self.low = self.low.min(price);
             self.squared = (self.high as f64 / self.low as f64).ln().powi(2);
         }
+    }
+
+    /// First price, won; 0 before it.
+    #[must_use]
+    pub const fn first(&self) -> Won {
+        self.first
     }
 
     /// Highest price, won; 0 before the first.
@@ -75,6 +85,7 @@ mod tests {
             }
             let (low, high) = (prices.iter().min().unwrap(), prices.iter().max().unwrap());
             prop_assert_eq!((range.low(), range.high()), (*low, *high));
+            prop_assert_eq!(range.first(), prices[0]);
             let expected = (*high as f64 / *low as f64).ln().powi(2) / 2.772_588_722_239_781;
             let expected = expected / share.max(0.02);
             prop_assert!((range.session_variance(share) - expected).abs() <= 1e-9 * expected);
