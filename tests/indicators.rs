@@ -169,7 +169,7 @@ fn indicators_are_those_of_the_package_ta() {
                     (Some(a), Some(b)) if name.starts_with("macd") => {
                         (a - b).abs() <= 1e-9 * b.abs().max(1e-3 * bars[index].close as f64)
                     }
-                    (Some(a), Some(b)) => (a - b).abs() <= 1e-9 * b.abs().max(1e-3),
+                    (Some(a), Some(b)) => (a - b).abs() <= 1e-9 * b.abs().max(1.0),
                     (a, b) => a.is_none() && b.is_none(),
                 };
                 assert!(same, "seed {seed}, {name}, bar {index}: {value:?}, ta has \"{cell}\"");

@@ -63,7 +63,10 @@ def macd(b, name, _):
 
 def bollinger(b, name, n):
     of = ta.volatility.BollingerBands(b.close, window=n)
-    return bands(name, of.bollinger_mavg(), of.bollinger_hband(), of.bollinger_lband())
+    middle, upper, lower = of.bollinger_mavg(), of.bollinger_hband(), of.bollinger_lband()
+    # A still price has no width: what is left there is the rounding of pandas' running variance.
+    still = b.close.rolling(n).max() == b.close.rolling(n).min()
+    return bands(name, middle, upper.mask(still, middle), lower.mask(still, middle))
 
 
 def donchian(b, name, n):
