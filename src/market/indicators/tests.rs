@@ -50,21 +50,35 @@ fn column(name: &str, bars: &[Bar]) -> Vec<Option<f64>> {
     Indicator::parse(name).unwrap().over(&[], bars).swap_remove(0)
 }
 
-/// Checks the first column of an indicator over windows of `n` against `naive`, which is given the
-/// bars up to and with each.
+/// Checks the first column of an indicator against `naive`, which is given the bars up to and with
+/// each.
 fn agrees(
     name: &str,
     bars: &[Bar],
     naive: impl Fn(&[Candle]) -> Option<f64>,
 ) -> Result<(), TestCaseError> {
+    agree(name, bars, |seen| naive(seen).map(|value| vec![value]))
+}
+
+/// As [`agrees`], over as many columns as `naive` gives; they are there together or not at all.
+fn agree(
+    name: &str,
+    bars: &[Bar],
+    naive: impl Fn(&[Candle]) -> Option<Vec<f64>>,
+) -> Result<(), TestCaseError> {
     let candles: Vec<Candle> = bars.iter().map(|bar| Candle::of(bar).unwrap()).collect();
-    for (index, value) in column(name, bars).into_iter().enumerate() {
+    let columns = Indicator::parse(name).unwrap().over(&[], bars);
+    for index in 0..bars.len() {
         let expected = naive(&candles[..=index]);
-        let close = match (value, expected) {
-            (Some(a), Some(b)) => (a - b).abs() <= 1e-9 * b.abs().max(1.0),
-            (a, b) => a == b,
-        };
-        prop_assert!(close, "{name} at {index}: {value:?}, expected {expected:?}");
+        for (at, column) in columns.iter().enumerate() {
+            let close = match (column[index], expected.as_ref().map(|all| all.get(at))) {
+                (Some(a), Some(Some(b))) => (a - b).abs() <= 1e-9 * b.abs().max(1.0),
+                (value, None) => value.is_none() || at > 0,
+                (_, Some(None)) => true,
+                (None, Some(Some(_))) => false,
+            };
+            prop_assert!(close, "{name} {at} at {index}: {:?}, {expected:?}", column[index]);
+        }
     }
     Ok(())
 }
@@ -86,6 +100,38 @@ fn extremes(seen: &[Candle], n: usize) -> Option<(f64, f64)> {
 
 fn ema(values: &[f64], alpha: f64) -> f64 {
     values[1..].iter().fold(values[0], |y, x| (1.0 - alpha) * y + alpha * x)
+}
+
+fn true_ranges(seen: &[Candle]) -> Vec<f64> {
+    let range = |at: usize| seen[at].true_range((at > 0).then(|| seen[at - 1].close()));
+    (0..seen.len()).map(range).collect()
+}
+
+/// The mean of the first n, then ((n − 1) y + x)/n.
+fn wilder_mean(values: &[f64], n: usize) -> Option<f64> {
+    let first = mean(values.get(..n)?);
+    Some(values[n..].iter().fold(first, |y, x| (y * (n as f64 - 1.0) + x) / n as f64))
+}
+
+/// +DI and −DI of each bar that has them.
+fn directional(seen: &[Candle], n: usize) -> Vec<(f64, f64)> {
+    let moves: Vec<[f64; 3]> = seen
+        .windows(2)
+        .map(|pair| {
+            let (up, down) = (pair[1].high() - pair[0].high(), pair[0].low() - pair[1].low());
+            let plus = if up > down { up.max(0.0) } else { 0.0 };
+            let minus = if down > up { down.max(0.0) } else { 0.0 };
+            [plus, minus, pair[1].true_range(Some(pair[0].close()))]
+        })
+        .collect();
+    let sum = |end: usize, which: usize| {
+        let values: Vec<f64> = moves[..end].iter().map(|all| all[which]).collect();
+        let first: f64 = values[..n].iter().sum();
+        values[n..].iter().fold(first, |y, x| y - y / n as f64 + x)
+    };
+    let share = |part: f64, range: f64| if range == 0.0 { 0.0 } else { 100.0 * part / range };
+    let both = |end: usize| (share(sum(end, 0), sum(end, 2)), share(sum(end, 1), sum(end, 2)));
+    (n..=moves.len()).map(both).collect()
 }
 
 proptest! {
@@ -152,6 +198,62 @@ proptest! {
             let (up, down) = (ema(&side(1.0), 1.0 / n as f64), ema(&side(-1.0), 1.0 / n as f64));
             let told = seen.len() >= n;
             told.then(|| if down == 0.0 { 100.0 } else { 100.0 - 100.0 / (1.0 + up / down) })
+        })?;
+    }
+
+    #[test]
+    fn bands_are_their_definitions(bars in bars(60), n in 1usize..9) {
+        let channel = |middle: f64, away: f64| Some(vec![middle, middle + away, middle - away]);
+        agree(&format!("bb{n}"), &bars, |seen| {
+            let closes = last(seen, n, Candle::close)?;
+            let squares: Vec<f64> = closes.iter().map(|c| (c - mean(&closes)).powi(2)).collect();
+            channel(mean(&closes), 2.0 * mean(&squares).sqrt())
+        })?;
+        agree(&format!("donchian{n}"), &bars, |seen| {
+            let (high, low) = extremes(seen, n)?;
+            Some(vec![(high + low) / 2.0, high, low])
+        })?;
+        agree(&format!("keltner{n}"), &bars, |seen| {
+            let typical = last(seen, n, Candle::typical)?;
+            channel(mean(&typical), mean(&last(seen, n, |c| c.high() - c.low())?))
+        })?;
+        agree(&format!("keltneratr{n}"), &bars, |seen| {
+            let all = last(seen, seen.len(), Candle::close)?;
+            channel(ema(&all, 2.0 / (n as f64 + 1.0)), 2.0 * wilder_mean(&true_ranges(seen), 10)?)
+        })?;
+    }
+
+    #[test]
+    fn trends_are_their_definitions(bars in bars(80), n in 1usize..9) {
+        agrees(&format!("atr{n}"), &bars, |seen| wilder_mean(&true_ranges(seen), n))?;
+        agrees("obv", &bars, |seen| {
+            let sign = |at: usize| if at > 0 && seen[at].close() < seen[at - 1].close() { -1.0 } else { 1.0 };
+            Some((0..seen.len()).map(|at| sign(at) * seen[at].volume()).sum())
+        })?;
+        agree("macd", &bars, |seen| {
+            let line = |end: usize| {
+                let closes: Vec<f64> = seen[..end].iter().map(Candle::close).collect();
+                ema(&closes, 2.0 / 13.0) - ema(&closes, 2.0 / 27.0)
+            };
+            let lines: Vec<f64> = (26..=seen.len()).map(line).collect();
+            let newest = *lines.last()?;
+            let signal = ema(&lines, 0.2);
+            Some(if lines.len() < 9 { vec![newest] } else { vec![newest, signal, newest - signal] })
+        })?;
+        agrees(&format!("cci{n}"), &bars, |seen| {
+            let typical = last(seen, n, Candle::typical)?;
+            let away: Vec<f64> = typical.iter().map(|t| (t - mean(&typical)).abs()).collect();
+            let moves = typical.iter().any(|t| *t != typical[0]);
+            moves.then(|| (typical[n - 1] - mean(&typical)) / (0.015 * mean(&away)))
+        })?;
+        agree(&format!("adx{n}"), &bars, |seen| {
+            let plus_minus = directional(seen, n);
+            let share = |(plus, minus): &(f64, f64)| {
+                if plus + minus == 0.0 { 0.0 } else { 100.0 * (plus - minus).abs() / (plus + minus) }
+            };
+            let indices: Vec<f64> = plus_minus.iter().map(share).collect();
+            let (plus, minus) = *plus_minus.last()?;
+            Some(vec![wilder_mean(&indices, n)?, plus, minus])
         })?;
     }
 
