@@ -79,15 +79,20 @@ pub async fn database_or_away(
     Ok((Some(database), away))
 }
 
-/// Reads bars of `database` for the HTTP interface, each time within `database.timeout_ms`.
+/// Reads bars of `database` for the HTTP interface, each time within `database.timeout_ms`, and one
+/// client after the other: however many ask, the Recorder finds a connection of the pool free.
 #[must_use]
 pub fn bars(settings: &Settings, database: Database) -> ReadBars {
     let within = Duration::from_millis(settings.database.timeout_ms);
+    let turn = Arc::new(Mutex::new(database));
     Arc::new(move |wanted: BarQuery| {
-        let database = database.clone();
+        let turn = Arc::clone(&turn);
         Box::pin(async move {
             let BarQuery { symbol, interval, from, to, limit } = wanted;
-            let read = store::read::bars(&database, symbol, interval, from, to, limit as u64);
+            let read = async {
+                let database = turn.lock().await;
+                store::read::bars(&database, symbol, interval, from, to, limit as u64).await
+            };
             match tokio::time::timeout(within, read).await {
                 Ok(Ok(bars)) => Ok(bars),
                 Ok(Err(error)) => {
