@@ -17,6 +17,7 @@ mod effects;
 mod faults;
 mod feed;
 mod harness;
+mod indicators;
 mod journal_disk;
 mod kis_clients;
 mod licences;

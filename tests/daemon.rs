@@ -104,6 +104,11 @@ fn a_stranger_sees_it_all_within_a_minute() {
         assert!(row["price"].as_i64().is_some_and(|price| price > 0), "{row}");
     }
 
+    // What is stored, with an indicator over it.
+    let minutes = || daemon.json("/v1/prices/005930?interval=1m&indicators=atr1");
+    let told = || minutes()["bars"][0]["atr1"].is_number();
+    wait_until(SOON, told, "a stored minute with its range");
+
     let events = daemon.json("/v1/events?type=crash");
     for published in array(&events, "events") {
         let event = &published["event"];

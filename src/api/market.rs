@@ -141,6 +141,14 @@ pub(super) async fn risk(
     })))
 }
 
+/// The issue code of a path.
+pub(super) fn parse_symbol(text: &str) -> Result<Symbol, Problem> {
+    text.parse().map_err(|_| {
+        let expected = "1 to 8 ASCII letters or digits, for example 005930";
+        Problem::bad_parameter("symbol", text, expected)
+    })
+}
+
 /// `GET /v1/risk/{symbol}`: the latest score of one issue.
 pub(super) async fn risk_of(
     State(state): State<ApiState>,
@@ -148,10 +156,7 @@ pub(super) async fn risk_of(
     query: Query,
 ) -> Result<Json<Value>, Problem> {
     query.allow(&[])?;
-    let symbol: Symbol = text.parse().map_err(|_| {
-        let expected = "1 to 8 ASCII letters or digits, for example 005930";
-        Problem::bad_parameter("symbol", &text, expected)
-    })?;
+    let symbol = parse_symbol(&text)?;
     let directory = &state.board.directory;
     let Some(id) = directory.find(symbol) else {
         return Err(Problem::not_found(

@@ -1,13 +1,14 @@
-//! The HTTP interface: health, metrics, scores, events and advice, read-only.
+//! The HTTP interface: health, metrics, scores, prices, events and advice, read-only.
 //!
 //! Input: the read models ([`RiskBoard`], [`EventBus`], [`AdviceBoard`], [`HealthRegistry`]) that
-//! the actors write; the interface asks them and never the actors, so a slow client touches
-//! nothing. Output: JSON, the Prometheus exposition, and server-sent events.
+//! the actors write, and the stored bars ([`ReadBars`]); the interface asks them and never the
+//! actors, so a slow client touches nothing. Output: JSON, the Prometheus exposition, and server-sent events.
 //!
 //! | file | routes |
 //! |---|---|
 //! | `health` | `/healthz`, `/readyz`, `/metrics` |
 //! | `market` | `/v1/symbols`, `/v1/risk[/{symbol}]` |
+//! | `prices` | `/v1/prices/{symbol}`, with technical indicators |
 //! | `events` | `/v1/events`, `/v1/events/stream` |
 //! | `advice` | `/v1/recommendations[/{id}]`, `/v1/mitigations[/{id}]`, `/v1/reports/…` |
 //!
@@ -19,6 +20,7 @@ mod advice;
 mod events;
 mod health;
 mod market;
+mod prices;
 mod problem;
 mod query;
 mod stall;
@@ -37,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 use crate::market::EventTime;
 use crate::messages::{AdviceBoard, EventBus, HealthRegistry, RiskBoard};
 
+pub use prices::{BarQuery, ReadBars};
 pub use problem::{Details, Problem};
 
 /// Renders the Prometheus exposition.
@@ -55,6 +58,8 @@ pub struct ApiState {
     pub health: HealthRegistry,
     /// The exposition.
     pub metrics: RenderMetrics,
+    /// Stored bars; `None` without a database.
+    pub bars: Option<ReadBars>,
     /// When the process started, by the wall clock.
     pub started: EventTime,
     /// Open event streams that are still allowed.
@@ -85,12 +90,20 @@ impl ApiState {
             advice,
             health,
             metrics,
+            bars: None,
             started: EventTime::from_micros(chrono::Utc::now().timestamp_micros()),
             streams: Arc::new(Semaphore::new(max_streams.min(Semaphore::MAX_PERMITS))),
             shutdown: CancellationToken::new(),
             keep_alive: Duration::from_secs(15),
             stall_limit: Duration::from_secs(60),
         }
+    }
+
+    /// The same state with stored bars.
+    #[must_use]
+    pub fn with_bars(mut self, bars: Option<ReadBars>) -> Self {
+        self.bars = bars;
+        self
     }
 
     /// The same state with another limit on clients that stop reading.
@@ -152,6 +165,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/symbols", get(market::symbols))
         .route("/v1/risk", get(market::risk))
         .route("/v1/risk/{symbol}", get(market::risk_of))
+        .route("/v1/prices/{symbol}", get(prices::prices))
         .route("/v1/events", get(events::list))
         .route("/v1/events/stream", get(events::stream))
         .route("/v1/recommendations", get(advice::recommendations))

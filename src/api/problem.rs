@@ -74,6 +74,15 @@ impl Problem {
         problem
     }
 
+    /// 503: stored prices cannot be read.
+    #[must_use]
+    pub fn no_prices(why: &str) -> Self {
+        let detail =
+            format!("stored prices cannot be read: {why}; /readyz tells when that is over");
+        let kind = "/problems/no-prices";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, "Prices not available", detail)
+    }
+
     /// 503: too many event streams are open.
     #[must_use]
     pub fn too_many_streams() -> Self {

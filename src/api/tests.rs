@@ -1,3 +1,5 @@
+mod prices;
+
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -71,6 +73,7 @@ impl Daemon {
         let metrics: RenderMetrics = Arc::new(|| "bongsu_up 1\n".to_owned());
         let state =
             ApiState::new(board(), bus.clone(), advice.clone(), health.clone(), metrics, streams)
+                .with_bars(Some(prices::stored_bars()))
                 .with_keep_alive(Duration::from_millis(50))
                 .with_stall_limit(stall);
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
@@ -178,6 +181,13 @@ async fn problems_name_parameter_value_and_expectation() {
         ("/v1/risk/005930.KS", 400, "symbol", "005930.KS"),
         ("/v1/risk/999999", 404, "symbol", "999999"),
         ("/v1/risk/0001", 404, "score of symbol", "0001"),
+        ("/v1/prices/005930.KS", 400, "symbol", "005930.KS"),
+        ("/v1/prices/999999", 404, "symbol", "999999"),
+        ("/v1/prices/005930?interval=5m", 400, "interval", "5m"),
+        ("/v1/prices/005930?from=yesterday", 400, "from", "yesterday"),
+        ("/v1/prices/005930?to=2024-08-05T09:00:00", 400, "to", "2024-08-05T09:00:00"),
+        ("/v1/prices/005930?indicators=rsi14,rsj14", 400, "indicators", "rsj14"),
+        ("/v1/prices/005930?indicators=bb0", 400, "indicators", "bb0"),
         ("/v1/events?type=boom", 400, "type", "boom"),
         ("/v1/events/stream?pattern=%5Bab%5D", 400, "pattern", "[ab]"),
         ("/v1/recommendations/x", 404, "recommendation", "x"),

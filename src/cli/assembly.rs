@@ -16,7 +16,7 @@ use secrecy::ExposeSecret;
 use tokio::runtime::Runtime;
 
 pub use self::data_dir::DataDir;
-pub use self::database::{database, database_or_away, recorder, with_spill};
+pub use self::database::{bars, database, database_or_away, recorder, with_spill};
 pub use self::feed::feed_parts;
 pub use self::kis::{environment, kis_clients, kis_options, watch};
 pub use self::objects::{

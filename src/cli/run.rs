@@ -22,7 +22,7 @@ use crate::actors::poll::{PollParts, run_poll};
 use crate::actors::supervision::StageError;
 use crate::actors::trading_days::run_trading_days;
 use crate::actors::tree::{Tree, TreeParts};
-use crate::api::{self, ApiState};
+use crate::api::{self, ApiState, ReadBars};
 use crate::bus::Publisher;
 use crate::config::{FeedSource, Settings};
 use crate::journal::JournalOptions;
@@ -77,6 +77,8 @@ struct Daemon {
     sim: Option<RunningSim>,
     parts: TreeParts,
     continuity: Continuity,
+    /// What the HTTP interface reads bars with; `None` in a dry run.
+    bars: Option<ReadBars>,
 }
 
 /// The job of the collection.
@@ -99,6 +101,7 @@ impl Daemon {
             .block_on(api::bind(settings.http.listen))
             .map_err(|error| CliError::Runtime(error.into()))?;
         let (database, away) = runtime.block_on(assembly::database_or_away(settings, &health))?;
+        let bars = database.clone().map(|database| assembly::bars(settings, database));
         let bus = EventBus::new(BusLimits::default());
         let publisher = assembly::publisher(runtime, settings, &bus, &health)?;
         let sim = match settings.feed.source {
@@ -158,6 +161,7 @@ impl Daemon {
             sim,
             parts,
             continuity,
+            bars,
         })
     }
 
@@ -182,6 +186,7 @@ impl Daemon {
             sim,
             parts,
             mut continuity,
+            bars,
         } = self;
         let address = listener.local_addr().unwrap_or(settings.http.listen);
         let state = ApiState::new(
@@ -191,7 +196,8 @@ impl Daemon {
             health.clone(),
             Arc::new(|| telemetry::install().render()),
             settings.http.max_streams,
-        );
+        )
+        .with_bars(bars);
         tracing::info!(
             source = settings.feed.source.as_str(),
             issues = feed.symbols.len(),

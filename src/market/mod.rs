@@ -1,5 +1,5 @@
 //! The market's own vocabulary: time, issues, trades, quotes, index levels, the KRX calendar,
-//! phases of the day, KRX rules and bars.
+//! phases of the day, KRX rules, bars and their technical indicators.
 //!
 //! Pure data and arithmetic: no I/O, no clock, no actor. Prices are integers of won, index levels
 //! integers of hundredths of a point, quantities shares.
@@ -9,6 +9,7 @@ pub mod bars;
 pub mod calendar;
 pub mod continuity;
 pub mod identity;
+pub mod indicators;
 pub mod phase;
 pub mod rules;
 pub mod symbol;

@@ -6,7 +6,8 @@
 //!
 //! - [`types`]: what comes out.
 //! - [`engine`]: [`RiskEngine`], one entry in, results out.
-//! - [`estimators`]: variance, range, windows, drawdown, volume, spread, prior: constant time a tick.
+//! - [`estimators`]: variance, range, windows, drawdown, volume, spread, prior: constant time a tick;
+//!   and those of daily bars.
 //! - [`score`]: what the number from 0 to 100 means.
 //! - [`detectors`]: crash of an issue and of the market, volatility, volume, silence, gaps.
 //! - [`params`]: every number judgement rests on, with the arithmetic behind its default.

@@ -8,11 +8,14 @@ use tokio::sync::Mutex;
 
 use super::super::CliError;
 use crate::actors::recorder::RecorderParts;
+use crate::api::{BarQuery, ReadBars};
 use crate::config::Settings;
 use crate::market::Directory;
 use crate::messages::Checkpoints;
 use crate::messages::health::{Component, HealthRegistry, HealthState};
-use crate::store::{Database, DatabaseOptions, Spill, SpillOptions, StoreWriter, WriterOptions};
+use crate::store::{
+    self, Database, DatabaseOptions, Spill, SpillOptions, StoreWriter, WriterOptions,
+};
 
 /// The database, connected and migrated; `None` in a dry run.
 ///
@@ -74,6 +77,32 @@ pub async fn database_or_away(
         }
     };
     Ok((Some(database), away))
+}
+
+/// Reads bars of `database` for the HTTP interface, each time within `database.timeout_ms`, and one
+/// client after the other: however many ask, the Recorder finds a connection of the pool free.
+#[must_use]
+pub fn bars(settings: &Settings, database: Database) -> ReadBars {
+    let within = Duration::from_millis(settings.database.timeout_ms);
+    let turn = Arc::new(Mutex::new(database));
+    Arc::new(move |wanted: BarQuery| {
+        let turn = Arc::clone(&turn);
+        Box::pin(async move {
+            let BarQuery { symbol, interval, from, to, limit } = wanted;
+            let read = async {
+                let database = turn.lock().await;
+                store::read::bars(&database, symbol, interval, from, to, limit as u64).await
+            };
+            match tokio::time::timeout(within, read).await {
+                Ok(Ok(bars)) => Ok(bars),
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "stored bars cannot be read");
+                    Err("the database does not answer as it should".to_owned())
+                }
+                Err(_) => Err("the database does not answer in time".to_owned()),
+            }
+        })
+    })
 }
 
 /// Adds what a daemon needs while its database is away: the spill below `data_dir`.

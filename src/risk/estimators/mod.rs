@@ -1,19 +1,27 @@
-//! Estimators: pure, constant time and memory a tick, one file each with its source and unit.
+//! Estimators: pure, one file each with its source and unit.
+//!
+//! [`daily`] and [`range`] are of days; all others take ticks, in constant time and memory each.
 
 pub mod clock;
+pub mod daily;
 pub mod day_range;
 pub mod decay;
 pub mod drawdown;
+pub mod order_flow;
 pub mod prior;
+pub mod range;
 pub mod spread;
 pub mod variance;
 pub mod volume_rate;
 pub mod window;
 
+pub use daily::{DailyEwma, WindowDrawdown};
 pub use day_range::DayRange;
 pub use decay::Decay;
 pub use drawdown::Drawdown;
+pub use order_flow::OrderFlow;
 pub use prior::Prior;
+pub use range::DayPrices;
 pub use spread::Spread;
 pub use variance::EwmaVariance;
 pub use volume_rate::VolumeRate;
