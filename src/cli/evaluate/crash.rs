@@ -62,8 +62,9 @@ pub struct Announced {
     /// Event time.
     #[serde(serialize_with = "shown")]
     pub time: EventTime,
-    /// Change of the lower of the two indices against its previous close at that moment, per cent.
-    pub index_change_pct: f64,
+    /// Change of the lower of the two indices against its previous close at that moment, per cent;
+    /// `None` before the first print of the day.
+    pub index_change_pct: Option<f64>,
     /// What told it: the name of the index, or of the whole market for breadth.
     pub by: String,
 }
@@ -110,6 +111,8 @@ pub struct CrashDay {
     pub issues: usize,
     /// Crash events of issues by level.
     pub symbol_events: ByLevel,
+    /// The same events by the view that saw them: window, jump, slide, base.
+    pub symbol_views: [usize; 4],
     /// Issues with a crash event of at least this level.
     pub symbols: ByLevel,
     /// Issues that stood 10, 15, 20 % below their base price at some time: the plain rule.
@@ -212,9 +215,10 @@ impl CrashReport {
         );
         for day in &self.sessions {
             let told = |announced: &Option<Announced>| match announced {
-                Some(told) => {
-                    format!("{} {:>+6.2} %", told.time.time_of_day(), told.index_change_pct)
-                }
+                Some(told) => match told.index_change_pct {
+                    Some(change) => format!("{} {change:>+6.2} %", told.time.time_of_day()),
+                    None => format!("{} no print", told.time.time_of_day()),
+                },
                 None => "–".to_owned(),
             };
             let clock = |time: Option<EventTime>| {
@@ -264,7 +268,8 @@ mod tests {
     fn day(crash: bool, delay_s: Option<f64>) -> CrashDay {
         let time = EventTime::default();
         let critical =
-            delay_s.map(|_| Announced { time, index_change_pct: -5.1, by: "코스피".into() });
+            delay_s
+                .map(|_| Announced { time, index_change_pct: Some(-5.1), by: "코스피".into() });
         CrashDay {
             day: SessionDay::default(),
             crash,
@@ -278,6 +283,7 @@ mod tests {
             first_symbol: None,
             issues: 10,
             symbol_events: ByLevel::default(),
+            symbol_views: [0; 4],
             symbols: ByLevel::default(),
             plain_falls: ByLevel::default(),
             threats: Default::default(),

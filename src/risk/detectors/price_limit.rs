@@ -13,6 +13,9 @@ use super::{Finding, Latch, level};
 use crate::market::{Market, Product, SessionDay, Won};
 use crate::risk::params::PriceLimitParams;
 
+/// Prices beyond are none: a thousand times what the exchange has seen.
+const MOST: Won = 1_000_000_000_000;
+
 /// See the module.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PriceLimit {
@@ -53,7 +56,7 @@ impl PriceLimit {
             self.rebase(params, trade);
         }
         let price = trade.price;
-        if self.none_today || self.base <= 0 {
+        if self.none_today {
             return None;
         }
         if price < self.lower || price > self.upper {
@@ -108,7 +111,8 @@ impl PriceLimit {
     /// The limits of another base price.
     fn rebase(&mut self, params: &PriceLimitParams, trade: &LimitTrade) {
         *self = Self { base: trade.base, ..Self::default() };
-        if trade.base <= 0 {
+        if !(1..=MOST).contains(&trade.base) {
+            self.none_today = true;
             return;
         }
         let product = product(trade.market);
@@ -184,7 +188,7 @@ mod tests {
             for (now, part) in parts.into_iter().enumerate() {
                 let price = ((base as f64 * part) as i64).max(1);
                 let found = limit.check(&params, &trade(now as i64, price, base));
-                for finding in found {
+                if let Some(finding) = found {
                     prop_assert!(finding.evidence.iter().all(|(_, value)| value.is_finite()));
                     let near = finding.evidence[1].1 <= 1.0 || finding.evidence[2].1 <= 1.0;
                     prop_assert!(near, "{finding:?}");

@@ -25,6 +25,9 @@ use crate::risk::types::Level;
 /// match adds.
 const PAUSE_S: std::ops::RangeInclusive<i64> = 100..=420;
 
+/// Prices beyond are none: a thousand times what the exchange has seen.
+const MOST: Won = 1_000_000_000_000;
+
 /// See the module.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vi {
@@ -69,7 +72,7 @@ impl Vi {
     /// Looks at one trade.
     pub fn trade(&mut self, params: &ViParams, trade: &ViTrade) -> Option<Finding> {
         self.active = false;
-        if trade.reference <= 0 || !vi::in_force(trade.day) {
+        if !(1..=MOST).contains(&trade.reference) || !vi::in_force(trade.day) {
             return None;
         }
         let was = self.reference;
@@ -85,8 +88,8 @@ impl Vi {
         }
         // One comparison for the ordinary trade.
         let margin = trade.reference as f64 * params.near_pct / 100.0;
-        let low = (trade.price - self.lower) as f64;
-        let high = (self.upper - trade.price) as f64;
+        let low = trade.price.saturating_sub(self.lower) as f64;
+        let high = self.upper.saturating_sub(trade.price) as f64;
         let near = low.min(high);
         let receded = near > params.rearm * margin;
         let rung = u8::from(near <= margin);
@@ -153,7 +156,7 @@ impl Vi {
 }
 
 fn change_pct(from: Won, to: Won) -> f64 {
-    if from <= 0 { 0.0 } else { 100.0 * (to - from) as f64 / from as f64 }
+    if from <= 0 { 0.0 } else { 100.0 * to.saturating_sub(from) as f64 / from as f64 }
 }
 
 /// Which threshold the auction's price is beyond: that of the class is not known, so the
@@ -240,7 +243,7 @@ mod tests {
             let (params, mut vi) = (ViParams::default(), Vi::default());
             for (number, (price, reference, pause_s)) in trades.into_iter().enumerate() {
                 let found = vi.trade(&params, &ViTrade { pause_s, ..trade(number as i64, price, reference) });
-                for finding in found {
+                if let Some(finding) = found {
                     prop_assert!(finding.evidence.iter().all(|(_, value)| value.is_finite()));
                 }
             }

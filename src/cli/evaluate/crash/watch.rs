@@ -29,6 +29,7 @@ struct Seen {
     market: [Option<Announced>; 3],
     first_symbol: Option<EventTime>,
     events: [usize; 3],
+    views: [usize; 4],
     /// Highest level told of each issue.
     told: BTreeMap<Symbol, Level>,
     /// Lowest change of each issue against its base price, per cent.
@@ -114,17 +115,17 @@ impl Seen {
             let change = change_pct(&tick);
             self.changes.insert(directory.symbol(tick.symbol), change);
             let worst = self.worst();
-            self.open = self.open.or(Some(worst));
-            self.low = self.low.min(worst);
+            self.open = self.open.or(worst);
+            self.low = self.low.min(change);
             if change <= -CRASH_PCT && self.crossed.is_none() {
                 self.crossed = Some(tick.time);
             }
         }
     }
 
-    /// Change of the lower index now, per cent; 0 before the first print.
-    fn worst(&self) -> f64 {
-        self.changes.values().copied().reduce(f64::min).unwrap_or(0.0)
+    /// Change of the lower index now, per cent; `None` before the first print.
+    fn worst(&self) -> Option<f64> {
+        self.changes.values().copied().reduce(f64::min)
     }
 
     fn detection(&mut self, detection: &Detection) {
@@ -140,6 +141,11 @@ impl Seen {
             (Rule::SymbolCrash, Some(symbol)) => {
                 self.first_symbol = self.first_symbol.or(Some(detection.time));
                 self.events[place] += 1;
+                if let Some((_, view)) = detection.evidence.iter().find(|(name, _)| *name == "view")
+                    && let Some(count) = self.views.get_mut((*view as usize).wrapping_sub(1))
+                {
+                    *count += 1;
+                }
                 let told = self.told.entry(symbol).or_insert(detection.level);
                 *told = (*told).max(detection.level);
             }
@@ -174,6 +180,7 @@ impl Seen {
             first_symbol: self.first_symbol,
             issues,
             symbol_events: by_level(self.events),
+            symbol_views: self.views,
             symbols: by_level(symbols),
             plain_falls: by_level(plain),
             threats: self.threats,
