@@ -53,6 +53,33 @@ fn a_jump_that_no_plain_rule_sees_is_found_at_its_first_trade() {
     assert!(calm_then(0.006, |trade| trade).detections.is_empty(), "too small to be worth a word");
 }
 
+/// Noise around a level instead of a walk: livelier than the past from the first trade on.
+#[test]
+fn a_noisy_level_raises_nothing_from_the_first_minute_on() {
+    use rand::{RngExt, SeedableRng};
+    for seed in 0..6 {
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+        let mut stream = Stream::default();
+        stream.reference(0, 0.02);
+        let open = time(DAY, 90_000);
+        for second in 0..7_200i64 {
+            let noise: f64 = (0..12).map(|_| rng.random_range(-0.5..0.5)).sum();
+            let price = (70_000.0 * (1.0 + 0.002_5 * noise)) as i64 / 100 * 100;
+            let time = open.plus_micros(second * 1_000_000);
+            let base_price = 70_000;
+            stream.trade(Trade {
+                symbol: SymbolId(0),
+                time,
+                price,
+                base_price,
+                ..Trade::default()
+            });
+        }
+        let out = run_new(&stream, &directory(1));
+        assert!(of_rule(&out, Rule::SymbolCrash).is_empty(), "{seed}: {:#?}", out.detections);
+    }
+}
+
 #[test]
 fn over_missing_trades_there_is_no_jump_and_a_plain_fall_says_so() {
     let after_gap = |trade| Trade { flags: TradeFlags(TradeFlags::AFTER_GAP), ..trade };
