@@ -12,7 +12,7 @@ use bongsu::actors::supervision::{Inbox, Policy};
 use bongsu::cli::bench::Storm;
 use bongsu::journal::{Journal, JournalOptions, JournalReader, segments};
 use bongsu::kis::frame::{FrameParser, decode_trade};
-use bongsu::market::{BatchSequence, Directory, SymbolId, TickBatch};
+use bongsu::market::{BatchSequence, Directory, IndexTick, Mark, Reference, SymbolId, TickBatch};
 use bongsu::messages::{FrameBatch, ScoreBatch};
 use bongsu::risk::{RiskEngine, RiskParams};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -101,6 +101,83 @@ fn score(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Scores with every detector at work: issues with history, base price, static reference and books,
+/// an index beside them.
+fn detectors(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("score");
+    group.throughput(Throughput::Elements(BATCH as u64));
+    for symbols in [40, 4_000] {
+        let directory = Directory::new();
+        let mut parser = FrameParser::new();
+        let mut batches: Vec<TickBatch> = frames(symbols, 400)
+            .iter()
+            .map(|frames| parsed(frames, &directory, &mut parser))
+            .collect();
+        let index = directory.intern("0001".parse().expect("a code"));
+        let mut bases = vec![0; symbols];
+        for batch in &mut batches {
+            complete(batch, index, &mut bases);
+        }
+        let mut engine = RiskEngine::new(RiskParams::default());
+        let mut out = ScoreBatch::default();
+        refer(&mut engine, &directory, symbols, &mut out);
+        let mut next = 0;
+        group.bench_function(format!("{symbols}_symbols_every_detector"), |bencher| {
+            bencher.iter(|| {
+                let batch = &batches[next % batches.len()];
+                next += 1;
+                for index in 0..batch.len() {
+                    engine.apply(batch, index, &directory, &mut out);
+                }
+                let told = out.points.len() + out.detections.len();
+                out.clear();
+                told
+            });
+        });
+    }
+    group.finish();
+}
+
+/// Fills in what the storm's trades leave out, and adds a print of the index. `bases` keeps the first
+/// price of each issue.
+fn complete(batch: &mut TickBatch, index: SymbolId, bases: &mut [i64]) {
+    let Some(time) = batch.trades.time.last().copied() else { return };
+    let trades = &mut batch.trades;
+    for row in 0..trades.len() {
+        let price = trades.price[row];
+        let base = &mut bases[trades.symbol[row].index()];
+        if *base == 0 {
+            *base = price;
+        }
+        (trades.base_price[row], trades.vi_reference[row]) = (*base, *base);
+        (trades.ask[row], trades.bid[row]) = (price + price / 500, price);
+        (trades.ask_depth[row], trades.bid_depth[row]) = (5_000, 5_000);
+    }
+    let tick = IndexTick {
+        symbol: index,
+        time,
+        level: 260_000,
+        previous_close: 261_000,
+        ..IndexTick::default()
+    };
+    batch.push_index(tick, Default::default());
+}
+
+/// Tells the engine the history of every issue.
+fn refer(engine: &mut RiskEngine, directory: &Directory, symbols: usize, out: &mut ScoreBatch) {
+    let mut batch = TickBatch::default();
+    for number in 0..symbols as u32 {
+        let id = SymbolId(number);
+        let mut reference = Reference::bare(directory.symbol(id));
+        reference.closes = (0..60).map(|day| 50_000 + 500 * (day % 3)).collect();
+        reference.previous_volume = Some(1_000_000);
+        batch.push_mark(Mark::Reference(id, reference.into()), Default::default());
+    }
+    for index in 0..batch.len() {
+        engine.apply(&batch, index, directory, out);
+    }
+}
+
 fn hop(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("hop");
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -173,5 +250,5 @@ fn read(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, parse, normalise, score, hop, append, read);
+criterion_group!(benches, parse, normalise, score, detectors, hop, append, read);
 criterion_main!(benches);

@@ -12,6 +12,7 @@ mod check_etl;
 mod collect;
 mod crash;
 mod crash_damage;
+mod crash_days;
 mod daemon;
 mod effects;
 mod faults;

@@ -4,6 +4,7 @@
 //! handed on as a dotted key by `flags()`: it is checked with all other settings, so that it has
 //! the same form everywhere and its mistakes are reported together with theirs.
 
+mod check;
 mod feed;
 mod journal;
 mod replay;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use check::{CheckCrashArgs, DayList};
 pub use feed::{KisSimArgs, PlayArgs, RegistrationLimit, Role, RunArgs, Seconds};
 pub use journal::{DumpArgs, JournalArgs, JournalCommand, KindWord};
 pub use replay::{ReplayArgs, ReplayTime};
@@ -290,6 +292,8 @@ Examples:
   bongsu check ai           scores over a short simulated stretch
   bongsu check llm          one small report by the language model
   bongsu check all --json   all of it, for a machine
+  bongsu check crash --data kospi.parquet --indices indices.parquet
+                            the detectors on 2020-03-19, 2024-08-05, 2025-04-07 and three calm days
 
 A line a check; exit code 1 when one fails. `check etl` uses the access token that is kept, or asks
 KIS for one; it subscribes for a moment only while no daemon runs on the data folder.";
@@ -304,6 +308,9 @@ pub struct CheckArgs {
     /// One JSON object
     #[arg(long)]
     pub json: bool,
+    /// What `check crash` plays.
+    #[command(flatten)]
+    pub crash: CheckCrashArgs,
 }
 
 /// What can be tried.
@@ -315,6 +322,8 @@ pub enum CheckWhat {
     Ai,
     /// The answer of the language model
     Llm,
+    /// The detectors on recorded crash days and calm days (not part of all)
+    Crash,
     /// All of them
     All,
 }

@@ -191,6 +191,18 @@ pub fn risk_params(settings: &Settings) -> RiskParams {
     let factor = set.volume_surge_ratio / params.volume_surge.ratios[0];
     scale(&mut params.volume_surge.ratios, factor);
 
+    let factor = set.jump_false_alarms / params.jump.false_alarms_a_day[0];
+    scale(&mut params.jump.false_alarms_a_day, factor);
+    let factor = set.slide_days / params.slide.run_length_days[0];
+    scale(&mut params.slide.run_length_days, factor);
+    let liquidity = &mut params.liquidity;
+    let factor = set.liquidity_ratio / liquidity.spread_ratios[0];
+    for ratios in
+        [&mut liquidity.spread_ratios, &mut liquidity.depth_ratios, &mut liquidity.dry_ratios]
+    {
+        scale(ratios, factor);
+    }
+
     let stale = i64::from(set.stale_seconds);
     params.feed_stale.feed_silence_s = [stale, 4 * stale, 20 * stale];
 
@@ -200,6 +212,9 @@ pub fn risk_params(settings: &Settings) -> RiskParams {
         &mut params.market_crash.cooldown_s,
         &mut params.volatility.cooldown_s,
         &mut params.volume_surge.cooldown_s,
+        &mut params.liquidity.cooldown_s,
+        &mut params.vi.cooldown_s,
+        &mut params.price_limit.cooldown_s,
     ] {
         *cooldown = (*cooldown as f64 * factor) as i64;
     }

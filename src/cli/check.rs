@@ -3,12 +3,14 @@
 //! - `etl` (`etl.rs`): everything collection and feed need of KIS, and where the results go.
 //! - `ai` (`scorer.rs`): the range of the scores over a short simulated stretch.
 //! - `llm` (`reports.rs`): one small report by the language model that is set.
+//! - `crash` (`crash.rs`): the detectors on recorded days; a table, no list of checks.
 //!
 //! A check is a line: name, state, what was found and, for anything but `ok`, what to do. Unlike
 //! `doctor` this asks KIS for an access token when none is kept, makes the calls that collection
 //! makes, and, while no daemon runs on the data folder, subscribes for a moment. It stores nothing
 //! but the token.
 
+mod crash;
 mod etl;
 mod reports;
 mod scorer;
@@ -25,6 +27,9 @@ use crate::config::Settings;
 /// [`CliError::Runtime`] when a check failed, after all have been printed, or the runtime or the
 /// built-in simulator cannot be started; [`CliError::Usage`] for settings that cannot be used.
 pub fn execute(args: CheckArgs, settings: Settings) -> Result<(), CliError> {
+    if args.what == CheckWhat::Crash {
+        return crash::execute(&args.crash, args.json, &settings);
+    }
     let runtime = assembly::runtime()?;
     let mut checks = Vec::new();
     let all = args.what == CheckWhat::All;
@@ -41,6 +46,7 @@ pub fn execute(args: CheckArgs, settings: Settings) -> Result<(), CliError> {
         CheckWhat::Etl => "check etl",
         CheckWhat::Ai => "check ai",
         CheckWhat::Llm => "check llm",
+        CheckWhat::Crash => "check crash",
         CheckWhat::All => "check all",
     };
     report(command, &checks, args.json)

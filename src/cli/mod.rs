@@ -14,6 +14,7 @@ pub mod check;
 pub mod config_show;
 pub mod doctor;
 mod error;
+pub mod evaluate;
 mod finding;
 pub mod jobs;
 pub mod journal;

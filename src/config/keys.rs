@@ -391,6 +391,12 @@ pub const KEYS: &[Key] = &[
     .default("2.5"),
     Key::new("risk.volume_surge_ratio", Number(1.1, 1_000.0), "Present volume against the normal one of the issue that is a threat of level watch")
     .default("8"),
+    Key::new("risk.jump_false_alarms", Number(0.000_001, 0.5), "False alarms of one issue a day that the jump test of level watch allows under normal returns; warning allows a tenth of it, critical a hundredth")
+    .default("0.001"),
+    Key::new("risk.slide_days", Number(1.0, 1_000_000.0), "Average time to a false alarm of one issue that the slide test of level watch allows, days; warning allows a hundredth as many, critical a ten-thousandth")
+    .default("100"),
+    Key::new("risk.liquidity_ratio", Number(1.1, 1_000.0), "Spread against the normal one of the issue at this time of day that is a threat of level watch; a thin bid and a dry market keep their ratio to it")
+    .default("4"),
     Key::new("risk.stale_seconds", Integer(1, 600), "Silence of the whole feed during the session that is a threat of level watch, s")
     .default("15"),
     Key::new("risk.cooldown_seconds", Integer(1, 21_600), "A symbol crash of the same level is not told again for so long, s; the other rules rest longer in proportion")

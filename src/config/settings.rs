@@ -276,6 +276,12 @@ pub struct RiskSettings {
     pub volatility_ratio: f64,
     /// Volume against its norm.
     pub volume_surge_ratio: f64,
+    /// False alarms of one issue a day of the jump test.
+    pub jump_false_alarms: f64,
+    /// Days to a false alarm of the slide test.
+    pub slide_days: f64,
+    /// Spread against its norm.
+    pub liquidity_ratio: f64,
     /// Silence of a traded issue.
     pub stale_seconds: u32,
     /// A rule rests so long after it fired.

@@ -35,6 +35,7 @@ impl EventData<'_> {
             (false, _) => name_and_code(name, code),
             (true, "feed") if name.is_empty() => "시세 수신".to_owned(),
             (true, "market") if name.is_empty() => "시장 전체".to_owned(),
+            (true, "model") if name.is_empty() => "예측 모형".to_owned(),
             (true, other) if name.is_empty() => other.to_owned(),
             (true, _) => name.to_owned(),
         };
@@ -57,8 +58,13 @@ fn rule_name(rule: &str) -> &str {
         "market_crash" => "시장 급락",
         "volatility" => "변동성 급등",
         "volume_surge" => "거래량 급증",
+        "liquidity" => "유동성 고갈",
+        "vi" => "변동성완화장치",
+        "price_limit" => "가격제한폭 근접",
+        "halt" => "거래 정지",
         "feed_stale" => "시세 끊김",
         "feed_gap" => "체결 누락",
+        "model_drift" => "모형 이탈",
         other => other,
     }
 }

@@ -267,6 +267,7 @@ impl OutwardEvent {
         let subject = match (&code, detection.rule) {
             (Some(code), _) => code.as_str(),
             (None, Rule::FeedStale) => "feed",
+            (None, Rule::ModelDrift) => "model",
             (None, _) => "market",
         };
         let rule = detection.rule.as_str();

@@ -251,14 +251,7 @@ mod tests {
     fn events() -> Vec<OutwardEvent> {
         let health = HealthRegistry::new();
         health.set(Component::Redis, HealthState::down("refused"));
-        let rules = [
-            Rule::SymbolCrash,
-            Rule::MarketCrash,
-            Rule::Volatility,
-            Rule::VolumeSurge,
-            Rule::FeedStale,
-            Rule::FeedGap,
-        ];
+        let rules = Rule::ALL;
         let mut events: Vec<_> = rules.map(|rule| detection(rule, Some("005930"))).into();
         events.extend(rules.map(|rule| detection(rule, None)));
         events.extend([risk(), picks().event(), plan().event(), report().event()]);

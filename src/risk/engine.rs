@@ -24,6 +24,7 @@
 //! `Clone` is the snapshot; serialised, it is the state without the settings.
 
 mod facts;
+mod seconds;
 mod tell;
 
 use serde::{Deserialize, Serialize};
@@ -31,12 +32,16 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 use self::tell::{WHOLE_MARKET, trade_context};
+use super::decays::Decays;
+use super::detectors::beyond_limit;
 use super::detectors::breadth::Step;
 use super::detectors::feed_stale::{FeedSilence, Rhythm, SilentIssue};
-use super::detectors::{symbol_crash, volatility, volume_surge};
+use super::detectors::index_fall::to_breakers;
+use super::detectors::symbol_crash;
+use super::flow::Thresholds;
 use super::market_state::MarketState;
 use super::params::RiskParams;
-use super::state::{Decays, SymbolState, VolumeView};
+use super::state::{SymbolState, Taking};
 use super::types::{RiskMinute, RiskPoint, RiskRow, Rule, ScoreBatch};
 use crate::market::{
     BatchSequence, Directory, EventTime, RecordRef, Reference, Symbol, SymbolId, TickBatch, Trade,
@@ -69,6 +74,8 @@ pub struct RiskEngine {
     params: RiskParams,
     #[serde(skip)]
     decays: Decays,
+    #[serde(skip)]
+    thresholds: Thresholds,
     symbols: Vec<SymbolState>,
     references: Vec<Option<Arc<Reference>>>,
     rhythm: Rhythm,
@@ -84,7 +91,8 @@ impl RiskEngine {
     #[must_use]
     pub fn new(params: RiskParams) -> Self {
         Self {
-            decays: Decays::new(&params.estimators),
+            decays: Decays::new(&params),
+            thresholds: Thresholds::new(&params),
             params,
             symbols: Vec::new(),
             references: Vec::new(),
@@ -100,7 +108,8 @@ impl RiskEngine {
     /// not hold them.
     #[must_use]
     pub fn under(self, params: RiskParams) -> Self {
-        Self { decays: Decays::new(&params.estimators), params, ..self }
+        let (decays, thresholds) = (Decays::new(&params), Thresholds::new(&params));
+        Self { decays, thresholds, params, ..self }
     }
 
     /// Processes entry `index` of the batch's sequence and appends what it gives to `out`
@@ -208,14 +217,20 @@ impl RiskEngine {
         self.market.second = self.market.second.max(second);
         self.rhythm.traded(index);
 
-        let estimators = &self.params.estimators;
         let state = &mut self.symbols[index];
         if state.day != Some(trade.time.session_day()) {
-            state.begin_day(trade.time, estimators);
+            state.begin_day(trade.time, &self.params.estimators);
         }
-        state.take_trade(trade, second, &self.decays, estimators.return_cap_sigmas);
+        let taking = Taking {
+            params: &self.params,
+            decays: &self.decays,
+            thresholds: &self.thresholds,
+            index: self.market.board(state.market).level as f64,
+        };
+        let since = state.take_trade(trade, second, &taking);
         self.place_in_breadth(index);
         self.check_crash(symbol, trade, second, at, out);
+        self.check_rules(trade, &since, at, out);
         if second > self.symbols[index].scored_second {
             self.score_issue(symbol, trade, second, at, out);
         }
@@ -234,8 +249,10 @@ impl RiskEngine {
             state.step = None;
             state.score_milli = -1;
         }
-        if state.is_share && state.base_price > 0 {
-            let step = Step::of(state.change_pct());
+        let change = state.change_pct();
+        // A base price that is not this issue's says nothing of the market.
+        if state.is_share && state.base_price > 0 && !beyond_limit(change) {
+            let step = Step::of(change);
             self.market.breadth.place(state.step, step);
             state.step = Some(step);
         }
@@ -257,8 +274,15 @@ impl RiskEngine {
             window: &state.window,
             session_volatility: state.session_volatility,
             density: state.density,
+            jump: state.flow.jump(trade.price),
+            slide: &state.flow.slide,
+            over_gap: state.over_gap(now),
+            beta: state.flow.beta.value(),
+            market_return_pct: self.market.board(state.market).return_pct,
         };
-        let found = state.crash.check(&self.params.symbol_crash, &inputs);
+        let Thresholds { jump, slide, .. } = &self.thresholds;
+        let bars = symbol_crash::Bars::new(&self.params, jump, slide);
+        let found = state.crash.check(&bars, &inputs);
         if let Some(finding) = found {
             let ratio = state.volume_view(&self.params.estimators, &self.decays).ratio;
             let (score, _) = state.score(&self.params, ratio);
@@ -299,52 +323,12 @@ impl RiskEngine {
         self.check_second(symbol, trade, second, at, scored.0, volume, out);
     }
 
-    /// The detectors that look at an issue once a second.
-    #[allow(clippy::too_many_arguments, reason = "all of it was computed for the point just made")]
-    fn check_second(
-        &mut self,
-        symbol: SymbolId,
-        trade: &Trade,
-        now: i64,
-        at: RecordRef,
-        score: f64,
-        volume: VolumeView,
-        out: &mut ScoreBatch,
-    ) {
-        let estimators = &self.params.estimators;
-        let state = &mut self.symbols[symbol.index()];
-        let inputs = volatility::Inputs {
-            now,
-            price: trade.price,
-            session_variance: state.variance.session_variance(),
-            normal_variance: state.prior_session_variance(estimators),
-            range_variance: state.range_session_variance(),
-            returns: state.variance.returns(),
-            sessions: state.prior.sessions,
-            overnight_share: estimators.overnight_share,
-        };
-        let restless = state.volatility.check(&self.params.volatility, &inputs);
-        let inputs = volume_surge::Inputs {
-            now,
-            price: trade.price,
-            ratio: volume.ratio,
-            rate: volume.rate,
-            norm: volume.norm,
-            recent_trades: volume.recent_trades,
-            time_constant_s: self.decays.volume.time_constant_s(),
-        };
-        let surge = state.surge.check(&self.params.volume_surge, &inputs);
-        if let Some(finding) = restless {
-            self.tell(trade_context(Rule::Volatility, trade, at, score), finding, out);
-        }
-        if let Some(finding) = surge {
-            self.tell(trade_context(Rule::VolumeSurge, trade, at, score), finding, out);
-        }
-    }
-
     fn check_breadth(&mut self, time: EventTime, at: RecordRef, out: &mut ScoreBatch) {
         let MarketState { breadth, moments, .. } = &mut self.market;
-        if let Some(finding) = breadth.check(&self.params.market_crash, time, moments) {
+        if let Some(mut finding) = breadth.check(&self.params.market_crash, time, moments) {
+            let worst = self.market.worst();
+            finding.evidence.push(("index_change_pct", worst.change_pct()));
+            finding.evidence.extend(to_breakers(worst.level, worst.previous_close));
             let context = self.market_context(Rule::MarketCrash, time, time, at);
             self.tell_as(context, WHOLE_MARKET, finding, out);
         }

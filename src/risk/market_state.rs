@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::detectors::breadth::Breadth;
+use super::detectors::fall_pct;
+use super::detectors::halt::MarketHalts;
 use super::detectors::index_fall::{IndexFall, Moments};
 use crate::market::symbol::{KOSDAQ_CODE, KOSPI_CODE};
-use crate::market::{SessionDay, Symbol, SymbolId};
+use crate::market::{IndexLevel, IndexTick, Market, SessionDay, Symbol, SymbolId};
 
 /// State of the market on one day.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -18,10 +20,37 @@ pub(super) struct MarketState {
     pub breadth: Breadth,
     pub moments: Moments,
     pub indices: Vec<IndexState>,
+    /// KOSPI and KOSDAQ as last printed today.
+    boards: [Board; 2],
+    pub halts: MarketHalts,
     /// Event second at which a circuit breaker was last told.
     breaker: Option<i64>,
     score_sum_milli: i64,
     scored: i64,
+}
+
+/// The index of a board as last printed; zeros before the first print of the day.
+#[derive(Debug, Default, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Board {
+    pub level: IndexLevel,
+    pub previous_close: IndexLevel,
+    /// Change over five minutes, per cent.
+    pub return_pct: f64,
+}
+
+impl Board {
+    /// Fall against the previous close, per cent.
+    pub fn fall_pct(&self) -> f64 {
+        fall_pct(self.previous_close, self.level)
+    }
+
+    /// Change against it, per cent; 0 before the first print.
+    pub fn change_pct(&self) -> f64 {
+        if self.previous_close <= 0 {
+            return 0.0;
+        }
+        100.0 * (self.level as f64 / self.previous_close as f64 - 1.0)
+    }
 }
 
 /// One index series that was met; those that do not stand for a market are only remembered as such.
@@ -47,6 +76,15 @@ impl IndexState {
             _ => "",
         }
     }
+
+    /// The board it stands for, as a place in the list of boards.
+    fn board(&self) -> Option<usize> {
+        match self.code.as_str() {
+            KOSPI_CODE => Some(0),
+            KOSDAQ_CODE => Some(1),
+            _ => None,
+        }
+    }
 }
 
 impl MarketState {
@@ -60,11 +98,43 @@ impl MarketState {
         self.second = i64::MIN;
         self.breadth = Breadth::default();
         self.breaker = None;
+        (self.boards, self.halts) = (Default::default(), MarketHalts::default());
         (self.score_sum_milli, self.scored) = (0, 0);
         for index in &mut self.indices {
             index.fall = index.fall.as_ref().map(|_| IndexFall::default());
         }
         true
+    }
+
+    /// Remembers the newest print of the series at `place`.
+    pub fn note_index(&mut self, place: usize, tick: &IndexTick) {
+        let index = &self.indices[place];
+        if let (Some(board), Some(fall)) = (index.board(), &index.fall)
+            && fall.newest() == tick.time
+        {
+            let return_pct = fall.return_pct();
+            let (level, previous_close) = (tick.level, tick.previous_close);
+            self.boards[board] = Board { level, previous_close, return_pct };
+        }
+    }
+
+    /// The index that an issue of `market` belongs to: KOSPI's where nothing else is known.
+    pub const fn board(&self, market: Market) -> &Board {
+        match market {
+            Market::Kosdaq => &self.boards[1],
+            _ => &self.boards[0],
+        }
+    }
+
+    /// The board that has fallen most.
+    pub fn worst(&self) -> &Board {
+        let [kospi, kosdaq] = &self.boards;
+        if kosdaq.fall_pct() > kospi.fall_pct() { kosdaq } else { kospi }
+    }
+
+    /// Fall of the market by whichever view says more, per cent.
+    pub fn fall_pct(&self) -> f64 {
+        self.worst().fall_pct().max(self.breadth.last_median_fall_pct())
     }
 
     /// Whether a circuit breaker at event second `now` is news: the feed tells it once an issue.

@@ -9,7 +9,8 @@
 //! - [`estimators`]: variance, range, windows, drawdown, volume, spread, prior: constant time a tick;
 //!   and those of daily bars.
 //! - [`score`]: what the number from 0 to 100 means.
-//! - [`detectors`]: crash of an issue and of the market, volatility, volume, silence, gaps.
+//! - [`detectors`]: crash of an issue and of the market, volatility, volume, liquidity, interruptions,
+//!   limits, halts, silence, gaps.
 //! - [`params`]: every number judgement rests on, with the arithmetic behind its default.
 //!
 //! Pure: no I/O, no clock, no actor. The same sequence of entries gives the same results, bit for
@@ -19,9 +20,11 @@
 //! overnight gap) is in it only as far as past days had such jumps. An issue that is not traded
 //! is not scored.
 
+mod decays;
 pub mod detectors;
 pub mod engine;
 pub mod estimators;
+mod flow;
 mod market_state;
 pub mod params;
 pub mod score;

@@ -8,25 +8,36 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::decays::Decays;
 use super::detectors::breadth::Step;
+use super::detectors::liquidity::Liquidity;
+use super::detectors::price_limit::PriceLimit;
 use super::detectors::symbol_crash::SymbolCrash;
+use super::detectors::vi::Vi;
 use super::detectors::volatility::Volatility;
 use super::detectors::volume_surge::VolumeSurge;
 use super::estimators::window::LONG_S;
 use super::estimators::{
-    DayRange, Decay, Drawdown, EwmaVariance, Prior, Spread, VolumeRate, Window, clock, spread,
+    DayRange, Drawdown, EwmaVariance, LiquidityNorm, Prior, Spread, VolumeRate, Window, clock,
+    spread,
 };
+use super::flow::{self, Flow, Thresholds};
 use super::params::{EstimatorParams, RiskParams};
 use super::score::{self, ScoreInput};
 use super::types::{RiskPoint, RiskRow, ScoreParts};
 use crate::market::{
-    EventTime, Market, RecordRef, Reference, SessionDay, Symbol, SymbolId, Trade, TradeFlags, Won,
+    EventTime, Market, RecordRef, Reference, SessionDay, Side, Symbol, SymbolId, Trade, TradeFlags,
+    Won, rules,
 };
 
 /// Spread beyond which the mid says less than the trade price, fraction.
 const WIDE_SPREAD: f64 = 0.05;
 /// Share of a session before which the previous volume at this time says little.
 const EARLY_SHARE: f64 = 0.02;
+/// Seconds without a trade after which an auction's price does not continue what was before.
+const AUCTION_PAUSE_S: i64 = 100;
+/// Seconds for which a halt explains what follows.
+const AFTER_HALT_S: i64 = 1_800;
 
 /// State of one issue.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -56,6 +67,19 @@ pub(super) struct SymbolState {
     pub crash: SymbolCrash,
     pub volatility: Volatility,
     pub surge: VolumeSurge,
+    pub market: Market,
+    pub flow: Flow,
+    pub norm: LiquidityNorm,
+    pub liquidity: Liquidity,
+    pub vi: Vi,
+    pub limit: PriceLimit,
+    /// Event second of the last trade of the day.
+    last_second: i64,
+    /// The issue is halted, as far as is known; and when it last was.
+    halted: bool,
+    halted_second: i64,
+    /// What comes next does not continue what was.
+    broken: bool,
     /// Forecast of the last score, fraction.
     daily_volatility: f64,
     /// Normal standard deviation of a session, fraction.
@@ -95,30 +119,27 @@ pub(super) struct VolumeView {
     pub recent_trades: f64,
 }
 
-/// The forgetting of each average, made of the settings once.
-#[derive(Debug, Clone)]
-pub(super) struct Decays {
-    variance: Decay,
-    pub volume: Decay,
-    own_volume: Decay,
-    pub spread: Decay,
+/// What is needed to take in a trade.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Taking<'a> {
+    pub params: &'a RiskParams,
+    pub decays: &'a Decays,
+    pub thresholds: &'a Thresholds,
+    /// Level of the issue's index; 0 when not known.
+    pub index: f64,
 }
 
-impl Default for Decays {
-    fn default() -> Self {
-        Self::new(&EstimatorParams::default())
-    }
-}
-
-impl Decays {
-    pub fn new(params: &EstimatorParams) -> Self {
-        Self {
-            variance: Decay::half_life(params.variance_half_life_s),
-            volume: Decay::half_life(params.volume_half_life_s),
-            own_volume: Decay::half_life(params.own_volume_half_life_s),
-            spread: Decay::half_life(params.spread_half_life_s),
-        }
-    }
+/// What the trade just taken in was to the one before.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Since {
+    /// Seconds since the trade before; 0 for the first of the day.
+    pub pause_s: i64,
+    /// Its price, won; 0 for the first of the day.
+    pub price: Won,
+    /// The record says that the issue is halted, and it was not known.
+    pub newly_halted: bool,
+    /// The issue was halted not long ago.
+    pub after_halt: bool,
 }
 
 impl SymbolState {
@@ -146,6 +167,16 @@ impl SymbolState {
             crash: SymbolCrash::default(),
             volatility: Volatility::default(),
             surge: VolumeSurge::default(),
+            market: Market::Unknown,
+            flow: Flow::default(),
+            norm: LiquidityNorm::default(),
+            liquidity: Liquidity::default(),
+            vi: Vi::default(),
+            limit: PriceLimit::default(),
+            last_second: i64::MIN,
+            halted: false,
+            halted_second: i64::MIN,
+            broken: false,
             daily_volatility: 0.0,
             session_volatility: 0.0,
             step: None,
@@ -168,6 +199,9 @@ impl SymbolState {
         let base = reference.base_price.unwrap_or(0);
         let of_next = self.day.is_none() || base <= 0 || base != self.base_price;
         self.is_share = reference.market != Market::Other;
+        if reference.market != Market::Unknown {
+            self.market = reference.market;
+        }
         if base > 0 {
             self.reference_base = base;
             self.fresh.base = of_next;
@@ -219,10 +253,19 @@ impl SymbolState {
         self.crash = SymbolCrash::default();
         self.volatility = Volatility::default();
         self.surge = VolumeSurge::default();
+        self.flow.begin_day(self.prior_session_variance(params));
+        self.norm = LiquidityNorm::default();
+        self.liquidity = Liquidity::default();
+        self.vi = Vi::default();
+        self.limit = PriceLimit::default();
+        (self.last_second, self.halted_second) = (i64::MIN, i64::MIN);
+        (self.halted, self.broken) = (false, false);
     }
 
     /// Takes in a trade of the present day with a price above zero.
-    pub fn take_trade(&mut self, trade: &Trade, second: i64, decays: &Decays, cap: f64) {
+    pub fn take_trade(&mut self, trade: &Trade, second: i64, taking: &Taking<'_>) -> Since {
+        let decays = taking.decays;
+        let since = self.since(trade, second);
         let now = trade.time.time_of_day();
         self.density = clock::density(now);
         self.elapsed = clock::elapsed(now);
@@ -234,29 +277,84 @@ impl SymbolState {
             self.base_price = trade.base_price;
         }
         if trade.flags.has(TradeFlags::AFTER_GAP) {
-            self.gap_second = second;
+            (self.gap_second, self.broken) = (second, true);
         }
         self.window.push(second, trade.price);
         self.range.push(trade.price);
         self.drawdown.push(trade.price);
         self.spread.push(second, trade.ask, trade.bid, &decays.spread);
         self.spread.push_depth(trade.ask_depth, trade.bid_depth);
+        self.note_liquidity(second, (trade.ask, trade.bid), trade.bid_depth, decays);
         let price = trade.price as f64;
         let sample = match spread::mid(trade.ask, trade.bid) {
             Some(mid) if (trade.ask - trade.bid) as f64 <= WIDE_SPREAD * mid => mid,
             _ => price,
         };
+        let cap = taking.params.estimators.return_cap_sigmas;
         self.variance.push(second, sample, self.density, &decays.variance, cap);
         self.volume.push(second, trade.quantity, &decays.volume, &decays.own_volume);
+        let step = flow::Step {
+            second,
+            sample,
+            density: self.density,
+            broken: std::mem::take(&mut self.broken),
+            normal: self.session_volatility * self.session_volatility,
+            index: taking.index,
+            tick: rules::tick_size(trade.time.session_day(), self.market, trade.price),
+        };
+        self.flow.take(&step, taking.params, taking.thresholds);
+        since
+    }
+
+    /// How the trade at `second` follows the one before; forgets what a halt or an auction ended.
+    fn since(&mut self, trade: &Trade, second: i64) -> Since {
+        let first = self.last_second == i64::MIN;
+        let pause_s = if first { 0 } else { (second - self.last_second).max(0) };
+        let price = if first { 0 } else { self.last_price };
+        let says_halted = trade.flags.has(TradeFlags::HALTED);
+        let newly_halted = says_halted && !self.halted;
+        if says_halted {
+            self.halt(second);
+        } else if std::mem::take(&mut self.halted) {
+            // Orders were collected for longer than any window looks back.
+            (self.window, self.broken) = (Window::default(), true);
+        }
+        let single = trade.side == Side::Auction && !trade.flags.has(TradeFlags::SAMPLED);
+        let rereferenced = trade.vi_reference > 0 && self.vi.reference() != trade.vi_reference;
+        self.broken |= (single || rereferenced) && pause_s >= AUCTION_PAUSE_S;
+        self.last_second = self.last_second.max(second);
+        let after = second.saturating_sub(self.halted_second);
+        let after_halt = (0..=AFTER_HALT_S).contains(&after);
+        Since { pause_s, price, newly_halted, after_halt }
+    }
+
+    /// The issue is halted at `second`; false when that was known.
+    pub fn halt(&mut self, second: i64) -> bool {
+        self.halted_second = second;
+        !std::mem::replace(&mut self.halted, true)
+    }
+
+    /// Takes in the best quotes and the bid depth, for the norms.
+    pub fn note_liquidity(
+        &mut self,
+        second: i64,
+        (ask, bid): (Won, Won),
+        bid_depth: i64,
+        decays: &Decays,
+    ) {
+        if let Some(mid) = spread::mid(ask, bid) {
+            let sample = ((ask - bid) as f64 / mid, bid_depth.max(0) as f64);
+            self.norm.push(second, sample, self.density, &decays.spread, &decays.norm);
+        }
     }
 
     /// Trades are missing before the one at `to`.
     pub fn take_gap(&mut self, to: EventTime) {
-        self.gap_second = to.second();
+        (self.gap_second, self.broken) = (to.second(), true);
     }
 
     /// Whether trades are missing within the long window at `second`.
-    fn over_gap(&self, second: i64) -> bool {
+    pub fn over_gap(&self, second: i64) -> bool {
         (0..=i64::from(LONG_S)).contains(&second.saturating_sub(self.gap_second))
     }
 

@@ -42,13 +42,38 @@ pub enum Rule {
     Volatility,
     /// Volume far above its norm.
     VolumeSurge,
+    /// Getting out of an issue becomes dear: spread, depth or trading dry up.
+    Liquidity,
+    /// A volatility interruption of an issue is near or under way.
+    Vi,
+    /// An issue is near its daily price limit, or at it.
+    PriceLimit,
+    /// Trading of an issue or of the market is suspended.
+    Halt,
     /// An issue or the whole feed fell silent.
     FeedStale,
     /// Trades are missing.
     FeedGap,
+    /// The forecast model no longer fits what happens; raised by its watch, not by this engine.
+    ModelDrift,
 }
 
 impl Rule {
+    /// Every rule, in the order of their declaration.
+    pub const ALL: [Self; 11] = [
+        Self::SymbolCrash,
+        Self::MarketCrash,
+        Self::Volatility,
+        Self::VolumeSurge,
+        Self::Liquidity,
+        Self::Vi,
+        Self::PriceLimit,
+        Self::Halt,
+        Self::FeedStale,
+        Self::FeedGap,
+        Self::ModelDrift,
+    ];
+
     /// As in events, ids and the database.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -57,8 +82,13 @@ impl Rule {
             Self::MarketCrash => "market_crash",
             Self::Volatility => "volatility",
             Self::VolumeSurge => "volume_surge",
+            Self::Liquidity => "liquidity",
+            Self::Vi => "vi",
+            Self::PriceLimit => "price_limit",
+            Self::Halt => "halt",
             Self::FeedStale => "feed_stale",
             Self::FeedGap => "feed_gap",
+            Self::ModelDrift => "model_drift",
         }
     }
 }
@@ -86,9 +116,9 @@ pub struct Detection {
     pub rule: Rule,
     /// Seriousness.
     pub level: Level,
-    /// The issue; `None` for the market or the feed as a whole.
+    /// The issue; `None` for the market or the feed as a whole, or a model.
     pub symbol: Option<Symbol>,
-    /// Korean name of the issue, or of the index for the market.
+    /// Korean name of the issue, or of the index for the market; the id of a model.
     pub name: String,
     /// Price of the trade that fired; for a market crash the index level in hundredths; 0 when
     /// there is none.

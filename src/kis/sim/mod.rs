@@ -70,6 +70,7 @@ pub use playback::{Playback, PlaybackFrames};
 pub use request_log::{RequestCounts, RequestRecord};
 pub use server::{RunningSim, Simulator};
 pub use source::builtin_markets;
+pub(crate) use source::columns;
 
 #[cfg(test)]
 mod tests;

@@ -37,6 +37,7 @@ pub struct Breadth {
     counts: [u32; STEPS],
     issues: u32,
     latch: Latch,
+    median: f64,
 }
 
 /// The histogram as a sequence: serde knows arrays of up to 32.
@@ -59,7 +60,7 @@ mod counts {
 
 impl Default for Breadth {
     fn default() -> Self {
-        Self { counts: [0; STEPS], issues: 0, latch: Latch::default() }
+        Self { counts: [0; STEPS], issues: 0, latch: Latch::default(), median: 0.0 }
     }
 }
 
@@ -78,6 +79,12 @@ impl Breadth {
     #[must_use]
     pub const fn issues(&self) -> u32 {
         self.issues
+    }
+
+    /// Fall of the median issue at the last check with enough issues, per cent; 0 before it.
+    #[must_use]
+    pub const fn last_median_fall_pct(&self) -> f64 {
+        self.median
     }
 
     /// Share of issues down by `pct` per cent or more (rounded up to half a per cent).
@@ -115,6 +122,7 @@ impl Breadth {
             return None;
         }
         let median = self.median_fall_pct();
+        self.median = median;
         let by_median = rung(median, &params.median_falls_pct);
         let shares = params.down_pct.map(|pct| self.share_down(pct));
         let by_share = (0..3).take_while(|i| shares[*i] >= params.down_share[*i]).count() as u8;

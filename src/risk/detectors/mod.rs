@@ -6,9 +6,15 @@
 pub mod breadth;
 pub mod feed_gap;
 pub mod feed_stale;
+pub mod halt;
 pub mod index_fall;
+pub mod jump;
 pub mod latch;
+pub mod liquidity;
+pub mod price_limit;
+pub mod slide;
 pub mod symbol_crash;
+pub mod vi;
 pub mod volatility;
 pub mod volume_surge;
 
@@ -52,4 +58,15 @@ pub fn fall_pct(high: i64, price: i64) -> f64 {
         return 0.0;
     }
     100.0 * high.saturating_sub(price) as f64 / high as f64
+}
+
+/// Change against the base price beyond which it is no move of continuous trading, per cent: the
+/// daily limit is 30 %, and its width is cut to the tick.
+const LIMIT_PCT: f64 = 30.5;
+
+/// Whether a change against the base price, per cent, cannot happen under the daily limit: the base
+/// price is not this (a split, a re-opening after long, a first day).
+#[must_use]
+pub fn beyond_limit(change_pct: f64) -> bool {
+    change_pct.abs() > LIMIT_PCT
 }

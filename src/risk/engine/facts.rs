@@ -20,9 +20,11 @@ impl RiskEngine {
         self.rhythm.alive(index);
         // Auction books are no quotes one can trade at.
         if matches!(quote.phase, 0 | b'0') {
-            let spread = &mut self.symbols[index].spread;
-            spread.push(quote.time.second(), quote.ask, quote.bid, &self.decays.spread);
-            spread.push_depth(quote.ask_depth, quote.bid_depth);
+            let (state, second) = (&mut self.symbols[index], quote.time.second());
+            state.spread.push(second, quote.ask, quote.bid, &self.decays.spread);
+            state.spread.push_depth(quote.ask_depth, quote.bid_depth);
+            let best = (quote.ask, quote.bid);
+            state.note_liquidity(second, best, quote.bid_depth, &self.decays);
         }
     }
 
@@ -49,7 +51,12 @@ impl RiskEngine {
         let index = &mut indices[place];
         let name = index.name();
         let Some(fall) = &mut index.fall else { return };
-        if let Some(finding) = fall.check(&self.params.market_crash, tick, moments) {
+        let found = fall.check(&self.params.market_crash, tick, moments);
+        self.market.note_index(place, tick);
+        if let Some(mut finding) = found {
+            let breadth = &self.market.breadth;
+            finding.evidence.push(("median_change_pct", -breadth.last_median_fall_pct()));
+            finding.evidence.push(("issues", f64::from(breadth.issues())));
             let context = self.market_context(Rule::MarketCrash, tick.time, tick.time, at);
             self.tell_as(context, name, finding, out);
         }
@@ -105,6 +112,7 @@ impl RiskEngine {
                 self.meet(*symbol, directory);
                 self.feed.operation(*code);
                 self.rhythm.pause(symbol.index(), *halted || *vi_active);
+                self.check_operation(*symbol, *time, (*code, *halted, *vi_active), at, out);
                 if *code == CIRCUIT_BREAKER {
                     self.circuit_breaker(*time, at, out);
                 }

@@ -81,7 +81,8 @@ fn the_market_falls_by_index_alone() {
     let out = run_new(&stream, &directory(1));
     let levels: Vec<_> = out.detections.iter().map(|found| (found.rule, found.level)).collect();
     let market = |level| (Rule::MarketCrash, level);
-    let expected = [market(Level::Watch), market(Level::Warning), market(Level::Critical)];
+    // −3, −4, −5 and the first circuit-breaker level, −8 %.
+    let expected = [Level::Watch, Level::Warning, Level::Critical, Level::Critical].map(market);
     assert_eq!(levels, expected, "{:#?}", out.detections);
     assert_eq!((out.detections[0].name.as_str(), out.detections[0].symbol), ("코스피", None));
     assert_eq!(out.detections[0].reference_price, 260_000);
@@ -100,8 +101,8 @@ fn two_indices_never_share_an_identity() {
     let out = run_new(&stream, &directory(1));
     let seen: Vec<_> = out.detections.iter().map(|d| (d.name.as_str(), d.level, d.time)).collect();
     let expected = [
-        ("코스피", Level::Warning, time(DAY, 100_000)),
-        ("코스닥", Level::Warning, time(DAY, 100_001)),
+        ("코스피", Level::Critical, time(DAY, 100_000)),
+        ("코스닥", Level::Critical, time(DAY, 100_001)),
     ];
     assert_eq!(seen, expected);
 }
@@ -120,16 +121,18 @@ fn the_market_falls_by_breadth_alone() {
         stream.index(30, open.plus_micros(step * 60_000_000), 260_000, 260_000);
     }
     let out = run_new(&stream, &directory(30));
-    let levels: Vec<_> = out.detections.iter().map(|found| (found.rule, found.level)).collect();
+    // The issues that fall are told as slides of their own.
+    let found = of_rule(&out, Rule::MarketCrash);
+    let levels: Vec<_> = found.iter().map(|found| (found.rule, found.level)).collect();
     assert_eq!(
         levels,
         [(Rule::MarketCrash, Level::Watch), (Rule::MarketCrash, Level::Warning)],
         "{:#?}",
-        out.detections
+        found
     );
-    let evidence = &out.detections[0].evidence;
+    let evidence = &found[0].evidence;
     assert_eq!((evidence[1], evidence[2].0), (("issues", 30.0), "share_down_5pct"));
-    assert!(out.detections[0].score > 0.0);
+    assert!(found[0].score > 0.0);
 }
 
 #[test]
@@ -273,9 +276,12 @@ fn a_circuit_breaker_is_told_once_however_many_issues_report_it() {
     }
     stream.mark(Mark::Silence { time: time(DAY, 141_000), silence_us: 600_000_000 });
     let out = run_new(&stream, &directory(3));
-    assert_eq!(out.detections.len(), 1, "{:#?}", out.detections);
-    assert_eq!(
-        (out.detections[0].rule, out.detections[0].level, out.detections[0].time),
-        (Rule::MarketCrash, Level::Critical, time(DAY, 140_000))
-    );
+    let told: Vec<_> = out.detections.iter().map(|d| (d.rule, d.level, d.symbol, d.time)).collect();
+    let issue = |number: usize| {
+        let symbol = Some(format!("{number:06}").parse().unwrap());
+        (Rule::Halt, Level::Warning, symbol, time(DAY, 140_000 + number as u32))
+    };
+    let market = |rule| (rule, Level::Critical, None, time(DAY, 140_000));
+    let expected = [issue(0), market(Rule::Halt), market(Rule::MarketCrash), issue(1), issue(2)];
+    assert_eq!(told, expected);
 }

@@ -2,6 +2,7 @@
 
 mod detect;
 mod determinism;
+mod falls;
 mod points;
 mod real_day;
 mod support;

@@ -1,4 +1,4 @@
-//! A recorded session: an ordinary day must not raise more than a handful.
+//! A recorded session: an ordinary day must raise nothing.
 //!
 //! Needs `krx-ticks-2020-06-04.parquet` below `$BONGSU_SHARED/data`, by default `shared/data` beside the
 //! checkout; without it the test says that it is skipped.
@@ -121,9 +121,9 @@ fn a_fall_laid_over_a_real_session_is_found_within_seconds() {
 }
 
 #[test]
-fn an_ordinary_session_raises_a_handful_at_most() {
+fn an_ordinary_session_raises_nothing() {
     let directory = Directory::new();
-    let name = "an_ordinary_session_raises_a_handful_at_most";
+    let name = "an_ordinary_session_raises_nothing";
     let Some(batch) = session(name, &directory, |_| {}) else { return };
     let mut engine = RiskEngine::new(RiskParams::default());
     let out = run(&mut engine, &batch, &directory);
@@ -149,5 +149,5 @@ fn an_ordinary_session_raises_a_handful_at_most() {
     }
     assert!(out.points.iter().all(|point| (0.0..=100.0).contains(&point.score)));
     assert!(out.points.len() > 10_000 && out.minutes.len() > 1_000);
-    assert!(out.detections.len() <= 5, "{} detections", out.detections.len());
+    assert!(out.detections.is_empty(), "{} detections", out.detections.len());
 }

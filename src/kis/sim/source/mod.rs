@@ -5,7 +5,7 @@
 //! - [`script`] and [`market`]: an invented market from a YAML script;
 //! - [`interruptions`]: makes what was rebuilt or invented obey the market rules.
 
-mod columns;
+pub(crate) mod columns;
 mod daily;
 mod indices;
 mod interruptions;

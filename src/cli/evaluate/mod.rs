@@ -1,0 +1,3 @@
+//! How well the detectors and the models do on recorded history.
+
+pub mod crash;

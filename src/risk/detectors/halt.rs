@@ -1,0 +1,105 @@
+//! Trading is suspended: of one issue (거래정지), of a market (circuit breaker), of program orders
+//! (sidecar), as the feed tells it.
+//!
+//! Facts of the exchange, not judgement: an issue's halt is a warning, a circuit breaker critical (the
+//! rule `market_crash` tells it too, as a fall), a sidecar that holds back sales a warning and one that
+//! holds back purchases a watch. Each is told when it begins; a market-wide code comes once an
+//! issue and is told once.
+//!
+//! KIS sends these messages for the issues registered for them only; the flag of a trade record says
+//! the same of its issue.
+
+use serde::{Deserialize, Serialize};
+
+use super::Finding;
+use super::feed_stale::CIRCUIT_BREAKER;
+use crate::market::Won;
+use crate::market::rules::breaker::SidecarSide;
+use crate::risk::types::Level;
+
+/// The market stands still (시장 임시정지).
+const MARKET_HALT: u16 = 164;
+/// A market-wide code is not news within so many seconds of the last time.
+const REPEAT_S: i64 = 600;
+/// Market-wide codes that are told.
+const CODES: [u16; 4] = [MARKET_HALT, CIRCUIT_BREAKER, 387, 397];
+
+/// Market-wide codes told, and when.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarketHalts {
+    told: [Option<i64>; CODES.len()],
+    /// Event second of the last halt of the market.
+    halted: Option<i64>,
+}
+
+impl MarketHalts {
+    /// The market's phase changed (`MKOP_CLS_CODE`) at event second `now`.
+    pub fn operation(&mut self, code: u16, now: i64) -> Option<Finding> {
+        let place = CODES.iter().position(|known| *known == code)?;
+        let sidecar = SidecarSide::of_code(code);
+        if sidecar.is_none() {
+            self.halted = Some(now);
+        }
+        let news = self.told[place].is_none_or(|told| now - told >= REPEAT_S);
+        if !news {
+            return None;
+        }
+        self.told[place] = Some(now);
+        let level = match sidecar {
+            None => Level::Critical,
+            Some((SidecarSide::Sell, _)) => Level::Warning,
+            Some((SidecarSide::Buy, _)) => Level::Watch,
+        };
+        Some(finding(level, 0, code, 0.0))
+    }
+
+    /// Whether the market was halted within the last half hour (and a little) before `now`.
+    #[must_use]
+    pub fn recent(&self, now: i64) -> bool {
+        self.halted.is_some_and(|halted| (0..=2_400).contains(&(now - halted)))
+    }
+}
+
+/// An issue is halted; `code` is the market phase told with it, 0 for none.
+#[must_use]
+pub fn of_issue(price: Won, code: u16) -> Finding {
+    finding(Level::Warning, price, code, 1.0)
+}
+
+fn finding(level: Level, price: Won, code: u16, issue: f64) -> Finding {
+    Finding {
+        level,
+        price,
+        reference_price: 0,
+        change_pct: 0.0,
+        window_s: 0,
+        evidence: vec![("operation_code", f64::from(code)), ("issue_halted", issue)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_market_wide_code_is_told_once() {
+        let mut halts = MarketHalts::default();
+        let level = |found: Option<Finding>| found.map(|found| found.level);
+        assert_eq!(level(halts.operation(174, 100)), Some(Level::Critical));
+        assert_eq!(halts.operation(174, 100), None);
+        assert_eq!(halts.operation(174, 400), None);
+        assert_eq!(level(halts.operation(174, 4_000)), Some(Level::Critical), "stage two");
+        assert_eq!(level(halts.operation(387, 100)), Some(Level::Warning));
+        assert_eq!(level(halts.operation(397, 100)), Some(Level::Watch));
+        assert_eq!((halts.operation(388, 400), halts.operation(112, 0)), (None, None));
+    }
+
+    #[test]
+    fn a_sidecar_halts_no_market() {
+        let mut halts = MarketHalts::default();
+        halts.operation(387, 100);
+        assert!(!halts.recent(101));
+        halts.operation(174, 100);
+        assert!(halts.recent(100) && halts.recent(2_000) && !halts.recent(3_000));
+    }
+}
