@@ -18,6 +18,8 @@ use super::train::TrainError;
 /// Least pivot of the correlation matrix: below it a term is a combination of those before it.
 /// The square root of the machine's precision: fewer than half the digits would be left.
 const LEAST_PIVOT: f64 = 1.5e-8;
+/// A term whose standard deviation is not above this does not vary: all terms are of order one.
+const LEAST_DEVIATION: f64 = 1e-7;
 
 /// Coefficients of a linear form over the terms.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,40 +64,93 @@ pub fn term_name(at: usize) -> &'static str {
 /// When a sum is not finite or the solver fails. Too few rows are the caller's to refuse.
 pub fn solve(gram: &Gram) -> Result<Coefficients, TrainError> {
     let n = gram.rows;
-    let mean: [f64; TERMS] = std::array::from_fn(|at| gram.sums[at] / n);
+    let used: Vec<usize> = (0..TERMS).filter(|&at| gram.uses(at)).collect();
+    let mean: Vec<f64> = used.iter().map(|&at| gram.sums[at] / n).collect();
     let mean_target = gram.target / n;
-    let covariance = |a: usize, b: usize| gram.products[a][b] / n - mean[a] * mean[b];
-    let deviation: [f64; TERMS] = std::array::from_fn(|at| covariance(at, at).max(0.0).sqrt());
-    for at in (0..TERMS).filter(|&at| gram.uses(at)) {
-        let with_target = gram.with_target[at] / n - mean[at] * mean_target;
-        if !(deviation[at].is_finite() && with_target.is_finite()) {
-            return Err(TrainError::NotFinite { term: term_name(at).to_owned() });
+    let moments = Moments {
+        covariance: Array2::from_shape_fn((used.len(), used.len()), |(a, b)| {
+            let (low, high) = (used[a.min(b)], used[a.max(b)]);
+            gram.products[low][high] / n - mean[a] * mean[b]
+        }),
+        with_target: used
+            .iter()
+            .zip(&mean)
+            .map(|(&at, mean)| gram.with_target[at] / n - mean * mean_target)
+            .collect(),
+    };
+    let slopes = regress(&moments).map_err(|error| match error {
+        RegressError::NotFinite(at) => {
+            TrainError::NotFinite { term: term_name(used[at]).to_owned() }
         }
-    }
-    let correlation = |a: usize, b: usize| covariance(a, b) / (deviation[a] * deviation[b]);
-    let factored = factor(gram, &deviation, &correlation);
-    let right: Vec<f64> = factored
-        .kept
-        .iter()
-        .map(|&at| (gram.with_target[at] / n - mean[at] * mean_target) / deviation[at])
-        .collect();
-    let standard = square_system(&factored.lower, &right)?;
+        RegressError::Solver(reason) => TrainError::Solver(reason),
+    })?;
     let mut all = [0.0; TERMS];
-    for (&at, beta) in factored.kept.iter().zip(standard) {
-        all[at] = beta / deviation[at];
-        if !all[at].is_finite() {
-            return Err(TrainError::NotFinite { term: term_name(at).to_owned() });
-        }
-    }
+    used.iter().zip(&slopes.values).for_each(|(&at, slope)| all[at] = *slope);
     // Means are measured from the centres of the sums.
-    let shift: f64 = (0..TERMS).map(|at| all[at] * (Gram::centre(at) + mean[at])).sum();
+    let levels = used.iter().zip(&mean).map(|(&at, mean)| all[at] * (Gram::centre(at) + mean));
     Ok(Coefficients {
-        intercept: Gram::target_centre() + mean_target - shift,
+        intercept: Gram::target_centre() + mean_target - levels.sum::<f64>(),
         own: std::array::from_fn(|at| all[at]),
         market: std::array::from_fn(|at| all[OWN + at]),
-        dropped: factored.dropped.into_iter().map(|at| term_name(at).to_owned()).collect(),
+        dropped: slopes.dropped.iter().map(|&at| term_name(used[at]).to_owned()).collect(),
         rows: n,
     })
+}
+
+/// Second moments of some terms and a target about their means.
+#[derive(Debug, Clone)]
+pub struct Moments {
+    /// Covariances of the terms.
+    pub covariance: Array2<f64>,
+    /// Covariances of each term and the target.
+    pub with_target: Vec<f64>,
+}
+
+/// Slopes of a regression.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Slopes {
+    /// One a term; 0 for those dropped.
+    pub values: Vec<f64>,
+    /// Terms that did not vary or followed from those before them.
+    pub dropped: Vec<usize>,
+}
+
+/// Why there are no slopes.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum RegressError {
+    /// The moments of this term are not finite.
+    #[error("the moments of term {0} are not finite")]
+    NotFinite(usize),
+    /// The solver failed.
+    #[error("the solver failed: {0}")]
+    Solver(String),
+}
+
+/// Least-squares slopes from moments.
+///
+/// # Errors
+/// When a moment or a slope is not finite, or the solver fails.
+pub fn regress(moments: &Moments) -> Result<Slopes, RegressError> {
+    let Moments { covariance, with_target } = moments;
+    let size = with_target.len();
+    let finite = |at: usize| {
+        with_target[at].is_finite() && covariance.row(at).iter().all(|value| value.is_finite())
+    };
+    if let Some(at) = (0..size).find(|&at| !finite(at)) {
+        return Err(RegressError::NotFinite(at));
+    }
+    let deviation: Vec<f64> = (0..size).map(|at| covariance[(at, at)].max(0.0).sqrt()).collect();
+    let factored = factor(covariance, &deviation);
+    let right: Vec<f64> = factored.kept.iter().map(|&at| with_target[at] / deviation[at]).collect();
+    let standard = square_system(&factored.lower, &right).map_err(RegressError::Solver)?;
+    let mut values = vec![0.0; size];
+    for (&at, slope) in factored.kept.iter().zip(standard) {
+        values[at] = slope / deviation[at];
+        if !values[at].is_finite() {
+            return Err(RegressError::NotFinite(at));
+        }
+    }
+    Ok(Slopes { values, dropped: factored.dropped })
 }
 
 struct Factored {
@@ -106,15 +161,11 @@ struct Factored {
 }
 
 /// Cholesky of the correlation matrix, leaving out terms that add nothing.
-fn factor(
-    gram: &Gram,
-    deviation: &[f64; TERMS],
-    correlation: &impl Fn(usize, usize) -> f64,
-) -> Factored {
+fn factor(covariance: &Array2<f64>, deviation: &[f64]) -> Factored {
+    let correlation = |a: usize, b: usize| covariance[(a, b)] / (deviation[a] * deviation[b]);
     let mut factored = Factored { kept: Vec::new(), dropped: Vec::new(), lower: Vec::new() };
-    for at in (0..TERMS).filter(|&at| gram.uses(at)) {
-        let scale = 1.0 + (gram.sums[at] / gram.rows).abs();
-        if deviation[at] <= 1e-9 * scale {
+    for at in 0..deviation.len() {
+        if deviation[at] <= LEAST_DEVIATION {
             factored.dropped.push(at);
             continue;
         }
@@ -137,7 +188,7 @@ fn factor(
 }
 
 /// Solves L Lᵀ x = right: L⁻¹ right by substitution, then Lᵀ x = that by the regression solver.
-fn square_system(lower: &[Vec<f64>], right: &[f64]) -> Result<Vec<f64>, TrainError> {
+fn square_system(lower: &[Vec<f64>], right: &[f64]) -> Result<Vec<f64>, String> {
     let size = right.len();
     if size == 0 {
         return Ok(Vec::new());
@@ -158,6 +209,55 @@ fn square_system(lower: &[Vec<f64>], right: &[f64]) -> Result<Vec<f64>, TrainErr
     let fitted = LinearRegression::new()
         .with_intercept(false)
         .fit(&system)
-        .map_err(|error| TrainError::Solver(error.to_string()))?;
+        .map_err(|error| error.to_string())?;
     Ok(fitted.params().to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn moments(rows: &[[f64; 3]], y: &[f64]) -> Moments {
+        let n = y.len() as f64;
+        let mean = |of: &dyn Fn(usize) -> f64| (0..y.len()).map(of).sum::<f64>() / n;
+        let x = |at: usize| mean(&|row| rows[row][at]);
+        let my = mean(&|row| y[row]);
+        let cross = |a: usize, b: usize| mean(&|row| (rows[row][a] - x(a)) * (rows[row][b] - x(b)));
+        let with = |a: usize| mean(&|row| (rows[row][a] - x(a)) * (y[row] - my));
+        Moments {
+            covariance: Array2::from_shape_fn((3, 3), |(a, b)| cross(a, b)),
+            with_target: (0..3).map(with).collect(),
+        }
+    }
+
+    #[test]
+    fn what_does_not_vary_or_follows_is_dropped() {
+        let rows: Vec<[f64; 3]> =
+            (0..9).map(|at| [f64::from(at), 5.0, 3.0 * f64::from(at) - 1.0]).collect();
+        let y: Vec<f64> = rows.iter().map(|row| 2.0 * row[0] + 7.0).collect();
+        let slopes = regress(&moments(&rows, &y)).unwrap();
+        assert_eq!(slopes.dropped, [1, 2]);
+        assert!((slopes.values[0] - 2.0).abs() < 1e-12 && slopes.values[1..] == [0.0, 0.0]);
+        let mut broken = moments(&rows, &y);
+        broken.covariance[(1, 0)] = f64::NAN;
+        assert_eq!(regress(&broken), Err(RegressError::NotFinite(1)));
+    }
+
+    proptest! {
+        #[test]
+        fn an_exact_line_is_found(
+            rows in prop::collection::vec(prop::array::uniform3(-3.0..3.0_f64), 12..40),
+            beta in prop::array::uniform3(-2.0..2.0_f64),
+        ) {
+            let y: Vec<f64> = rows.iter()
+                .map(|row| row.iter().zip(beta).map(|(x, b)| x * b).sum::<f64>() + 1.5).collect();
+            let slopes = regress(&moments(&rows, &y)).unwrap();
+            prop_assume!(slopes.dropped.is_empty());
+            for (found, expected) in slopes.values.iter().zip(beta) {
+                prop_assert!((found - expected).abs() < 1e-6);
+            }
+        }
+    }
 }

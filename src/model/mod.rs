@@ -14,6 +14,7 @@
 //! - [`gram`] and [`fit`]: least squares; [`walk`]: month by month
 //! - [`tails`]: quantiles of residuals; [`forecasts`]: those of a session
 //! - [`document`]: the fitted model as it is stored; [`train`](mod@train): from a panel to it
+//! - [`ranker`]: which issues may do better than others
 //! - [`losses`]: how good a forecast was
 
 pub mod clean;
@@ -25,6 +26,7 @@ pub mod forecasts;
 pub mod gram;
 pub mod losses;
 pub mod panel;
+pub mod ranker;
 pub mod tails;
 pub mod train;
 pub mod walk;

@@ -54,7 +54,7 @@ impl OwnState {
         self.range.iter_mut().for_each(|sum| sum.push(row.range));
         self.squares.iter_mut().for_each(|sum| sum.push(row.r * row.r));
         self.returns.push(row.r);
-        self.overnight.push(row.overnight);
+        self.overnight.push(row.overnight * row.overnight);
         self.zeros.push(f64::from(u8::from(row.r == 0.0)));
         self.volume.push(row.volume);
         self.value.push(row.value);
@@ -151,7 +151,7 @@ mod tests {
             (r1.max(0.0) / s).min(8.0),
             (r5.min(0.0) / (root5 * s)).max(-6.0),
             (r5.max(0.0) / (root5 * s)).min(6.0),
-            mean(22, |row| row.overnight) / range(22).max(1e-12),
+            mean(22, |row| row.overnight * row.overnight) / range(22).max(1e-12),
             mean(22, |row| if row.r == 0.0 { 1.0 } else { 0.0 }),
             (last(1)[0].volume / mean(22, |row| row.volume)).ln().clamp(-4.0, 4.0),
             median.ln(),
@@ -159,10 +159,10 @@ mod tests {
     }
 
     fn days() -> impl Strategy<Value = Vec<DayRow>> {
-        let day = (-0.3..0.26_f64, 0.0..0.1_f64, 0.0..0.05_f64, 1.0..1e9_f64, any::<bool>());
+        let day = (-0.3..0.26_f64, 0.0..0.1_f64, -0.2..0.2_f64, 1.0..1e9_f64, any::<bool>());
         let day = day.prop_map(|(r, session, overnight, volume, still)| DayRow {
             r: if still { 0.0 } else { r },
-            range: session + overnight,
+            range: session + overnight * overnight,
             overnight,
             volume,
             value: volume * 1_234.0,

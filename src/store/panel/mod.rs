@@ -13,6 +13,7 @@ mod error;
 mod parquet;
 mod rows;
 mod text;
+mod write;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use error::PanelError;
 use rows::{BarRows, SeriesRows};
+pub use write::{Column, check_ending, write_table};
 
 use crate::market::{SessionDay, Symbol};
 use crate::model::panel::{DailyBars, DataInfo, IndexBars, Issue, Panel};
