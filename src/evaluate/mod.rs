@@ -25,3 +25,6 @@ pub use forecasts::{ForecastMetrics, evaluate_forecasts};
 pub use report::Evaluation;
 pub use run::{Run, RunOptions, run};
 pub use scored::ScoredRow;
+
+#[cfg(test)]
+mod tests;

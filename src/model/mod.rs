@@ -28,6 +28,8 @@ pub mod losses;
 pub mod panel;
 pub mod ranker;
 pub mod tails;
+#[cfg(test)]
+pub(crate) mod tests;
 pub mod train;
 pub mod walk;
 

@@ -160,7 +160,7 @@ mod tests {
         let rows = rows(600, 3e8);
         let market: Vec<f64> = rows.rows.iter().map(|row| row.r / 2.0).collect();
         let found = traits(&rows, 599, &market);
-        assert!((found[0] + 0.01).abs() < 1e-12, "231 days from an odd one to an odd one");
+        assert!((found[0] - 0.01).abs() < 1e-12, "231 days from an even one to an even one");
         assert!((found[2] + 0.01).abs() < 1e-12 && (found[7] - 0.044).abs() < 1e-12);
         assert!((found[5] - 1e-4).abs() < 1e-15 && found[8].abs() < 1e-12);
         assert!((found[15] + 0.01).abs() < 1e-12, "one step below the high");
