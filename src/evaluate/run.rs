@@ -8,7 +8,7 @@ use super::scored::{ScoredRow, scored};
 use crate::market::{SessionDay, Symbol};
 use crate::model::design::Design;
 use crate::model::features::{Origin, Variant};
-use crate::model::forecasts::{ForecastRow, SessionResiduals, forecasts};
+use crate::model::forecasts::{ForecastRow, Tails, forecasts};
 use crate::model::gram::DailySums;
 use crate::model::panel::Panel;
 use crate::model::ranker::{Week, rank_weeks};
@@ -76,9 +76,9 @@ pub fn run(
         Origin::Close => &Variant::ALL[1..],
     };
     let months = |done, of| progress(Progress::Months { done, of });
-    let walk = Walk::new(&design, &sums, variants, &months)?;
+    let walk = Walk::new(&design, &sums, options.method, variants, &months)?;
     progress(Progress::Tails);
-    let residuals = SessionResiduals::new(&design, &walk);
+    let tails = Tails::new(&design, &walk, &options.method.shape(), options.origin);
     let dates = design.sessions.dates().to_vec();
     let from = options.from.map_or(0, |day| dates.partition_point(|date| *date < day.epoch_days()));
     let to = options
@@ -88,7 +88,7 @@ pub fn run(
     let symbols: Vec<Symbol> = panel.issues.iter().map(|issue| issue.symbol).collect();
     let wanted =
         |issue: usize| options.wanted.as_ref().is_none_or(|known| known.contains(&symbols[issue]));
-    let forecasts = forecasts(&design, &walk, &residuals, &Mixing::default(), window, &wanted);
+    let forecasts = forecasts(&design, &walk, &tails, &Mixing::default(), window, &wanted);
     let scored = scored(&design, &forecasts);
     progress(Progress::Validation);
     let metrics = evaluate_forecasts(&scored, &dates);

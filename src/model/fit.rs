@@ -45,6 +45,19 @@ impl Coefficients {
         self.intercept + terms.map(|(beta, term)| beta * term).sum::<f64>()
     }
 
+    /// `weight` of `self` and the rest of `other`: a geometric mean of the two variances.
+    #[must_use]
+    pub fn mixed(&self, weight: f64, other: &Self) -> Self {
+        let mix = |a: f64, b: f64| weight * a + (1.0 - weight) * b;
+        Self {
+            intercept: mix(self.intercept, other.intercept),
+            own: std::array::from_fn(|at| mix(self.own[at], other.own[at])),
+            market: std::array::from_fn(|at| mix(self.market[at], other.market[at])),
+            dropped: self.dropped.clone(),
+            rows: self.rows,
+        }
+    }
+
     /// The part of the own terms.
     #[must_use]
     pub fn own_part(&self, own: &OwnTerms) -> f64 {
@@ -58,43 +71,81 @@ pub fn term_name(at: usize) -> &'static str {
     if at < OWN { OWN_NAMES[at] } else { MARKET_NAMES[at - OWN] }
 }
 
-/// Least squares of the target on the set's terms, with an intercept.
-///
-/// # Errors
-/// When a sum is not finite or the solver fails. Too few rows are the caller's to refuse.
-pub fn solve(gram: &Gram) -> Result<Coefficients, TrainError> {
-    let n = gram.rows;
-    let used: Vec<usize> = (0..TERMS).filter(|&at| gram.uses(at)).collect();
-    let mean: Vec<f64> = used.iter().map(|&at| gram.sums[at] / n).collect();
-    let mean_target = gram.target / n;
-    let moments = Moments {
-        covariance: Array2::from_shape_fn((used.len(), used.len()), |(a, b)| {
+/// The second moments of a set of terms, factored once for any number of targets.
+#[derive(Debug, Clone)]
+pub struct System {
+    used: Vec<usize>,
+    /// Means of the used terms about their centres.
+    mean: Vec<f64>,
+    factored: Factored,
+    rows: f64,
+}
+
+impl System {
+    /// Of the rows of `gram`.
+    ///
+    /// # Errors
+    /// When a sum is not finite. Too few rows are the caller's to refuse.
+    pub fn new(gram: &Gram) -> Result<Self, TrainError> {
+        let n = gram.rows;
+        let used: Vec<usize> = (0..TERMS).filter(|&at| gram.uses(at)).collect();
+        let mean: Vec<f64> = used.iter().map(|&at| gram.sums[at] / n).collect();
+        let covariance = Array2::from_shape_fn((used.len(), used.len()), |(a, b)| {
             let (low, high) = (used[a.min(b)], used[a.max(b)]);
             gram.products[low][high] / n - mean[a] * mean[b]
-        }),
-        with_target: used
-            .iter()
-            .zip(&mean)
-            .map(|(&at, mean)| gram.with_target[at] / n - mean * mean_target)
-            .collect(),
-    };
-    let slopes = regress(&moments).map_err(|error| match error {
+        });
+        let factored = Factored::new(&covariance).map_err(|error| named(&used, error))?;
+        Ok(Self { used, mean, factored, rows: n })
+    }
+
+    /// Least squares of a target given by its mean and the mean of its product with each centred
+    /// term; the target is measured from `centre`.
+    ///
+    /// # Errors
+    /// When a sum is not finite or the solver fails.
+    pub fn solve(
+        &self,
+        mean_target: f64,
+        with_target: &[f64; TERMS],
+        centre: f64,
+    ) -> Result<Coefficients, TrainError> {
+        let covariances = self.used.iter().zip(&self.mean);
+        let covariances: Vec<f64> =
+            covariances.map(|(&at, mean)| with_target[at] - mean * mean_target).collect();
+        let slopes = self.factored.solve(&covariances).map_err(|error| named(&self.used, error))?;
+        let mut all = [0.0; TERMS];
+        self.used.iter().zip(&slopes).for_each(|(&at, slope)| all[at] = *slope);
+        let levels = self.used.iter().zip(&self.mean);
+        let levels = levels.map(|(&at, mean)| all[at] * (Gram::centre(at) + mean));
+        let dropped = self.factored.dropped.iter().map(|&at| term_name(self.used[at]).to_owned());
+        Ok(Coefficients {
+            intercept: centre + mean_target - levels.sum::<f64>(),
+            own: std::array::from_fn(|at| all[at]),
+            market: std::array::from_fn(|at| all[OWN + at]),
+            dropped: dropped.collect(),
+            rows: self.rows,
+        })
+    }
+}
+
+fn named(used: &[usize], error: RegressError) -> TrainError {
+    match error {
         RegressError::NotFinite(at) => {
             TrainError::NotFinite { term: term_name(used[at]).to_owned() }
         }
         RegressError::Solver(reason) => TrainError::Solver(reason),
-    })?;
-    let mut all = [0.0; TERMS];
-    used.iter().zip(&slopes.values).for_each(|(&at, slope)| all[at] = *slope);
-    // Means are measured from the centres of the sums.
-    let levels = used.iter().zip(&mean).map(|(&at, mean)| all[at] * (Gram::centre(at) + mean));
-    Ok(Coefficients {
-        intercept: Gram::target_centre() + mean_target - levels.sum::<f64>(),
-        own: std::array::from_fn(|at| all[at]),
-        market: std::array::from_fn(|at| all[OWN + at]),
-        dropped: slopes.dropped.iter().map(|&at| term_name(used[at]).to_owned()).collect(),
-        rows: n,
-    })
+    }
+}
+
+/// Least squares of the ln range variance on the set's terms, with an intercept.
+///
+/// # Errors
+/// When a sum is not finite or the solver fails. Too few rows are the caller's to refuse.
+pub fn solve(gram: &Gram) -> Result<(System, Coefficients), TrainError> {
+    let system = System::new(gram)?;
+    let with_target = gram.with_target.map(|sum| sum / gram.rows);
+    let fitted = system.solve(gram.target / gram.rows, &with_target, Gram::target_centre())?;
+    Ok((system, fitted))
 }
 
 /// Second moments of some terms and a target about their means.
@@ -131,60 +182,72 @@ pub enum RegressError {
 /// # Errors
 /// When a moment or a slope is not finite, or the solver fails.
 pub fn regress(moments: &Moments) -> Result<Slopes, RegressError> {
-    let Moments { covariance, with_target } = moments;
-    let size = with_target.len();
-    let finite = |at: usize| {
-        with_target[at].is_finite() && covariance.row(at).iter().all(|value| value.is_finite())
-    };
-    if let Some(at) = (0..size).find(|&at| !finite(at)) {
-        return Err(RegressError::NotFinite(at));
-    }
-    let deviation: Vec<f64> = (0..size).map(|at| covariance[(at, at)].max(0.0).sqrt()).collect();
-    let factored = factor(covariance, &deviation);
-    let right: Vec<f64> = factored.kept.iter().map(|&at| with_target[at] / deviation[at]).collect();
-    let standard = square_system(&factored.lower, &right).map_err(RegressError::Solver)?;
-    let mut values = vec![0.0; size];
-    for (&at, slope) in factored.kept.iter().zip(standard) {
-        values[at] = slope / deviation[at];
-        if !values[at].is_finite() {
-            return Err(RegressError::NotFinite(at));
-        }
-    }
+    let factored = Factored::new(&moments.covariance)?;
+    let values = factored.solve(&moments.with_target)?;
     Ok(Slopes { values, dropped: factored.dropped })
 }
 
+/// A correlation matrix by Cholesky, without the terms that add nothing.
+#[derive(Debug, Clone)]
 struct Factored {
+    deviation: Vec<f64>,
     kept: Vec<usize>,
     dropped: Vec<usize>,
     /// Rows of the lower factor, each as long as its place.
     lower: Vec<Vec<f64>>,
 }
 
-/// Cholesky of the correlation matrix, leaving out terms that add nothing.
-fn factor(covariance: &Array2<f64>, deviation: &[f64]) -> Factored {
-    let correlation = |a: usize, b: usize| covariance[(a, b)] / (deviation[a] * deviation[b]);
-    let mut factored = Factored { kept: Vec::new(), dropped: Vec::new(), lower: Vec::new() };
-    for at in 0..deviation.len() {
-        if deviation[at] <= LEAST_DEVIATION {
-            factored.dropped.push(at);
-            continue;
+impl Factored {
+    fn new(covariance: &Array2<f64>) -> Result<Self, RegressError> {
+        let size = covariance.nrows();
+        let finite = |at: usize| covariance.row(at).iter().all(|value| value.is_finite());
+        if let Some(at) = (0..size).find(|&at| !finite(at)) {
+            return Err(RegressError::NotFinite(at));
         }
-        let mut row: Vec<f64> = Vec::with_capacity(factored.kept.len() + 1);
-        for (place, &before) in factored.kept.iter().enumerate() {
-            let known = &factored.lower[place];
-            let dot: f64 = row.iter().zip(known).map(|(a, b)| a * b).sum();
-            row.push((correlation(before, at) - dot) / known[place]);
+        let deviation: Vec<f64> =
+            (0..size).map(|at| covariance[(at, at)].max(0.0).sqrt()).collect();
+        let correlation = |a: usize, b: usize| covariance[(a, b)] / (deviation[a] * deviation[b]);
+        let (mut kept, mut dropped) = (Vec::new(), Vec::new());
+        let mut lower: Vec<Vec<f64>> = Vec::new();
+        for at in 0..size {
+            if deviation[at] <= LEAST_DEVIATION {
+                dropped.push(at);
+                continue;
+            }
+            let mut row: Vec<f64> = Vec::with_capacity(kept.len() + 1);
+            for (place, &before) in kept.iter().enumerate() {
+                let known: &Vec<f64> = &lower[place];
+                let dot: f64 = row.iter().zip(known).map(|(a, b)| a * b).sum();
+                row.push((correlation(before, at) - dot) / known[place]);
+            }
+            let pivot = 1.0 - row.iter().map(|value| value * value).sum::<f64>();
+            if pivot < LEAST_PIVOT {
+                dropped.push(at);
+                continue;
+            }
+            row.push(pivot.sqrt());
+            lower.push(row);
+            kept.push(at);
         }
-        let pivot = 1.0 - row.iter().map(|value| value * value).sum::<f64>();
-        if pivot < LEAST_PIVOT {
-            factored.dropped.push(at);
-            continue;
-        }
-        row.push(pivot.sqrt());
-        factored.lower.push(row);
-        factored.kept.push(at);
+        Ok(Self { deviation, kept, dropped, lower })
     }
-    factored
+
+    fn solve(&self, with_target: &[f64]) -> Result<Vec<f64>, RegressError> {
+        if let Some(at) = with_target.iter().position(|value| !value.is_finite()) {
+            return Err(RegressError::NotFinite(at));
+        }
+        let right: Vec<f64> =
+            self.kept.iter().map(|&at| with_target[at] / self.deviation[at]).collect();
+        let standard = square_system(&self.lower, &right).map_err(RegressError::Solver)?;
+        let mut values = vec![0.0; with_target.len()];
+        for (&at, slope) in self.kept.iter().zip(standard) {
+            values[at] = slope / self.deviation[at];
+            if !values[at].is_finite() {
+                return Err(RegressError::NotFinite(at));
+            }
+        }
+        Ok(values)
+    }
 }
 
 /// Solves L Lᵀ x = right: L⁻¹ right by substitution, then Lᵀ x = that by the regression solver.

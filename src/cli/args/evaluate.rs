@@ -37,16 +37,19 @@ impl From<OriginWord> for Origin {
     }
 }
 
-/// How tails are forecast.
+/// How it is forecast.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum MethodWord {
-    /// Half own, half pooled residuals
+    /// Tails that follow the market
+    Adaptive,
+    /// The classical model, to compare with
     Har25,
 }
 
 impl From<MethodWord> for Method {
     fn from(word: MethodWord) -> Self {
         match word {
+            MethodWord::Adaptive => Self::Adaptive,
             MethodWord::Har25 => Self::Har25,
         }
     }
@@ -74,8 +77,8 @@ pub struct EvaluateArgs {
     /// When forecasts are made
     #[arg(long, value_enum, value_name = "WORD", default_value_t = OriginWord::Close)]
     pub origin: OriginWord,
-    /// How tails are forecast
-    #[arg(long, value_enum, value_name = "WORD", default_value_t = MethodWord::Har25)]
+    /// How it is forecast
+    #[arg(long, value_enum, value_name = "WORD", default_value_t = MethodWord::Adaptive)]
     pub method: MethodWord,
     /// Write the forecasts (.parquet or .csv)
     #[arg(long, value_name = "OUT")]

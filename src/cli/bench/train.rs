@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::model::design::Design;
 use crate::model::features::Variant;
 use crate::model::gram::DailySums;
+use crate::model::train::Method;
 use crate::model::walk::Walk;
 use crate::store::panel::{self, Join};
 
@@ -38,7 +39,8 @@ pub fn measure(data: &[PathBuf], indices: &[PathBuf], json: bool) -> anyhow::Res
     let features = start.elapsed();
     let sums = DailySums::new(&design);
     let variants = [Variant::Close, Variant::NoUs, Variant::NoIndex, Variant::OwnOnly];
-    let walk = Walk::new(&design, &sums, &variants, &|_, _| ()).context("cannot fit")?;
+    let walk =
+        Walk::new(&design, &sums, Method::Har25, &variants, &|_, _| ()).context("cannot fit")?;
     let wall = start.elapsed();
     let figures = Figures {
         engine: "bongsu, HAR-25 OLS",
