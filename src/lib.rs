@@ -5,7 +5,8 @@
 //! defence. `ARCHITECTURE.md` walks through the life of a tick and of an event; the modules stand
 //! in the order in which data flows:
 //!
-//! - the domain, pure: [`market`], [`collect`], [`risk`], [`advice`]
+//! - the domain, pure: [`market`], [`collect`], [`risk`], [`model`], [`advice`],
+//!   [`evaluate`]
 //! - what passes between the parts: [`messages`]
 //! - adapters: [`kis`], [`journal`], [`schedule`], [`store`], [`bus`], [`llm`], [`telemetry`],
 //!   [`api`]
@@ -20,11 +21,13 @@ pub mod bus;
 pub mod cli;
 pub mod collect;
 pub mod config;
+pub mod evaluate;
 pub mod journal;
 pub mod kis;
 pub mod llm;
 pub mod market;
 pub mod messages;
+pub mod model;
 pub mod risk;
 pub mod schedule;
 pub mod store;

@@ -15,6 +15,7 @@ mod crash_damage;
 mod crash_days;
 mod daemon;
 mod effects;
+mod evaluate;
 mod faults;
 mod feed;
 mod harness;

@@ -10,6 +10,7 @@
 //! - [`collected`]: what was asked of KIS besides the feed
 //! - [`fault`]: what kind of failure an error is; [`spill`]: rows on disk while the database is away
 //! - [`objects`]: the object store, for what is no row; [`archive`]: the journal as Parquet in it
+//! - [`panel`]: daily bars and index series from files
 //! - [`read`]: queries of the HTTP interface and of checks; [`digest`]: the fingerprint of a run
 
 pub mod archive;
@@ -21,6 +22,7 @@ pub mod error;
 pub mod fault;
 pub mod migration;
 pub mod objects;
+pub mod panel;
 pub mod read;
 mod retry;
 pub mod spill;
