@@ -165,7 +165,7 @@ fn breadth(issues: &[IssueRows], sessions: usize) -> Vec<Breadth> {
     }
     let mut breadth = Breadth::default();
     let after = |sum: &BreadthSum| {
-        breadth = breadth.after(sum);
+        breadth = breadth.after(sum, LEAST_ISSUES);
         breadth
     };
     sums.iter().map(after).collect()

@@ -18,7 +18,7 @@ const OWN_CENTRE: [f64; OWN] = [
 ];
 /// The same of the market terms.
 const MARKET_CENTRE: [f64; MARKET] =
-    [-7.5, -7.5, 0.3, 0.0, 0.5, -9.5, -9.5, -9.5, -0.4, 0.4, 3.0, 0.7, 3.0, 0.7, -0.4, 0.0];
+    [0.3, 0.0, 0.5, -7.5, -7.5, -9.5, -9.5, -9.5, -0.4, 0.4, 3.0, 0.7, 3.0, 0.7, -0.4, 0.0];
 /// Near the mean of the target.
 const TARGET_CENTRE: f64 = -7.5;
 const PAIRS: usize = OWN * (OWN + 1) / 2;

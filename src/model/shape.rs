@@ -182,7 +182,7 @@ mod tests {
     fn terms(bz: f64, mpos1: f64, ltv: f64) -> (OwnTerms, MarketTerms) {
         let (mut own, mut market) = ([0.0; OWN], [f64::NAN; MARKET]);
         own[LTV] = ltv;
-        (market[3], market[9]) = (bz, mpos1);
+        (market[1], market[9]) = (bz, mpos1);
         (OwnTerms(own), MarketTerms(market))
     }
 

@@ -38,7 +38,7 @@ pub fn measure(data: &[PathBuf], indices: &[PathBuf], json: bool) -> anyhow::Res
     let design = Design::new(&panel, None);
     let features = start.elapsed();
     let sums = DailySums::new(&design);
-    let variants = [Variant::Close, Variant::NoUs, Variant::NoIndex, Variant::OwnOnly];
+    let variants = [Variant::Close, Variant::NoUs, Variant::Watched, Variant::OwnOnly];
     let walk =
         Walk::new(&design, &sums, Method::Har25, &variants, &|_, _| ()).context("cannot fit")?;
     let wall = start.elapsed();

@@ -103,8 +103,8 @@ fn what_is_unknown_chooses_the_coefficients() {
     assert_eq!(chosen(Origin::Close, 16), Variant::Close);
     assert_eq!(chosen(Origin::Open, 14), Variant::Close);
     assert_eq!(chosen(Origin::Open, 11), Variant::NoUs);
-    assert_eq!(chosen(Origin::Open, 9), Variant::NoIndex);
-    assert_eq!(chosen(Origin::Open, 4), Variant::OwnOnly);
+    assert_eq!(chosen(Origin::Open, 9), Variant::Watched);
+    assert_eq!(chosen(Origin::Open, 2), Variant::OwnOnly);
 }
 
 #[test]

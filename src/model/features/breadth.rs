@@ -49,10 +49,10 @@ impl BreadthSum {
 }
 
 impl Breadth {
-    /// After a session; one with fewer than [`LEAST_ISSUES`] issues changes nothing.
+    /// After a session; one with fewer than `least` issues changes nothing.
     #[must_use]
-    pub fn after(self, session: &BreadthSum) -> Self {
-        if session.issues < LEAST_ISSUES {
+    pub fn after(self, session: &BreadthSum, least: usize) -> Self {
+        if session.issues < least {
             return self;
         }
         let n = session.issues as f64;
@@ -75,10 +75,10 @@ mod tests {
         let mut fallen = BreadthSum::default();
         (0..60).for_each(|_| fallen.add(-0.02, 4e-4));
         let mut breadth = Breadth::default();
-        (0..3).for_each(|_| breadth = breadth.after(&fallen));
+        (0..3).for_each(|_| breadth = breadth.after(&fallen, LEAST_ISSUES));
         assert!((breadth.bz + 0.5).abs() < 1e-12 && (breadth.bp - 0.25).abs() < 1e-12);
         let few = BreadthSum { issues: 49, ..fallen };
-        assert_eq!(breadth.after(&few), breadth);
+        assert_eq!(breadth.after(&few, LEAST_ISSUES), breadth);
     }
 
     proptest! {
@@ -86,7 +86,7 @@ mod tests {
         fn bounded(returns in prop::collection::vec(-0.4..0.3_f64, 50..90)) {
             let mut sum = BreadthSum::default();
             returns.iter().for_each(|r| sum.add(*r, 0.0));
-            let breadth = Breadth::default().after(&sum);
+            let breadth = Breadth::default().after(&sum, LEAST_ISSUES);
             prop_assert!(breadth.bz.abs() <= LIMIT && (0.0..=LIMIT * LIMIT).contains(&breadth.bp));
         }
     }

@@ -8,7 +8,9 @@
 use std::collections::BTreeMap;
 
 use super::window::SlidingSum;
-use super::{BREADTH, Breadth, INDEX_TERMS, MARKET, MarketTerms, US_CLOSE, US_OPEN, US_RETURN};
+use super::{
+    BREADTH, Breadth, INDEX_TERMS, LEVEL_TERMS, MARKET, MarketTerms, US_CLOSE, US_OPEN, US_RETURN,
+};
 use crate::model::clean::{Sessions, index_rows};
 use crate::model::panel::IndexBars;
 
@@ -64,13 +66,11 @@ impl IndexTerms {
         spread: &[f64],
         breadth: Breadth,
     ) -> MarketTerms {
-        let mut terms = [f64::NAN; MARKET];
+        let mut terms = MarketTerms::watched(previous, target, breadth).0;
         if let Some(newest) = spread.last() {
-            terms[0] = *newest;
-            terms[1] = spread.iter().sum::<f64>() / spread.len() as f64;
+            terms[LEVEL_TERMS] = *newest;
+            terms[LEVEL_TERMS + 1] = spread.iter().sum::<f64>() / spread.len() as f64;
         }
-        terms[2] = f64::from((target - previous).max(1)).ln();
-        terms[BREADTH..INDEX_TERMS].copy_from_slice(&[breadth.bz, breadth.bp]);
         if let Ok(at) = self.kospi.binary_search_by_key(&previous, |(date, _)| *date) {
             terms[INDEX_TERMS..US_CLOSE].copy_from_slice(&self.kospi[at].1);
         }
@@ -86,6 +86,18 @@ impl IndexTerms {
             }
         }
         MarketTerms(terms)
+    }
+}
+
+impl MarketTerms {
+    /// What a reader knows who has a calendar and watches some issues, for the session on day
+    /// `target` after that on day `previous` (days since 1970-01-01).
+    #[must_use]
+    pub fn watched(previous: i32, target: i32, breadth: Breadth) -> Self {
+        let mut terms = [f64::NAN; MARKET];
+        terms[0] = f64::from((target - previous).max(1)).ln();
+        terms[BREADTH..LEVEL_TERMS].copy_from_slice(&[breadth.bz, breadth.bp]);
+        Self(terms)
     }
 }
 
@@ -210,14 +222,14 @@ mod tests {
         assert!((known[15] - since).abs() < 1e-12);
         // After a weekend the session of day 30 is known at neither KRX close.
         let monday = terms().terms(30, 33, &[-8.0; 5], Breadth::default()).0;
-        assert!((monday[2] - 3.0_f64.ln()).abs() < 1e-12);
+        assert!((monday[0] - 3.0_f64.ln()).abs() < 1e-12);
         assert!((monday[12] - (15.0_f64 + 32.0).ln()).abs() < 1e-12);
     }
 
     #[test]
     fn what_is_not_there_is_unknown() {
         let none = IndexTerms::new(&BTreeMap::new()).terms(30, 31, &[], Breadth::default()).0;
-        assert!(none[2] == 0.0 && none.iter().filter(|term| term.is_finite()).count() == 3);
+        assert!(none[0] == 0.0 && none.iter().filter(|term| term.is_finite()).count() == 3);
         let early = terms().terms(10, 11, &[-8.0], Breadth::default()).0;
         assert!(early[5].is_nan(), "22 index sessions are needed");
         let empty = SessionTerms::new(terms(), vec![-8.0; 3], vec![Breadth::default(); 3]);

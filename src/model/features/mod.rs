@@ -36,20 +36,22 @@ pub const OWN_NAMES: [&str; OWN] = [
 
 /// Names of the market terms, in the order of [`MarketTerms`].
 ///
-/// `cs1 cs5`: mean over the fitted issues of the ln range variance of the session before, and of 5.
-/// `gap`: ln of the calendar days since it. `bz bp`: whether most issues fell or rose lately
-/// ([`Breadth`]). `m1 m5 m22 mneg1 mpos1`: as the own terms, of the KOSPI index. `vix usabs`: ln
+/// `gap`: ln of the calendar days since the session before. `bz bp`: whether most issues fell or
+/// rose lately ([`Breadth`]). `cs1 cs5`: mean over the fitted issues of the ln range variance of
+/// the session before, and of 5. `m1 m5 m22 mneg1 mpos1`: as the own terms, of the KOSPI index. `vix usabs`: ln
 /// VIX and the size of the S&P 500 return in units of what the VIX said before it (Whaley 2000),
 /// of the US session known at the close; `ovix ousabs ousneg`: of the one known at the open, with
 /// its negative part. `ousret`: the S&P 500 return between the two; no term of the variance, but
-/// one of the downside scale.
+/// one of the downside scale. The order is that in which a forecast lacks them.
 pub const MARKET_NAMES: [&str; MARKET] = [
-    "cs1", "cs5", "gap", "bz", "bp", "m1", "m5", "m22", "mneg1", "mpos1", "vix", "usabs", "ovix",
+    "gap", "bz", "bp", "cs1", "cs5", "m1", "m5", "m22", "mneg1", "mpos1", "vix", "usabs", "ovix",
     "ousabs", "ousneg", "ousret",
 ];
 
 /// Where `bz` stands in [`MARKET_NAMES`]; `bp` follows.
-pub const BREADTH: usize = 3;
+pub const BREADTH: usize = 1;
+/// Where the levels of the fitted issues begin in [`MARKET_NAMES`].
+pub const LEVEL_TERMS: usize = 3;
 /// Where the terms of the KOSPI index begin in [`MARKET_NAMES`].
 pub const INDEX_TERMS: usize = 5;
 /// Where the US terms of the close begin in [`MARKET_NAMES`].
@@ -111,15 +113,16 @@ pub enum Variant {
     Close,
     /// Without the US terms: 27.
     NoUs,
-    /// Without terms of any index: 22.
-    NoIndex,
+    /// Without terms of any index, and without levels, which depend on which issues they are taken
+    /// over: 20. What a daemon knows that watches some issues.
+    Watched,
     /// The issue's own 17 alone.
     OwnOnly,
 }
 
 impl Variant {
     /// Every variant, the richest first.
-    pub const ALL: [Self; 5] = [Self::Open, Self::Close, Self::NoUs, Self::NoIndex, Self::OwnOnly];
+    pub const ALL: [Self; 5] = [Self::Open, Self::Close, Self::NoUs, Self::Watched, Self::OwnOnly];
 
     /// Which of the market terms it has.
     #[must_use]
@@ -128,7 +131,7 @@ impl Variant {
             Self::Open => US_RETURN,
             Self::Close => US_OPEN,
             Self::NoUs => US_CLOSE,
-            Self::NoIndex => INDEX_TERMS,
+            Self::Watched => LEVEL_TERMS,
             Self::OwnOnly => 0,
         };
         std::array::from_fn(|term| term < known)
@@ -168,7 +171,7 @@ impl TermSet {
     pub fn classical(variant: Variant) -> Self {
         let mut set = Self::full(variant);
         set.own[OWN_EXTRA..].fill(false);
-        set.market[BREADTH..INDEX_TERMS].fill(false);
+        set.market[BREADTH..LEVEL_TERMS].fill(false);
         set
     }
 
