@@ -20,6 +20,7 @@ mod harness;
 mod journal_disk;
 mod kis_clients;
 mod licences;
+mod models;
 mod objects;
 mod outages;
 mod replay;

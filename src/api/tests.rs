@@ -36,6 +36,7 @@ fn board() -> RiskBoard {
             change_pct: f64::NAN,
             over_gap: false,
             cum_volume: 1,
+            model: None,
             at: Default::default(),
         };
         board.update([RiskRow {

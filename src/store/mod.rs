@@ -9,7 +9,8 @@
 //! - [`upsert`]: the one way rows are written; [`writer`]: from messages to rows
 //! - [`collected`]: what was asked of KIS besides the feed
 //! - [`fault`]: what kind of failure an error is; [`spill`]: rows on disk while the database is away
-//! - [`objects`]: the object store, for what is no row; [`archive`]: the journal as Parquet in it
+//! - [`objects`]: the object store, for what is no row; [`archive`]: the journal as Parquet in it;
+//!   [`models`]: the registry of fitted models in it
 //! - [`read`]: queries of the HTTP interface and of checks; [`digest`]: the fingerprint of a run
 
 pub mod archive;
@@ -20,6 +21,7 @@ pub mod entity;
 pub mod error;
 pub mod fault;
 pub mod migration;
+pub mod models;
 pub mod objects;
 pub mod read;
 mod retry;

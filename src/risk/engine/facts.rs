@@ -76,6 +76,7 @@ impl RiskEngine {
                     self.tell_as(context, WHOLE_FEED, finding, out);
                 }
             }
+            Mark::Model(model) => self.take_model(Arc::clone(model)),
             // What a lost connection does shows as silence and gaps, in event time.
             Mark::Connection { .. } => {}
             Mark::Mute { symbol, time } => self.mute(*symbol, *time, at, directory, out),
