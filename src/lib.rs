@@ -5,7 +5,7 @@
 //! defence. `ARCHITECTURE.md` walks through the life of a tick and of an event; the modules stand
 //! in the order in which data flows:
 //!
-//! - the domain, pure: [`market`], [`collect`], [`risk`], [`advice`]
+//! - the domain, pure: [`market`], [`collect`], [`risk`], [`model`], [`advice`]
 //! - what passes between the parts: [`messages`]
 //! - adapters: [`kis`], [`journal`], [`schedule`], [`store`], [`bus`], [`llm`], [`telemetry`],
 //!   [`api`]
@@ -25,6 +25,7 @@ pub mod kis;
 pub mod llm;
 pub mod market;
 pub mod messages;
+pub mod model;
 pub mod risk;
 pub mod schedule;
 pub mod store;

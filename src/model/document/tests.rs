@@ -1,0 +1,129 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::features::{MARKET, OWN};
+
+fn model(variant: Variant, seed: f64) -> VariantModel {
+    VariantModel {
+        variant,
+        intercept: -8.0 + seed,
+        own: (0..OWN).map(|at| seed / (at as f64 + 3.0)).collect(),
+        market: (0..MARKET)
+            .map(|at| if variant.market_mask()[at] { seed / 7.0 } else { 0.0 })
+            .collect(),
+        dropped: Vec::new(),
+        scale: 1.0 + seed.abs(),
+        pooled: TailPoints { v01: -2.7, v025: -2.1, v05: -1.6, e025: -2.9, e05: -2.4 },
+        probabilities: vec![0.01, 0.5, 0.99],
+        quantiles: vec![-2.7, 0.0, 2.9],
+    }
+}
+
+/// A document whose numbers follow from `seed`.
+pub(crate) fn example(seed: f64) -> Document {
+    Document {
+        format: FORMAT,
+        method: Method::Har25,
+        code_version: "0.1.0".into(),
+        trained_from: "2020-04-13".parse().unwrap(),
+        trained_until: "2025-06-30".parse().unwrap(),
+        fitted_rows: 693_976,
+        data: DataInfo {
+            sha256: "00".repeat(32),
+            rows: 958_067,
+            symbols: 740,
+            ..DataInfo::default()
+        },
+        own_terms: OWN_NAMES.map(str::to_owned).to_vec(),
+        market_terms: MARKET_NAMES.map(str::to_owned).to_vec(),
+        variants: Variant::ALL.iter().map(|&variant| model(variant, seed)).collect(),
+        mixing: Mixing::default(),
+        reference: (0..REFERENCE_POINTS).map(|at| at as f64 * (0.1 + seed.abs())).collect(),
+        own_moments: vec![Moments { mean: seed, deviation: 1.0 }; OWN],
+        validation: None,
+    }
+}
+
+fn part(document: &Document) -> String {
+    match document.check() {
+        Err(DocumentError::Part { part, .. }) => part,
+        other => panic!("expected a wrong part, got {other:?}"),
+    }
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let broken = |change: fn(&mut Document)| {
+        let mut document = example(0.1);
+        change(&mut document);
+        part(&document)
+    };
+    assert_eq!(broken(|d| d.reference.truncate(100)), "reference");
+    assert_eq!(broken(|d| d.reference[3] = 99.0), "reference");
+    assert_eq!(broken(|d| d.own_terms[2] = "lp21".into()), "own_terms");
+    assert_eq!(broken(|d| d.variants[0].own[4] = f64::NAN), "variants[Open].own");
+    assert_eq!(broken(|d| d.variants[1].scale = 0.0), "variants[Close].scale");
+    assert_eq!(broken(|d| d.variants[2].pooled.e025 = -1.0), "variants[NoUs].pooled");
+    assert_eq!(broken(|d| d.variants[1].variant = Variant::Open), "variants");
+    assert_eq!(broken(|d| d.mixing.own_weight = 1.5), "mixing.own_weight");
+    let mut other = example(0.1);
+    other.format = 2;
+    assert_eq!(other.check(), Err(DocumentError::Format { found: 2 }));
+    assert!(matches!(Document::from_json(b"{"), Err(DocumentError::Shape(_))));
+    let text = serde_json::to_string(&other).unwrap();
+    assert_eq!(Document::from_json(text.as_bytes()), Err(DocumentError::Format { found: 2 }));
+}
+
+#[test]
+fn what_is_unknown_chooses_the_coefficients() {
+    let document = example(0.1);
+    let chosen = |origin, known: usize| {
+        let market = MarketTerms(std::array::from_fn(|at| if at < known { 0.5 } else { f64::NAN }));
+        document.choose(origin, &market).unwrap().variant
+    };
+    assert_eq!(chosen(Origin::Open, 13), Variant::Open);
+    assert_eq!(chosen(Origin::Close, 13), Variant::Close);
+    assert_eq!(chosen(Origin::Open, 12), Variant::Close);
+    assert_eq!(chosen(Origin::Open, 9), Variant::NoUs);
+    assert_eq!(chosen(Origin::Open, 5), Variant::OwnOnly);
+}
+
+#[test]
+fn own_residuals_count_once_there_are_enough() {
+    let document = example(0.01);
+    let own = OwnTerms([0.0; OWN]);
+    let with = |own_z: &[f64]| {
+        document.forecast(Origin::Close, &own, &MarketTerms::UNKNOWN, own_z).unwrap()
+    };
+    let pooled = with(&[]);
+    assert!((pooled.v01 / pooled.variance.sqrt() + 2.7).abs() < 1e-12);
+    assert_eq!(with(&[-9.0; 199]), pooled);
+    let mixed = with(&[-9.0; 200]);
+    assert!((mixed.v01 / mixed.variance.sqrt() + (9.0 + 2.7) / 2.0).abs() < 1e-12);
+    let broken = OwnTerms([f64::NAN; OWN]);
+    assert_eq!(document.forecast(Origin::Close, &broken, &MarketTerms::UNKNOWN, &[]), None);
+}
+
+#[test]
+fn percentiles() {
+    let document = example(0.0);
+    assert!((document.percentile(-1.0) - 0.0).abs() < 1e-12);
+    assert!((document.percentile(0.25) - 2.5).abs() < 1e-9);
+    assert!((document.percentile(50.0) - 100.0).abs() < 1e-12);
+}
+
+proptest! {
+    #[test]
+    fn written_and_read_it_is_the_same(seed in -1.0..1.0_f64) {
+        let document = example(seed);
+        let text = document.to_json().unwrap();
+        prop_assert_eq!(Document::from_json(text.as_bytes()).unwrap(), document);
+    }
+
+    #[test]
+    fn percentiles_rise(a in -1.0..20.0_f64, b in -1.0..20.0_f64) {
+        let document = example(0.02);
+        let (low, high) = (document.percentile(a.min(b)), document.percentile(a.max(b)));
+        prop_assert!((0.0..=100.0).contains(&low) && low <= high && high <= 100.0);
+    }
+}

@@ -1,0 +1,126 @@
+//! The terms of the variance forecast: names, order, and which of them a forecast may lack.
+//!
+//! 15 terms are the issue's own ([`OWN`]), 13 are the same for all issues of a session
+//! ([`MARKET`]). All are known before the session they forecast. A forecast that lacks some of the
+//! market terms uses the coefficients that were fitted without them ([`Variant`]).
+
+use serde::{Deserialize, Serialize};
+
+/// Number of an issue's own terms.
+pub const OWN: usize = 15;
+/// Number of the terms that all issues of a session share.
+pub const MARKET: usize = 13;
+
+/// Names of the own terms, in the order of [`OwnTerms`].
+///
+/// `lp*`: ln of the mean range variance over the last 1, 5, 22, 66, 250 rows (HAR: Corsi 2009, on
+/// the logarithm as Corsi, Audrino & Renò 2012). `lr22`: ln of the mean squared return of 22.
+/// `lrat250`: ln of mean squared return over mean range variance of 250. `neg1 pos1 neg5 pos5`:
+/// negative and positive part of the last return and of the sum of 5, standardised (leverage:
+/// Corsi & Renò 2012). `on22`: overnight share of the variance. `zero22`: share of zero returns.
+/// `lvol`: ln of the last volume over its mean of 22. `ltv`: ln of the median value traded of 250.
+pub const OWN_NAMES: [&str; OWN] = [
+    "lp1", "lp5", "lp22", "lp66", "lp250", "lr22", "lrat250", "neg1", "pos1", "neg5", "pos5",
+    "on22", "zero22", "lvol", "ltv",
+];
+
+/// Names of the market terms, in the order of [`MarketTerms`].
+///
+/// `m1 m5 m22 mneg1 mpos1`: as the own terms, of the KOSPI index. `cs1 cs5`: mean over the
+/// fitted issues of the ln range variance of the session before, and of 5. `gap`: ln of the
+/// calendar days since it. `vix usabs`: ln VIX and the size of the S&P 500 return in units of what
+/// the VIX said before it, of the US session known at the close; `ovix ousabs ousneg`: of the one
+/// known at the open, with its negative part.
+pub const MARKET_NAMES: [&str; MARKET] = [
+    "m1", "m5", "m22", "mneg1", "mpos1", "cs1", "cs5", "gap", "vix", "usabs", "ovix", "ousabs",
+    "ousneg",
+];
+
+/// Where the US terms of the close begin in [`MARKET_NAMES`].
+pub const US_CLOSE: usize = 8;
+/// Where the US terms of the open begin in [`MARKET_NAMES`].
+pub const US_OPEN: usize = 10;
+
+/// An issue's own terms.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct OwnTerms(pub [f64; OWN]);
+
+/// What all issues of a session share; a term that is not known is not finite.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MarketTerms(pub [f64; MARKET]);
+
+impl MarketTerms {
+    /// Nothing known.
+    pub const UNKNOWN: Self = Self([f64::NAN; MARKET]);
+
+    /// Whether all terms of `variant` are known.
+    #[must_use]
+    pub fn suffice(&self, variant: Variant) -> bool {
+        self.0.iter().zip(variant.market_mask()).all(|(value, used)| !used || value.is_finite())
+    }
+
+    /// The richest variant whose terms are known, among those that `origin` allows.
+    #[must_use]
+    pub fn variant(&self, origin: Origin) -> Variant {
+        let open = (origin == Origin::Open).then_some(Variant::Open);
+        let others = [Variant::Close, Variant::NoUs, Variant::OwnOnly];
+        open.into_iter().chain(others).find(|&v| self.suffice(v)).unwrap_or(Variant::OwnOnly)
+    }
+}
+
+/// When a forecast is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// At the KRX close of the session before.
+    #[default]
+    Close,
+    /// Before the open, with the US session of the night.
+    Open,
+}
+
+/// A set of terms with coefficients of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Variant {
+    /// All 28, with the US session of the night.
+    Open,
+    /// The 25 known at the KRX close.
+    Close,
+    /// Without the US terms: 23.
+    NoUs,
+    /// The issue's own 15 alone.
+    OwnOnly,
+}
+
+impl Variant {
+    /// Every variant.
+    pub const ALL: [Self; 4] = [Self::Open, Self::Close, Self::NoUs, Self::OwnOnly];
+
+    /// Which of the market terms it has.
+    #[must_use]
+    pub fn market_mask(self) -> [bool; MARKET] {
+        let known = match self {
+            Self::Open => MARKET,
+            Self::Close => US_OPEN,
+            Self::NoUs => US_CLOSE,
+            Self::OwnOnly => 0,
+        };
+        std::array::from_fn(|term| term < known)
+    }
+
+    /// Number of terms, the intercept not counted.
+    #[must_use]
+    pub fn terms(self) -> usize {
+        OWN + self.market_mask().iter().filter(|used| **used).count()
+    }
+
+    /// Which one forecasts at `origin` when everything is known.
+    #[must_use]
+    pub const fn of(origin: Origin) -> Self {
+        match origin {
+            Origin::Close => Self::Close,
+            Origin::Open => Self::Open,
+        }
+    }
+}
