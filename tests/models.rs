@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use bongsu::market::{EventTime, ModelId, SessionDay};
-use bongsu::messages::{DataSnapshot, ModelVersion};
+use bongsu::messages::ModelVersion;
+use bongsu::model::DataInfo;
 use bongsu::store::models::{INDEX, ModelRegistry, RegistryError};
 use bongsu::store::objects::buckets::Wishes;
 use bongsu::store::objects::{About, Key};
@@ -23,7 +24,7 @@ fn version(id: &str) -> ModelVersion {
         kind: "daily_risk".to_owned(),
         created_at: id.time(),
         trained_until: SessionDay::from_yyyymmdd(20_250_630).expect("a day"),
-        data: DataSnapshot { files: vec!["a.parquet".into()], rows: 9, ..DataSnapshot::default() },
+        data: DataInfo { files: vec!["a.parquet".into()], rows: 9, ..DataInfo::default() },
         features: vec!["har_1".to_owned(), "har_5".to_owned()],
         metrics: [("fz0_025".to_owned(), 1.88.into())].into_iter().collect(),
         code_version: "0.1.0".to_owned(),

@@ -1,6 +1,7 @@
 //! The HTTP interface: health, metrics, scores, events and advice, read-only.
 //!
-//! Input: the read models ([`RiskBoard`], [`EventBus`], [`AdviceBoard`], [`HealthRegistry`]) that
+//! Input: the read models ([`RiskBoard`], [`EventBus`], [`AdviceBoard`], [`ModelBoard`],
+//! [`HealthRegistry`]) that
 //! the actors write; the interface asks them and never the actors, so a slow client touches
 //! nothing. Output: JSON, the Prometheus exposition, and server-sent events.
 //!
@@ -9,6 +10,7 @@
 //! | `health` | `/healthz`, `/readyz`, `/metrics` |
 //! | `market` | `/v1/symbols`, `/v1/risk[/{symbol}]` |
 //! | `events` | `/v1/events`, `/v1/events/stream` |
+//! | `models` | `/v1/models`, `/v1/evaluation` |
 //! | `advice` | `/v1/recommendations[/{id}]`, `/v1/mitigations[/{id}]`, `/v1/reports/…` |
 //!
 //! Limits: list sizes by parameter, event streams by number, a request without a body only.
@@ -19,6 +21,7 @@ mod advice;
 mod events;
 mod health;
 mod market;
+mod models;
 mod problem;
 mod query;
 mod stall;
@@ -35,7 +38,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::market::EventTime;
-use crate::messages::{AdviceBoard, EventBus, HealthRegistry, RiskBoard};
+use crate::messages::{AdviceBoard, EventBus, HealthRegistry, ModelBoard, RiskBoard};
 
 pub use problem::{Details, Problem};
 
@@ -51,6 +54,8 @@ pub struct ApiState {
     pub bus: EventBus,
     /// Picks, plans, reports.
     pub advice: AdviceBoard,
+    /// Model versions and how good they are.
+    pub models: ModelBoard,
     /// Components.
     pub health: HealthRegistry,
     /// The exposition.
@@ -83,6 +88,7 @@ impl ApiState {
             board,
             bus,
             advice,
+            models: ModelBoard::default(),
             health,
             metrics,
             started: EventTime::from_micros(chrono::Utc::now().timestamp_micros()),
@@ -91,6 +97,13 @@ impl ApiState {
             keep_alive: Duration::from_secs(15),
             stall_limit: Duration::from_secs(60),
         }
+    }
+
+    /// The same state over this board of models.
+    #[must_use]
+    pub fn with_models(mut self, models: ModelBoard) -> Self {
+        self.models = models;
+        self
     }
 
     /// The same state with another limit on clients that stop reading.
@@ -152,6 +165,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/symbols", get(market::symbols))
         .route("/v1/risk", get(market::risk))
         .route("/v1/risk/{symbol}", get(market::risk_of))
+        .route("/v1/models", get(models::models))
+        .route("/v1/evaluation", get(models::evaluation))
         .route("/v1/events", get(events::list))
         .route("/v1/events/stream", get(events::stream))
         .route("/v1/recommendations", get(advice::recommendations))

@@ -12,23 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::market::{EventTime, ModelId, ModelOrigin, SessionDay};
-
-/// What a model was fitted to.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct DataSnapshot {
-    /// SHA-256 of the rows that were read, hexadecimal.
-    pub sha256: String,
-    /// Rows.
-    pub rows: u64,
-    /// Issues.
-    pub symbols: u64,
-    /// First day; `None` when there was no row.
-    pub from: Option<SessionDay>,
-    /// Last day.
-    pub to: Option<SessionDay>,
-    /// Where they came from: file names without folders, or `database`.
-    pub files: Vec<String>,
-}
+use crate::model::DataInfo;
 
 /// One version, as `models.json` tells it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,7 +27,7 @@ pub struct ModelVersion {
     /// Last day of the rows it was fitted to.
     pub trained_until: SessionDay,
     /// The rows.
-    pub data: DataSnapshot,
+    pub data: DataInfo,
     /// Names of its features, in order.
     pub features: Vec<String>,
     /// Measures of its validation, by name.
@@ -176,9 +160,9 @@ impl ModelBoard {
         self.0.write().problem = problem;
     }
 
-    /// The model that scores are made with from now on.
-    pub fn set_live(&self, live: LiveModel) {
-        self.0.write().live = Some(live);
+    /// The model that scores are made with from now on; `None`: the stated formula alone.
+    pub fn set_live(&self, live: Option<LiveModel>) {
+        self.0.write().live = live;
     }
 
     /// A new evaluation; an older one than is there is left out.

@@ -13,6 +13,7 @@
 //! - [`features`]: the terms
 //! - [`tails`]: quantiles of residuals
 //! - [`document`]: the fitted model as it is stored; [`train`](mod@train): from a panel to it
+//! - [`version`]: a document with its name, as scoring uses it
 //! - [`losses`]: how good a forecast was
 
 pub mod document;
@@ -21,8 +22,10 @@ pub mod losses;
 pub mod panel;
 pub mod tails;
 pub mod train;
+pub mod version;
 
 pub use document::{Document, DocumentError, Forecast};
 pub use features::{MarketTerms, OwnTerms, Variant};
 pub use panel::{DataInfo, Panel};
 pub use train::{Method, Progress, TrainError, TrainOptions, Trained, Validation, train, validate};
+pub use version::FittedModel;

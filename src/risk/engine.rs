@@ -38,9 +38,10 @@ use super::market_state::MarketState;
 use super::params::RiskParams;
 use super::state::{Decays, SymbolState, VolumeView};
 use super::types::{RiskMinute, RiskPoint, RiskRow, Rule, ScoreBatch};
+use crate::model::FittedModel;
 use crate::market::{
-    BatchSequence, Directory, EventTime, ModelSwitch, RecordRef, Reference, Symbol, SymbolId,
-    TickBatch, Trade, TradeFlags,
+    BatchSequence, Directory, EventTime, RecordRef, Reference, Symbol, SymbolId, TickBatch, Trade,
+    TradeFlags,
 };
 
 /// Where the engine learns the code of an issue it meets for the first time.
@@ -76,7 +77,7 @@ pub struct RiskEngine {
     feed: FeedSilence,
     /// The fitted model in use; `None`: the stated one alone.
     #[serde(default)]
-    model: Option<Arc<ModelSwitch>>,
+    model: Option<Arc<FittedModel>>,
     changed: Vec<SymbolId>,
     #[serde(skip)]
     silent: Vec<SilentIssue>,
@@ -166,13 +167,13 @@ impl RiskEngine {
 
     /// Goes on with another model. Scores told before are of the one before; every later one is of
     /// this.
-    pub fn take_model(&mut self, model: Arc<ModelSwitch>) {
+    pub fn take_model(&mut self, model: Arc<FittedModel>) {
         self.model = Some(model);
     }
 
     /// The fitted model in use; `None`: the stated one alone.
     #[must_use]
-    pub const fn model(&self) -> Option<&Arc<ModelSwitch>> {
+    pub const fn model(&self) -> Option<&Arc<FittedModel>> {
         self.model.as_ref()
     }
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::market::SessionDay;
-use crate::messages::DataSnapshot;
+use crate::model::DataInfo;
 use crate::store::LocalObjects;
 
 fn version(id: &str) -> ModelVersion {
@@ -10,7 +10,7 @@ fn version(id: &str) -> ModelVersion {
         kind: "daily_risk".to_owned(),
         created_at: id.time(),
         trained_until: SessionDay::from_yyyymmdd(20_250_630).unwrap(),
-        data: DataSnapshot::default(),
+        data: DataInfo::default(),
         features: vec!["har_1".to_owned()],
         metrics: serde_json::Map::new(),
         code_version: "0.1.0".to_owned(),
