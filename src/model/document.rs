@@ -335,14 +335,8 @@ impl Document {
     fn tail(&self, model: &VariantModel, own_z: &[f64]) -> TailPoints {
         let from = own_z.len().saturating_sub(self.mixing.own_window);
         let mut own: Vec<f64> = own_z[from..].iter().copied().filter(|z| z.is_finite()).collect();
-        if own.len() < self.mixing.own_minimum {
-            return model.pooled;
-        }
         own.sort_by(f64::total_cmp);
-        match TailPoints::of_sorted(&own) {
-            Some(own) => own.mixed(self.mixing.own_weight, model.pooled),
-            None => model.pooled,
-        }
+        self.mixing.tail(&own, model.pooled)
     }
 
     /// Percentile (0 to 100) of a mean loss in the worst 2.5 %, `loss_pct` per cent, within

@@ -9,23 +9,30 @@
 //!
 //! Pure arithmetic, deterministic on any number of threads. Bars are read by `store::panel`.
 //!
-//! - [`panel`]: bars in columns
-//! - [`features`]: the terms
-//! - [`tails`]: quantiles of residuals
+//! - [`panel`]: bars in columns; [`clean`]: which of them count, and their return and variance
+//! - [`features`]: the terms; [`design`]: the rows that are fitted and forecast
+//! - [`gram`] and [`fit`]: least squares; [`walk`]: month by month
+//! - [`tails`]: quantiles of residuals; [`forecasts`]: those of a session
 //! - [`document`]: the fitted model as it is stored; [`train`](mod@train): from a panel to it
 //! - [`version`]: a document with its name, as scoring uses it
 //! - [`losses`]: how good a forecast was
 
+pub mod clean;
+pub mod design;
 pub mod document;
 pub mod features;
+pub mod fit;
+pub mod forecasts;
+pub mod gram;
 pub mod losses;
 pub mod panel;
 pub mod tails;
 pub mod train;
 pub mod version;
+pub mod walk;
 
 pub use document::{Document, DocumentError, Forecast};
-pub use features::{MarketTerms, OwnTerms, Variant};
+pub use features::{MarketTerms, Origin, OwnTerms, Variant, own_terms};
 pub use panel::{DataInfo, Panel};
 pub use train::{Method, Progress, TrainError, TrainOptions, Trained, Validation, train, validate};
 pub use version::FittedModel;

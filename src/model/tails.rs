@@ -137,6 +137,20 @@ impl Default for Mixing {
     }
 }
 
+impl Mixing {
+    /// The tail that an issue's own residuals, ascending, and the pooled tail make.
+    #[must_use]
+    pub fn tail(&self, own: &[f64], pooled: TailPoints) -> TailPoints {
+        if own.len() < self.own_minimum {
+            return pooled;
+        }
+        match TailPoints::of_sorted(own) {
+            Some(own) => own.mixed(self.own_weight, pooled),
+            None => pooled,
+        }
+    }
+}
+
 /// The last `capacity` values of a sequence, kept in ascending order as well.
 ///
 /// A push costs a binary search and a move of at most `capacity` numbers.

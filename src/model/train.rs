@@ -1,11 +1,20 @@
 //! From a panel to a document.
 
+use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize};
 
-use super::document::{Document, DocumentError};
-use super::features::Origin;
+use super::design::Design;
+use super::document::{
+    Document, DocumentError, FORMAT, Forecast, Moments, REFERENCE_POINTS, VariantModel,
+};
+use super::features::{MARKET_NAMES, OWN, OWN_NAMES, Origin, Variant};
+use super::forecasts::{ForecastRow, SessionResiduals, forecasts};
+use super::gram::DailySums;
+use super::losses;
 use super::panel::Panel;
+use super::tails::{Mixing, SortedWindow, quantile};
+use super::walk::{Fitted, LEAST_ROWS, Walk};
 use crate::market::{SessionDay, Symbol};
 
 /// How the tail of the residuals is forecast.
@@ -156,8 +165,194 @@ pub fn train(
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Trained, TrainError> {
     progress(Progress::Features);
-    let needed = options.validation_months as usize;
-    Err(TrainError::TooFew { rows: 0, symbols: panel.issues.len(), needed })
+    let cut = options.until.map(|until| panel.before(until.next()));
+    let panel = cut.as_ref().unwrap_or(panel);
+    let design = Design::new(panel, options.fit_universe.as_ref());
+    let rows = design.fitted_rows();
+    if rows < LEAST_ROWS {
+        return Err(TrainError::TooFew { rows, symbols: panel.issues.len(), needed: LEAST_ROWS });
+    }
+    let sums = DailySums::new(&design);
+    let months = |done, of| progress(Progress::Months { done, of });
+    let mixing = Mixing::default();
+    let mut variants = Vec::new();
+    for variant in Variant::ALL {
+        let walk = Walk::new(&design, &sums, &[variant], &months)?;
+        variants.extend(variant_model(&design, &walk, &mixing));
+    }
+    progress(Progress::Tails);
+    if variants.is_empty() {
+        return Err(TrainError::TooFew { rows, symbols: panel.issues.len(), needed: LEAST_ROWS });
+    }
+    let walk = Walk::new(&design, &sums, &Variant::ALL[1..], &|_, _| ())?;
+    let residuals = SessionResiduals::new(&design, &walk);
+    let sessions = design.sessions.len();
+    let window = (sessions.saturating_sub(REFERENCE_SESSIONS), sessions);
+    let fitted = |number: usize| design.issues[number].fitted;
+    let forecasts = forecasts(&design, &walk, &residuals, &mixing, window, &fitted);
+    progress(Progress::Validation);
+    let since = validation_start(&design, options.validation_months);
+    let recent = forecasts.iter().filter(|row| row.session >= since);
+    let validation = score(&design, recent, Origin::Close);
+    let document = Document {
+        format: FORMAT,
+        method: options.method,
+        code_version: options.code_version.clone(),
+        trained_from: day(&design, first_fitted(&sums, sessions)),
+        trained_until: day(&design, sessions - 1),
+        fitted_rows: rows as u64,
+        data: panel.info.clone(),
+        own_terms: OWN_NAMES.map(str::to_owned).to_vec(),
+        market_terms: MARKET_NAMES.map(str::to_owned).to_vec(),
+        variants,
+        mixing,
+        reference: reference(&forecasts),
+        own_moments: own_moments(&design),
+        validation,
+    };
+    document.check()?;
+    Ok(Trained { document })
+}
+
+/// Sessions over which the reference distribution of forecasts is taken: two years.
+const REFERENCE_SESSIONS: usize = 500;
+
+fn day(design: &Design, session: usize) -> SessionDay {
+    SessionDay::from_epoch_days(design.sessions.dates()[session])
+}
+
+fn first_fitted(sums: &DailySums, sessions: usize) -> usize {
+    (0..sessions).find(|&session| sums.rows(session) > 0.0).unwrap_or(0)
+}
+
+/// The first session of the last `months` months, the last of which is that of the last session.
+fn validation_start(design: &Design, months: u32) -> usize {
+    let dates = design.sessions.dates();
+    let month = |date: i32| {
+        let (year, month, _) = SessionDay::from_epoch_days(date).ymd();
+        year * 12 + month
+    };
+    let Some(last) = dates.last().map(|date| month(*date)) else { return 0 };
+    dates.partition_point(|date| month(*date) + months <= last)
+}
+
+/// Probabilities at which the pooled residuals are kept: every per cent, and finer in the tails.
+fn probabilities() -> Vec<f64> {
+    let tail = [0.0005, 0.001, 0.0025, 0.005];
+    let middle = (1..100).map(|at| f64::from(at) / 100.0);
+    let fine = [0.025, 0.975];
+    let mut all: Vec<f64> = tail.into_iter().chain(middle).chain(fine).collect();
+    all.extend(tail.map(|p| 1.0 - p));
+    all.sort_by(f64::total_cmp);
+    all
+}
+
+/// What is stored of the walk's last fit and the residuals before it; `None` when it has no fit.
+fn variant_model(design: &Design, walk: &Walk, mixing: &Mixing) -> Option<VariantModel> {
+    let Fitted { variant, coefficients } = walk.next.fits.first()?;
+    let sessions = design.sessions.len();
+    let residuals = SessionResiduals::new(design, walk);
+    let pooled = residuals.tail_before(sessions, mixing.pooled_sessions)?;
+    let all = residuals.sorted(sessions.saturating_sub(mixing.pooled_sessions), sessions);
+    let probabilities = probabilities();
+    let quantiles = probabilities.iter().map(|&p| quantile(&all, all.len(), p)).collect();
+    Some(VariantModel {
+        variant: *variant,
+        intercept: coefficients.intercept,
+        own: coefficients.own.to_vec(),
+        market: coefficients.market.to_vec(),
+        dropped: coefficients.dropped.clone(),
+        scale: walk.next.scale,
+        pooled,
+        probabilities,
+        quantiles,
+    })
+}
+
+/// Quantiles 0 to 100 % of the forecast mean loss in the worst 2.5 %, per cent.
+fn reference(forecasts: &[ForecastRow]) -> Vec<f64> {
+    let losses = forecasts.iter().filter_map(|row| row.forecast.map(|f| -100.0 * f.e025));
+    let mut losses: Vec<f64> = losses.collect();
+    losses.sort_by(f64::total_cmp);
+    let Some(last) = losses.len().checked_sub(1) else {
+        // Without a scored row there is nothing to compare with: every forecast is in the middle.
+        return vec![0.0; REFERENCE_POINTS];
+    };
+    let at = |percent: usize| losses[percent * last / (REFERENCE_POINTS - 1)];
+    (0..REFERENCE_POINTS).map(at).collect()
+}
+
+fn own_moments(design: &Design) -> Vec<Moments> {
+    let mut sums = [(0.0, 0.0); OWN];
+    let mut rows = 0.0;
+    for issue in design.issues.iter().filter(|issue| issue.fitted) {
+        for at in (0..issue.len()).filter(|&at| issue.may_fit(at)) {
+            rows += 1.0;
+            for (sum, term) in sums.iter_mut().zip(issue.terms[at].0) {
+                sum.0 += term;
+                sum.1 += term * term;
+            }
+        }
+    }
+    let of = |(sum, square): (f64, f64)| {
+        let mean: f64 = sum / rows;
+        Moments { mean, deviation: (square / rows - mean * mean).max(0.0).sqrt() }
+    };
+    sums.map(of).to_vec()
+}
+
+/// Scores forecasts; `None` without any.
+pub(crate) fn score<'a>(
+    design: &Design,
+    rows: impl Iterator<Item = &'a ForecastRow>,
+    origin: Origin,
+) -> Option<Validation> {
+    let mut sums = [0.0; 9];
+    let (mut realised, mut expected, mut count) = (0.0, 0.0, 0_u64);
+    let (mut first, mut last) = (usize::MAX, 0);
+    let mut issues = FxHashSet::default();
+    for row in rows {
+        let Some(forecast) = row.forecast else { continue };
+        let measured = design.issues[row.issue].day(row.at);
+        let (f, r) = (losses::bounded(&forecast), measured.r * 100.0);
+        let below = |v: f64| f64::from(u8::from(r < v));
+        let loss = [
+            losses::qlike_return(f.variance, r),
+            losses::qlike_range(f.variance, losses::measured_variance(measured.range)),
+            losses::fz0(r, f.v025, f.e025, 0.025),
+            losses::fz0(r, f.v05, f.e05, 0.05),
+            below(f.v01),
+            below(f.v025),
+            below(f.v05),
+        ];
+        sums.iter_mut().zip(loss).for_each(|(sum, loss)| *sum += loss);
+        if r <= f.v025 {
+            realised += r;
+            expected += f.e025;
+        }
+        count += 1;
+        (first, last) = (first.min(row.session), last.max(row.session));
+        issues.insert(row.issue);
+    }
+    if count == 0 {
+        return None;
+    }
+    let mean = |at: usize| sums[at] / count as f64;
+    Some(Validation {
+        origin,
+        from: day(design, first),
+        to: day(design, last),
+        rows: count,
+        symbols: issues.len() as u64,
+        qlike_r2: mean(0),
+        qlike_range: mean(1),
+        fz0_025: mean(2),
+        fz0_05: mean(3),
+        exceed_99: mean(4),
+        exceed_975: mean(5),
+        exceed_95: mean(6),
+        es_ratio_975: if expected < 0.0 { realised / expected } else { 1.0 },
+    })
 }
 
 /// Scores the forecasts of a finished `document` (nothing refitted, own residuals moving on) over
@@ -172,6 +367,46 @@ pub fn validate(
     from: SessionDay,
     to: SessionDay,
 ) -> Result<Validation, TrainError> {
-    let _ = (panel, document, origin);
-    Err(TrainError::NoSessions { from, to, first: from, last: to })
+    let design = Design::new(panel, None);
+    let (first, last) = match (design.sessions.dates().first(), design.sessions.dates().last()) {
+        (Some(first), Some(last)) => {
+            (SessionDay::from_epoch_days(*first), SessionDay::from_epoch_days(*last))
+        }
+        _ => (from, from),
+    };
+    let rows: Vec<ForecastRow> = (0..design.issues.len())
+        .into_par_iter()
+        .flat_map_iter(|number| frozen(&design, document, origin, number, (from, to)))
+        .collect();
+    score(&design, rows.iter(), origin).ok_or(TrainError::NoSessions { from, to, first, last })
+}
+
+/// Forecasts of a document for one issue.
+fn frozen(
+    design: &Design,
+    document: &Document,
+    origin: Origin,
+    number: usize,
+    (from, to): (SessionDay, SessionDay),
+) -> Vec<ForecastRow> {
+    let issue = &design.issues[number];
+    let mut own = SortedWindow::new(document.mixing.own_window);
+    let mut rows = Vec::new();
+    for at in 0..issue.len() {
+        let session = issue.session(at);
+        let date = day(design, session);
+        if date > to {
+            break;
+        }
+        let market = &design.market[session];
+        let Some(model) = document.choose(origin, market) else { continue };
+        let variance = model.variance(&issue.terms[at], market);
+        if date >= from && issue.is_scored(at) {
+            let tail = document.mixing.tail(own.sorted(), model.pooled);
+            let forecast = Some(Forecast::of(variance, tail)).filter(Forecast::is_valid);
+            rows.push(ForecastRow { issue: number, at, session, forecast });
+        }
+        own.push(issue.day(at).r / variance.sqrt());
+    }
+    rows
 }

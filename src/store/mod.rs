@@ -11,6 +11,7 @@
 //! - [`fault`]: what kind of failure an error is; [`spill`]: rows on disk while the database is away
 //! - [`objects`]: the object store, for what is no row; [`archive`]: the journal as Parquet in it;
 //!   [`models`]: the registry of fitted models in it
+//! - [`panel`]: daily bars and index series from files
 //! - [`read`]: queries of the HTTP interface and of checks; [`digest`]: the fingerprint of a run
 
 pub mod archive;
@@ -23,6 +24,7 @@ pub mod fault;
 pub mod migration;
 pub mod models;
 pub mod objects;
+pub mod panel;
 pub mod read;
 mod retry;
 pub mod spill;

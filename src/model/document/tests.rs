@@ -85,7 +85,8 @@ fn what_is_unknown_chooses_the_coefficients() {
     assert_eq!(chosen(Origin::Close, 13), Variant::Close);
     assert_eq!(chosen(Origin::Open, 12), Variant::Close);
     assert_eq!(chosen(Origin::Open, 9), Variant::NoUs);
-    assert_eq!(chosen(Origin::Open, 5), Variant::OwnOnly);
+    assert_eq!(chosen(Origin::Open, 5), Variant::NoIndex);
+    assert_eq!(chosen(Origin::Open, 2), Variant::OwnOnly);
 }
 
 #[test]

@@ -4,7 +4,14 @@
 //! ([`MARKET`]). All are known before the session they forecast. A forecast that lacks some of the
 //! market terms uses the coefficients that were fitted without them ([`Variant`]).
 
+pub mod market;
+pub mod own;
+pub mod window;
+
 use serde::{Deserialize, Serialize};
+
+pub use market::{IndexTerms, SessionTerms};
+pub use own::{OwnState, own_terms};
 
 /// Number of an issue's own terms.
 pub const OWN: usize = 15;
@@ -26,16 +33,18 @@ pub const OWN_NAMES: [&str; OWN] = [
 
 /// Names of the market terms, in the order of [`MarketTerms`].
 ///
-/// `m1 m5 m22 mneg1 mpos1`: as the own terms, of the KOSPI index. `cs1 cs5`: mean over the
-/// fitted issues of the ln range variance of the session before, and of 5. `gap`: ln of the
-/// calendar days since it. `vix usabs`: ln VIX and the size of the S&P 500 return in units of what
-/// the VIX said before it, of the US session known at the close; `ovix ousabs ousneg`: of the one
-/// known at the open, with its negative part.
+/// `cs1 cs5`: mean over the fitted issues of the ln range variance of the session before, and of 5.
+/// `gap`: ln of the calendar days since it. `m1 m5 m22 mneg1 mpos1`: as the own terms, of the
+/// KOSPI index. `vix usabs`: ln VIX and the size of the S&P 500 return in units of what the VIX
+/// said before it (Whaley 2000), of the US session known at the close; `ovix ousabs ousneg`: of
+/// the one known at the open, with its negative part.
 pub const MARKET_NAMES: [&str; MARKET] = [
-    "m1", "m5", "m22", "mneg1", "mpos1", "cs1", "cs5", "gap", "vix", "usabs", "ovix", "ousabs",
+    "cs1", "cs5", "gap", "m1", "m5", "m22", "mneg1", "mpos1", "vix", "usabs", "ovix", "ousabs",
     "ousneg",
 ];
 
+/// Where the terms of the KOSPI index begin in [`MARKET_NAMES`].
+pub const INDEX_TERMS: usize = 3;
 /// Where the US terms of the close begin in [`MARKET_NAMES`].
 pub const US_CLOSE: usize = 8;
 /// Where the US terms of the open begin in [`MARKET_NAMES`].
@@ -63,7 +72,7 @@ impl MarketTerms {
     #[must_use]
     pub fn variant(&self, origin: Origin) -> Variant {
         let open = (origin == Origin::Open).then_some(Variant::Open);
-        let others = [Variant::Close, Variant::NoUs, Variant::OwnOnly];
+        let others = Variant::ALL[1..].iter().copied();
         open.into_iter().chain(others).find(|&v| self.suffice(v)).unwrap_or(Variant::OwnOnly)
     }
 }
@@ -89,13 +98,15 @@ pub enum Variant {
     Close,
     /// Without the US terms: 23.
     NoUs,
+    /// Without terms of any index: 18.
+    NoIndex,
     /// The issue's own 15 alone.
     OwnOnly,
 }
 
 impl Variant {
-    /// Every variant.
-    pub const ALL: [Self; 4] = [Self::Open, Self::Close, Self::NoUs, Self::OwnOnly];
+    /// Every variant, the richest first.
+    pub const ALL: [Self; 5] = [Self::Open, Self::Close, Self::NoUs, Self::NoIndex, Self::OwnOnly];
 
     /// Which of the market terms it has.
     #[must_use]
@@ -104,6 +115,7 @@ impl Variant {
             Self::Open => MARKET,
             Self::Close => US_OPEN,
             Self::NoUs => US_CLOSE,
+            Self::NoIndex => INDEX_TERMS,
             Self::OwnOnly => 0,
         };
         std::array::from_fn(|term| term < known)
