@@ -28,4 +28,5 @@ mod settings_cli;
 mod soak;
 mod store;
 mod tidy;
+mod training;
 mod wrong_settings;

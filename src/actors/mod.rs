@@ -16,6 +16,7 @@ pub mod limits;
 pub mod llm_summarizer;
 pub mod mitigator;
 pub mod model_watch;
+pub mod modelling;
 pub mod normalizer;
 pub mod object_watch;
 pub mod outlet;

@@ -186,12 +186,13 @@ impl Watch {
         switch: &ModelSwitch,
     ) -> Result<Option<String>, StageError> {
         let checked = FittedModel::read(switch).map_err(|error| error.to_string());
-        let packed = checked.and_then(|_| {
-            ModelRecord::payload(switch).map_err(|error| error.to_string())
-        });
+        let packed =
+            checked.and_then(|_| ModelRecord::payload(switch).map_err(|error| error.to_string()));
         let payload = match packed {
             Ok(payload) => payload,
-            Err(error) => return Ok(Some(format!("the model {} cannot be used: {error}", switch.id))),
+            Err(error) => {
+                return Ok(Some(format!("the model {} cannot be used: {error}", switch.id)));
+            }
         };
         let mut batch = FrameBatch::new();
         batch.push(FrameKind::Model, wall_micros(), &payload);
@@ -212,7 +213,9 @@ impl Watch {
 
     /// Says which model is in use, and what is wrong.
     fn tell(&mut self, parts: &ModelWatchParts, problem: Option<String>) {
-        if let Some(problem) = problem.as_ref().filter(|problem| self.told.as_ref() != Some(problem)) {
+        if let Some(problem) =
+            problem.as_ref().filter(|problem| self.told.as_ref() != Some(problem))
+        {
             tracing::error!(problem, "the model in use stays");
         }
         // A start that went on where the last run ended may have one that nobody brought yet.

@@ -21,8 +21,7 @@ pub(super) async fn models(
     let versions = state.models.versions();
     let active = versions.iter().find(|version| version.active).map(|version| version.id);
     let live = state.models.live();
-    let models: Vec<Value> =
-        versions.iter().take(limit).map(|version| json!(version)).collect();
+    let models: Vec<Value> = versions.iter().take(limit).map(|version| json!(version)).collect();
     Ok(Json(json!({
         "active": active,
         "live": live.map(|live| json!({ "id": live.id, "origin": live.origin })),

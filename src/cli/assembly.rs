@@ -20,7 +20,7 @@ pub use self::data_dir::DataDir;
 pub use self::database::{database, database_or_away, recorder, with_spill};
 pub use self::feed::feed_parts;
 pub use self::kis::{environment, kis_clients, kis_options, watch};
-pub use self::models::{model_registry, model_watch};
+pub use self::models::{ModelJobs, model_jobs, model_registry, model_watch};
 pub use self::objects::{
     ObjectParts, add_object_services, bucket_wishes, object_parts, object_store,
 };

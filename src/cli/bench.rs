@@ -38,7 +38,8 @@ use crate::journal::{Durability, JournalOptions};
 use crate::market::Directory;
 use crate::messages::health::HealthRegistry;
 use crate::messages::{
-    AdviceBoard, BusLimits, Checkpoints, EventBus, Flag, FrameBatch, FrameKind, ModelBoard, RiskBoard,
+    AdviceBoard, BusLimits, Checkpoints, EventBus, Flag, FrameBatch, FrameKind, ModelBoard,
+    RiskBoard,
 };
 use crate::risk::RiskParams;
 

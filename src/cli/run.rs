@@ -19,6 +19,7 @@ use crate::actors::backfill::{BackfillParts, run_backfill};
 use crate::actors::collection::{Clock, CollectionParts, run_collection, wall_clock};
 use crate::actors::feed::{FeedParts, run_feed};
 use crate::actors::model_watch::{ModelWatchParts, run_model_watch};
+use crate::actors::modelling::run_model_jobs;
 use crate::actors::poll::{PollParts, run_poll};
 use crate::actors::supervision::StageError;
 use crate::actors::trading_days::run_trading_days;
@@ -74,6 +75,7 @@ struct Daemon {
     advice_board: AdviceBoard,
     models: ModelBoard,
     model_watch: Arc<ModelWatchParts>,
+    model_jobs: Option<assembly::ModelJobs>,
     listener: tokio::net::TcpListener,
     feed: FeedParts,
     repairs: Repairs,
@@ -123,7 +125,8 @@ impl Daemon {
             |parts| parts.segments.clone(),
         );
         let models = ModelBoard::default();
-        let model_watch = assembly::model_watch(settings, objects.as_ref(), database.as_ref(), &models, &health)?;
+        let model_watch =
+            assembly::model_watch(settings, objects.as_ref(), database.as_ref(), &models, &health)?;
         let mut continuity = Continuity::of(settings, &data_dir.path, &segments)?;
         let states = continuity.states(&board.directory, &repairs, &publisher);
         let checkpoints = continuity.checkpoints.clone();
@@ -159,6 +162,7 @@ impl Daemon {
             board,
             advice_board,
             models,
+            model_jobs: assembly::model_jobs(settings, &model_watch)?,
             model_watch: Arc::new(model_watch),
             listener,
             feed,
@@ -186,6 +190,7 @@ impl Daemon {
             advice_board,
             models,
             model_watch,
+            model_jobs,
             listener,
             feed,
             repairs,
@@ -236,6 +241,11 @@ impl Daemon {
                 if let Some(Collection { parts, job, every }) = collection {
                     tree.add_service("collection", move |stop| {
                         run_collection(Arc::clone(&parts), job.clone(), every, stop)
+                    });
+                }
+                if let Some((parts, jobs)) = model_jobs {
+                    tree.add_service("model_jobs", move |stop| {
+                        run_model_jobs(Arc::clone(&parts), jobs.clone(), stop)
                     });
                 }
                 tree.add_service("http", move |stop| {

@@ -15,8 +15,10 @@
 //! - [`tails`]: quantiles of residuals; [`forecasts`]: those of a session
 //! - [`document`]: the fitted model as it is stored; [`train`](mod@train): from a panel to it
 //! - [`version`]: a document with its name, as scoring uses it
+//! - [`choice`]: whether a new model may take the place of another
 //! - [`losses`]: how good a forecast was
 
+pub mod choice;
 pub mod clean;
 pub mod design;
 pub mod document;
@@ -31,6 +33,7 @@ pub mod train;
 pub mod version;
 pub mod walk;
 
+pub use choice::{Worse, worse};
 pub use document::{Document, DocumentError, Forecast};
 pub use features::{MarketTerms, Origin, OwnTerms, Variant, own_terms};
 pub use panel::{DataInfo, Panel};

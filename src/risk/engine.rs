@@ -38,11 +38,11 @@ use super::market_state::MarketState;
 use super::params::RiskParams;
 use super::state::{Decays, SymbolState, VolumeView};
 use super::types::{RiskMinute, RiskPoint, RiskRow, Rule, ScoreBatch};
-use crate::model::FittedModel;
 use crate::market::{
     BatchSequence, Directory, EventTime, RecordRef, Reference, Symbol, SymbolId, TickBatch, Trade,
     TradeFlags,
 };
+use crate::model::FittedModel;
 
 /// Where the engine learns the code of an issue it meets for the first time.
 pub trait IssueCodes {

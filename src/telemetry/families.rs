@@ -309,6 +309,7 @@ pub const FAMILIES: &[Family] = &[
     gauge("bongsu_llm_valid_ratio", &[], "Share of answers that passed validation."),
     // quality
     gauge("bongsu_recommendation_hit_ratio", &[("horizon", &["5", "20"])], "Share of picks that rose over this many trading days."),
+    gauge("bongsu_var_exceed_ratio", &[("level", &["99", "97.5", "95"])], "Share of days on which the loss was beyond the forecast quantile; right is one less the level."),
     gauge("bongsu_risk_overestimate_ratio", &[], "Share of forecasts of risk that were too high."),
     gauge("bongsu_risk_underestimate_ratio", &[], "Share of forecasts of risk that were too low."),
     // KIS
