@@ -5,7 +5,8 @@
 //! defence. `ARCHITECTURE.md` walks through the life of a tick and of an event; the modules stand
 //! in the order in which data flows:
 //!
-//! - the domain, pure: [`market`], [`collect`], [`model`], [`risk`], [`advice`]
+//! - the domain, pure: [`market`], [`collect`], [`model`], [`risk`], [`advice`],
+//!   [`evaluate`]
 //! - what passes between the parts: [`messages`]
 //! - adapters: [`kis`], [`journal`], [`schedule`], [`store`], [`bus`], [`llm`], [`telemetry`],
 //!   [`api`]
@@ -20,6 +21,7 @@ pub mod bus;
 pub mod cli;
 pub mod collect;
 pub mod config;
+pub mod evaluate;
 pub mod journal;
 pub mod kis;
 pub mod llm;

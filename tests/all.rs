@@ -14,6 +14,7 @@ mod crash;
 mod crash_damage;
 mod daemon;
 mod effects;
+mod evaluate;
 mod faults;
 mod feed;
 mod harness;

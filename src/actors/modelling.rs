@@ -156,9 +156,6 @@ pub enum ModellingError {
         "the database has no daily bars: give files with --data, or let the job collect_market_prices run first"
     )]
     NoRows,
-    /// Nothing is in use that could be judged.
-    #[error("no model is in use: bongsu train makes one")]
-    NoModel,
     /// The model in use cannot be read.
     #[error("the model {id} {reason}; activate another version (bongsu models list)")]
     Unusable {
@@ -178,9 +175,7 @@ impl ModellingError {
     pub const fn is_too_few(&self) -> bool {
         matches!(
             self,
-            Self::NoRows
-                | Self::NoModel
-                | Self::Train(TrainError::TooFew { .. } | TrainError::NoSessions { .. })
+            Self::NoRows | Self::Train(TrainError::TooFew { .. } | TrainError::NoSessions { .. })
         )
     }
 }

@@ -4,6 +4,7 @@
 //! handed on as a dotted key by `flags()`: it is checked with all other settings, so that it has
 //! the same form everywhere and its mistakes are reported together with theirs.
 
+mod evaluate;
 mod feed;
 mod journal;
 mod models;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use evaluate::{EvaluateArgs, MethodWord, OriginWord};
 pub use feed::{KisSimArgs, PlayArgs, RegistrationLimit, Role, RunArgs, Seconds};
 pub use journal::{DumpArgs, JournalArgs, JournalCommand, KindWord};
 pub use models::{ModelsCommand, TrainArgs};
@@ -101,6 +103,8 @@ pub enum Command {
     KisSim(Box<KisSimArgs>),
     /// Play recorded input through the same tree, into a sandbox
     Replay(ReplayArgs),
+    /// How good forecasts and picks would have been
+    Evaluate(Box<EvaluateArgs>),
     /// Measure this machine
     Bench(BenchArgs),
     /// Follow outward events
@@ -254,6 +258,18 @@ pub enum BenchCommand {
         /// An empty database, mysql://…; it is emptied again at the end
         #[arg(long, value_name = "URL")]
         database: Option<String>,
+    },
+    /// Training of the daily model: reading, terms, fits month by month, memory
+    Train {
+        /// Daily bars; the issues of each file are counted apart
+        #[arg(long, value_name = "F", num_args = 1.., required = true)]
+        data: Vec<PathBuf>,
+        /// Index series
+        #[arg(long, value_name = "F", num_args = 1..)]
+        indices: Vec<PathBuf>,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
     },
     /// Time from a frame received to its event acknowledged by Redis, beside a bare PUBLISH
     Latency {

@@ -10,6 +10,7 @@
 mod recovery;
 mod store;
 mod storm;
+mod train;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -53,6 +54,7 @@ pub fn execute(args: BenchArgs, settings: Settings) -> Result<(), CliError> {
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot make {}", folder.display()))?;
     let line = match args.command {
+        BenchCommand::Train { data, indices, json } => Ok(train::measure(&data, &indices, json)),
         BenchCommand::Store { rows, rounds, database } => {
             let url = database.as_deref().unwrap_or_else(|| settings.database.url.expose());
             store::compare(&folder, url, rows as usize, rounds as usize)

@@ -64,7 +64,7 @@ pub struct DayRow {
     pub r: f64,
     /// Range variance: [`range_variance`].
     pub range: f64,
-    /// Its overnight part.
+    /// Log return from the close before to the open.
     pub overnight: f64,
     /// Shares traded.
     pub volume: f64,
@@ -100,8 +100,8 @@ pub fn clamped(bar: &DailyBar) -> DailyBar {
 }
 
 /// Variance of a session from its prices and the close before: the overnight return squared, and
-/// the estimator of Garman & Klass (1980), not below 0, for the rest. Gives the overnight part and
-/// the whole.
+/// the estimator of Garman & Klass (1980), not below 0, for the rest. Gives the overnight return
+/// and the variance.
 #[must_use]
 pub fn range_variance(
     previous_close: f64,
@@ -111,10 +111,10 @@ pub fn range_variance(
     close: f64,
 ) -> (f64, f64) {
     let squared = |ratio: f64| ratio.ln() * ratio.ln();
-    let overnight = squared(open / previous_close);
+    let overnight = (open / previous_close).ln();
     let body = 2.0 * std::f64::consts::LN_2 - 1.0;
     let session = 0.5 * squared(high / low) - body * squared(close / open);
-    (overnight, overnight + session.max(0.0))
+    (overnight, overnight * overnight + session.max(0.0))
 }
 
 /// What is measured on `bar` when it is clean after `previous`, the bar of the session before:
@@ -191,7 +191,7 @@ mod tests {
     fn range_variance_by_hand() {
         // ln(101/100)² + ½ ln(105/99)² − (2 ln 2 − 1) ln(104/101)², python3 math.
         let (overnight, range) = range_variance(100.0, 101.0, 105.0, 99.0, 104.0);
-        assert!((overnight - 9.900_908_408_750_885e-5).abs() < 1e-15);
+        assert!((overnight * overnight - 9.900_908_408_750_885e-5).abs() < 1e-15);
         assert!((range - 1.499_151_572_040_243_7e-3).abs() < 1e-12, "{range}");
         // A close far from the open with no range of its own: the session's part is not negative.
         assert_eq!(range_variance(100.0, 100.0, 100.0, 100.0, 100.0), (0.0, 0.0));
@@ -229,7 +229,7 @@ mod tests {
         fn a_clean_row_is_finite(prices in prop::array::uniform4(1.0..1e6_f64), before in 1.0..1e6_f64) {
             let previous = bar(0, [before; 4], 1.0);
             if let Some(row) = clean(&previous, &bar(1, prices, 3.0)) {
-                prop_assert!(row.range >= row.overnight && row.overnight >= 0.0);
+                prop_assert!(row.range >= row.overnight * row.overnight);
                 prop_assert!(row.r.abs() < 0.37 && row.range.is_finite());
             }
         }

@@ -4,14 +4,13 @@ use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 
 use super::clean::{CleanRows, DayRow, Sessions, clean_rows};
+use super::features::breadth::{Breadth, BreadthSum};
 use super::features::own::MINIMUM_DAYS;
 use super::features::{IndexTerms, MarketTerms, OwnState, OwnTerms, SessionTerms};
 use super::losses::VARIANCE_FLOOR;
 use super::panel::{Issue, Panel};
 use crate::market::Symbol;
 
-/// Clean days before a row from which it is fitted.
-pub const FITTED_FROM: usize = 67;
 /// Clean days before a row from which it is scored.
 pub const SCORED_FROM: usize = 500;
 /// Least median of the daily value traded of a row that is fitted or scored, won.
@@ -30,6 +29,8 @@ pub struct IssueRows {
     pub terms: Vec<OwnTerms>,
     /// Whether the value traded before was above the floor, for the same days.
     pub liquid: Vec<bool>,
+    /// Mean range variance of the 22 clean days before, for the same days.
+    pub range22: Vec<f64>,
     /// After its last day.
     pub state: OwnState,
 }
@@ -39,9 +40,11 @@ impl IssueRows {
         let clean = clean_rows(&issue.bars, sessions);
         let known = clean.rows.len().saturating_sub(MINIMUM_DAYS);
         let (mut terms, mut liquid) = (Vec::with_capacity(known), Vec::with_capacity(known));
+        let mut range22 = Vec::with_capacity(known);
         let mut state = OwnState::default();
         for row in &clean.rows {
-            if state.days() >= MINIMUM_DAYS {
+            if let Some(range) = state.range22() {
+                range22.push(range);
                 // Terms of clean days are finite; were one not, the row would count for nothing.
                 let own = state.terms();
                 let enough = state.median_value().is_some_and(|value| value >= VALUE_FLOOR);
@@ -50,7 +53,7 @@ impl IssueRows {
             }
             state.push(row);
         }
-        Self { symbol: issue.symbol, fitted, clean, terms, liquid, state }
+        Self { symbol: issue.symbol, fitted, clean, terms, liquid, range22, state }
     }
 
     /// Number of rows that have terms.
@@ -80,7 +83,7 @@ impl IssueRows {
     /// Whether coefficients may be fitted on row `at`.
     #[must_use]
     pub fn may_fit(&self, at: usize) -> bool {
-        self.fitted && self.liquid[at] && at + MINIMUM_DAYS >= FITTED_FROM
+        self.fitted && self.liquid[at]
     }
 
     /// Whether the forecast of row `at` is scored.
@@ -123,7 +126,11 @@ impl Design {
             .map(|issue| IssueRows::new(issue, fitted(issue), &sessions))
             .collect();
         let spread = spread(&issues, sessions.len());
-        let session_terms = SessionTerms::new(IndexTerms::new(&panel.indices), spread);
+        let session_terms = SessionTerms::new(
+            IndexTerms::new(&panel.indices),
+            spread,
+            breadth(&issues, sessions.len()),
+        );
         let market = (0..sessions.len()).map(|at| session_terms.of(&sessions, at)).collect();
         Self { sessions, issues, market, session_terms }
     }
@@ -146,4 +153,20 @@ fn spread(issues: &[IssueRows], sessions: usize) -> Vec<f64> {
         }
     }
     sums.iter().zip(counts).map(|(sum, count)| sum / count).collect()
+}
+
+/// The breadth after each session, over the rows that may be fitted.
+fn breadth(issues: &[IssueRows], sessions: usize) -> Vec<Breadth> {
+    let mut sums = vec![BreadthSum::default(); sessions];
+    for issue in issues.iter().filter(|issue| issue.fitted) {
+        for at in (0..issue.len()).filter(|&at| issue.may_fit(at)) {
+            sums[issue.session(at)].add(issue.day(at).r, issue.range22[at]);
+        }
+    }
+    let mut breadth = Breadth::default();
+    let after = |sum: &BreadthSum| {
+        breadth = breadth.after(sum);
+        breadth
+    };
+    sums.iter().map(after).collect()
 }

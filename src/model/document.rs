@@ -4,15 +4,17 @@
 //! finite numbers, ordered tails. A document that fails is refused as a whole, with what was wrong;
 //! its reader keeps the model it has.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::features::{MARKET_NAMES, MarketTerms, OWN_NAMES, Origin, OwnTerms, Variant};
+use super::features::{Breadth, MARKET_NAMES, MarketTerms, OWN_NAMES, Origin, OwnTerms, Variant};
 use super::panel::DataInfo;
+use super::shape::TailShape;
 use super::tails::{Mixing, TailPoints};
 use super::train::{Method, Validation};
-use crate::market::SessionDay;
+use crate::market::{SessionDay, Symbol};
 
 /// The format this code writes and reads.
 pub const FORMAT: u32 = 1;
@@ -45,6 +47,12 @@ pub struct Document {
     pub variants: Vec<VariantModel>,
     /// How own and pooled residuals are mixed.
     pub mixing: Mixing,
+    /// What moves the tail of the residuals.
+    pub shape: TailShape,
+    /// Breadth of the market after the last session: where a reader goes on from.
+    pub breadth: Breadth,
+    /// Tail of the own residuals of each issue that has enough of them.
+    pub own_tails: BTreeMap<Symbol, TailPoints>,
     /// Quantiles 0 to 100 % of the forecast mean loss in the worst 2.5 % (−e025), in per cent, over
     /// the scored rows of the last two years before `trained_until`: what a percentile is of.
     pub reference: Vec<f64>,
@@ -80,7 +88,9 @@ pub struct VariantModel {
     pub dropped: Vec<String>,
     /// Bias factor c: h = c · exp(prediction).
     pub scale: f64,
-    /// Tail of the pooled residuals.
+    /// Slow level of the tail after the last session.
+    pub level: f64,
+    /// Tail of the pooled residuals, after downside scale and level.
     pub pooled: TailPoints,
     /// Probabilities of `quantiles`, ascending within (0, 1).
     pub probabilities: Vec<f64>,
@@ -212,6 +222,9 @@ impl VariantModel {
         if !(self.scale.is_finite() && self.scale > 0.0) {
             return Err(wrong(part("scale"), format!("is {}, expected above 0", self.scale)));
         }
+        if !(self.level.is_finite() && self.level > 0.0) {
+            return Err(wrong(part("level"), format!("is {}, expected above 0", self.level)));
+        }
         if !self.pooled.is_tail() {
             return Err(wrong(part("pooled"), format!("is no lower tail: {:?}", self.pooled)));
         }
@@ -283,6 +296,16 @@ impl Document {
         if !(0.0..=1.0).contains(&weight) {
             return Err(wrong("mixing.own_weight", format!("is {weight}, expected 0 to 1")));
         }
+        if let Some(problem) = self.shape.problem() {
+            return Err(wrong("shape", problem));
+        }
+        finite("breadth", &[self.breadth.bz, self.breadth.bp])?;
+        if let Some((symbol, tail)) = self.own_tails.iter().find(|(_, tail)| !tail.is_tail()) {
+            return Err(wrong(
+                format!("own_tails.{symbol}"),
+                format!("is no lower tail: {tail:?}"),
+            ));
+        }
         if self.variants.is_empty() {
             return Err(wrong("variants", "is empty"));
         }
@@ -311,32 +334,30 @@ impl Document {
         wanted.iter().filter(|v| market.suffice(**v)).find_map(|v| self.variant(*v))
     }
 
-    /// Forecast of one session's log return.
+    /// Forecast of one session's log return of an issue.
     ///
-    /// `own_z` are the issue's own residuals z = r / √h, oldest first, as far as they are known;
-    /// with fewer than `mixing.own_minimum` the tail is the pooled one. `None` when the document
-    /// has no coefficients for the known terms, or when a term is not a number.
+    /// The tail of an issue with own residuals in the document (`symbol` among
+    /// [`Self::own_tails`]) is mixed from those and the pooled ones; that of any other is the
+    /// pooled one. `None` when the document has no coefficients for the known terms, or when a term
+    /// is not a number.
     #[must_use]
     pub fn forecast(
         &self,
         origin: Origin,
+        symbol: Option<Symbol>,
         own: &OwnTerms,
         market: &MarketTerms,
-        own_z: &[f64],
     ) -> Option<Forecast> {
         let model = self.choose(origin, market)?;
         let variance = model.variance(own, market);
-        let tail = self.tail(model, own_z);
-        let forecast = Forecast::of(variance, tail);
+        let known = symbol.and_then(|symbol| self.own_tails.get(&symbol));
+        let tail = match known {
+            Some(own) => own.mixed(self.mixing.own_weight, model.pooled),
+            None => model.pooled,
+        };
+        let scale = self.shape.downside(model.variant, own, market) * model.level;
+        let forecast = Forecast::of(variance, tail.scaled(scale));
         forecast.is_valid().then_some(forecast)
-    }
-
-    /// The residuals' tail of an issue with these own residuals.
-    fn tail(&self, model: &VariantModel, own_z: &[f64]) -> TailPoints {
-        let from = own_z.len().saturating_sub(self.mixing.own_window);
-        let mut own: Vec<f64> = own_z[from..].iter().copied().filter(|z| z.is_finite()).collect();
-        own.sort_by(f64::total_cmp);
-        self.mixing.tail(&own, model.pooled)
     }
 
     /// Percentile (0 to 100) of a mean loss in the worst 2.5 %, `loss_pct` per cent, within

@@ -4,6 +4,8 @@ use rayon::prelude::*;
 
 use super::design::Design;
 use super::document::Forecast;
+use super::features::{Origin, Variant};
+use super::shape::TailShape;
 use super::tails::{Mixing, SortedWindow, TailPoints};
 use super::walk::Walk;
 
@@ -20,18 +22,18 @@ pub struct ForecastRow {
     pub forecast: Option<Forecast>,
 }
 
-/// By session, the residuals of the fitted issues in ascending order.
+/// By session, values of the fitted issues' rows in ascending order.
 #[derive(Debug, Clone)]
 pub struct SessionResiduals(Vec<Vec<f64>>);
 
 impl SessionResiduals {
-    /// Of a walk over a design.
+    /// Of a value by issue and row; those that are not finite are left out.
     #[must_use]
-    pub fn new(design: &Design, walk: &Walk) -> Self {
+    pub fn new(design: &Design, value: &dyn Fn(usize, usize) -> f64) -> Self {
         let mut sessions: Vec<Vec<f64>> = vec![Vec::new(); design.sessions.len()];
         for (number, issue) in design.issues.iter().enumerate().filter(|(_, issue)| issue.fitted) {
             for at in (0..issue.len()).filter(|&at| issue.may_fit(at)) {
-                let z = walk.residual(design, number, at);
+                let z = value(number, at);
                 if z.is_finite() {
                     sessions[issue.session(at)].push(z);
                 }
@@ -39,6 +41,12 @@ impl SessionResiduals {
         }
         sessions.par_iter_mut().for_each(|values| values.sort_unstable_by(f64::total_cmp));
         Self(sessions)
+    }
+
+    /// How many values the `window` sessions before `session` have.
+    #[must_use]
+    pub fn count_before(&self, session: usize, window: usize) -> usize {
+        self.0[session.saturating_sub(window)..session].iter().map(Vec::len).sum()
     }
 
     /// All residuals of the sessions from `from` to before `to`, ascending.
@@ -75,38 +83,113 @@ impl SessionResiduals {
     }
 }
 
+/// Residuals of a walk brought to one distribution, and what they were divided by.
+#[derive(Debug, Clone)]
+pub struct Tails {
+    /// Downside scale times level, by issue and row.
+    pub scale: Vec<Vec<f64>>,
+    /// Level before each session, and after the last.
+    pub level: Vec<f64>,
+    /// u = z / scale of the fitted issues, by session.
+    pub residuals: SessionResiduals,
+}
+
+impl Tails {
+    /// Of a walk whose forecasts are made at `origin`.
+    #[must_use]
+    pub fn new(design: &Design, walk: &Walk, shape: &TailShape, origin: Origin) -> Self {
+        let variants: Vec<Variant> =
+            design.market.iter().map(|market| market.variant(origin)).collect();
+        let mut scale: Vec<Vec<f64>> = design
+            .issues
+            .par_iter()
+            .map(|issue| {
+                let of = |at: usize| {
+                    let session = issue.session(at);
+                    shape.downside(variants[session], &issue.terms[at], &design.market[session])
+                };
+                (0..issue.len()).map(of).collect()
+            })
+            .collect();
+        let level =
+            levels(design, shape, &|issue, at| walk.residual(design, issue, at) / scale[issue][at]);
+        scale.par_iter_mut().zip(&design.issues).for_each(|(scale, issue)| {
+            for (at, scale) in scale.iter_mut().enumerate() {
+                *scale *= level[issue.session(at)];
+            }
+        });
+        let residuals = SessionResiduals::new(design, &|issue, at| {
+            walk.residual(design, issue, at) / scale[issue][at]
+        });
+        Self { scale, level, residuals }
+    }
+}
+
+/// The slow level before each session, and after the last.
+fn levels(design: &Design, shape: &TailShape, value: &dyn Fn(usize, usize) -> f64) -> Vec<f64> {
+    let sessions = design.sessions.len();
+    let Some(rule) = shape.level else { return vec![1.0; sessions + 1] };
+    let residuals = SessionResiduals::new(design, value);
+    let before = |session: usize| {
+        let enough = residuals.count_before(session, rule.sessions) >= rule.least_rows;
+        let tail = residuals.tail_before(session, rule.sessions).filter(|_| enough);
+        rule.level(tail.map(|tail| tail.v05))
+    };
+    (0..=sessions).into_par_iter().map(before).collect()
+}
+
 /// Forecasts of the scored rows of the sessions from `from` to before `to`, by issue and session.
 /// Only issues for which `wanted` holds are forecast.
 #[must_use]
 pub fn forecasts(
     design: &Design,
     walk: &Walk,
-    residuals: &SessionResiduals,
+    tails: &Tails,
     mixing: &Mixing,
     (from, to): (usize, usize),
     wanted: &(dyn Fn(usize) -> bool + Sync),
 ) -> Vec<ForecastRow> {
     let pooled: Vec<Option<TailPoints>> = (from..to)
         .into_par_iter()
-        .map(|session| residuals.tail_before(session, mixing.pooled_sessions))
+        .map(|session| tails.residuals.tail_before(session, mixing.pooled_sessions))
         .collect();
     let of_issue = |number: usize| {
         let issue = &design.issues[number];
         let mut own = SortedWindow::new(mixing.own_window);
         let mut rows = Vec::new();
         for at in 0..issue.between(0, to).end {
-            let session = issue.session(at);
+            let (session, scale) = (issue.session(at), tails.scale[number][at]);
             if session >= from && issue.is_scored(at) {
                 let tail = pooled[session - from].map(|pooled| mixing.tail(own.sorted(), pooled));
                 let variance = walk.variance[number][at];
-                let forecast =
-                    tail.map(|tail| Forecast::of(variance, tail)).filter(Forecast::is_valid);
+                let forecast = tail
+                    .map(|tail| Forecast::of(variance, tail.scaled(scale)))
+                    .filter(Forecast::is_valid);
                 rows.push(ForecastRow { issue: number, at, session, forecast });
             }
-            own.push(walk.residual(design, number, at));
+            own.push(walk.residual(design, number, at) / scale);
         }
         rows
     };
     let issues = (0..design.issues.len()).into_par_iter().filter(|&number| wanted(number));
     issues.map(of_issue).collect::<Vec<_>>().concat()
+}
+
+/// The tail of each issue's own residuals after its last day; those with too few are left out.
+#[must_use]
+pub fn own_tails(
+    design: &Design,
+    walk: &Walk,
+    tails: &Tails,
+    mixing: &Mixing,
+) -> Vec<Option<TailPoints>> {
+    let of_issue = |number: usize| {
+        let issue = &design.issues[number];
+        let from = issue.len().saturating_sub(mixing.own_window);
+        let u = |at: usize| walk.residual(design, number, at) / tails.scale[number][at];
+        let mut own: Vec<f64> = (from..issue.len()).map(u).filter(|u| u.is_finite()).collect();
+        own.sort_unstable_by(f64::total_cmp);
+        (own.len() >= mixing.own_minimum).then(|| TailPoints::of_sorted(&own)).flatten()
+    };
+    (0..design.issues.len()).into_par_iter().map(of_issue).collect()
 }

@@ -9,15 +9,16 @@
 use rayon::prelude::*;
 
 use super::design::Design;
-use super::features::{MARKET, MarketTerms, OWN, OwnTerms};
+use super::features::{MARKET, MarketTerms, OWN, OwnTerms, TermSet};
 use super::losses::VARIANCE_FLOOR;
 
 /// Near the mean of each own term, subtracted before products are summed: digits are kept.
-const OWN_CENTRE: [f64; OWN] =
-    [-7.5, -7.5, -7.5, -7.5, -7.5, -7.5, 0.0, -0.4, 0.4, -0.4, 0.4, 0.3, 0.1, -0.2, 22.0];
+const OWN_CENTRE: [f64; OWN] = [
+    -7.5, -7.5, -7.5, -7.5, -7.5, -7.5, 0.0, -0.4, 0.4, -0.4, 0.4, 0.3, 0.1, -0.2, 22.0, -7.5, 0.0,
+];
 /// The same of the market terms.
 const MARKET_CENTRE: [f64; MARKET] =
-    [-7.5, -7.5, 0.3, -9.5, -9.5, -9.5, -0.4, 0.4, 3.0, 0.7, 3.0, 0.7, -0.4];
+    [-7.5, -7.5, 0.3, 0.0, 0.5, -9.5, -9.5, -9.5, -0.4, 0.4, 3.0, 0.7, 3.0, 0.7, -0.4, 0.0];
 /// Near the mean of the target.
 const TARGET_CENTRE: f64 = -7.5;
 const PAIRS: usize = OWN * (OWN + 1) / 2;
@@ -28,6 +29,12 @@ pub const TERMS: usize = OWN + MARKET;
 #[must_use]
 pub fn target(range_variance: f64) -> f64 {
     range_variance.max(VARIANCE_FLOOR).ln()
+}
+
+/// Own terms about their centres.
+#[must_use]
+pub fn centred_own(terms: &OwnTerms) -> [f64; OWN] {
+    std::array::from_fn(|at| terms.0[at] - OWN_CENTRE[at])
 }
 
 /// Sums over the rows of one session: own terms and target alone.
@@ -52,7 +59,7 @@ impl SessionSums {
     };
 
     fn add(&mut self, terms: &OwnTerms, y: f64) {
-        let x: [f64; OWN] = std::array::from_fn(|at| terms.0[at] - OWN_CENTRE[at]);
+        let x = centred_own(terms);
         let y = y - TARGET_CENTRE;
         self.rows += 1.0;
         self.target += y;
@@ -104,7 +111,8 @@ impl DailySums {
 /// Sums of products of a set of terms and the target over some sessions, about fixed centres.
 #[derive(Debug, Clone)]
 pub struct Gram {
-    mask: [bool; MARKET],
+    /// Its terms.
+    pub set: TermSet,
     /// Rows.
     pub rows: f64,
     /// Sessions.
@@ -122,11 +130,11 @@ pub struct Gram {
 }
 
 impl Gram {
-    /// Nothing yet, of the own terms and the market terms in `mask`.
+    /// Nothing yet, of these terms.
     #[must_use]
-    pub fn new(mask: [bool; MARKET]) -> Self {
+    pub fn new(set: TermSet) -> Self {
         Self {
-            mask,
+            set,
             rows: 0.0,
             sessions: 0,
             sums: [0.0; TERMS],
@@ -140,7 +148,7 @@ impl Gram {
     /// Whether term `at` is one of the set.
     #[must_use]
     pub fn uses(&self, at: usize) -> bool {
-        at < OWN || self.mask[at - OWN]
+        if at < OWN { self.set.own[at] } else { self.set.market[at - OWN] }
     }
 
     /// The number from which term `at` is measured in the sums.
@@ -155,15 +163,26 @@ impl Gram {
         TARGET_CENTRE
     }
 
+    /// Whether a session with these market terms is one of those summed.
+    #[must_use]
+    pub fn takes(&self, market: &MarketTerms) -> bool {
+        self.set.market.iter().zip(market.0).all(|(used, term)| !used || term.is_finite())
+    }
+
+    /// The set's market terms about their centres; 0 for those not used.
+    #[must_use]
+    pub fn centred(&self, market: &MarketTerms) -> [f64; MARKET] {
+        let used = &self.set.market;
+        std::array::from_fn(|at| if used[at] { market.0[at] - MARKET_CENTRE[at] } else { 0.0 })
+    }
+
     /// Adds a session, unless one of the set's market terms is unknown on it.
     pub fn add(&mut self, daily: &DailySums, session: usize, market: &MarketTerms) {
         let sums = &daily.0[session];
-        let known = self.mask.iter().zip(market.0).all(|(used, term)| !used || term.is_finite());
-        if sums.rows == 0.0 || !known {
+        if sums.rows == 0.0 || !self.takes(market) {
             return;
         }
-        let term = |at: usize| if self.mask[at] { market.0[at] - MARKET_CENTRE[at] } else { 0.0 };
-        let market: [f64; MARKET] = std::array::from_fn(term);
+        let market = self.centred(market);
         self.rows += sums.rows;
         self.sessions += 1;
         self.target += sums.target;

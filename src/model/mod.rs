@@ -11,11 +11,12 @@
 //!
 //! - [`panel`]: bars in columns; [`clean`]: which of them count, and their return and variance
 //! - [`features`]: the terms; [`design`]: the rows that are fitted and forecast
-//! - [`gram`] and [`fit`]: least squares; [`walk`]: month by month
-//! - [`tails`]: quantiles of residuals; [`forecasts`]: those of a session
+//! - [`gram`], [`fit`] and [`glm`]: least squares and gamma likelihood; [`walk`]: month by month
+//! - [`shape`]: what moves their tail; [`tails`]: quantiles of residuals; [`forecasts`]: those of a session
 //! - [`document`]: the fitted model as it is stored; [`train`](mod@train): from a panel to it
 //! - [`version`]: a document with its name, as scoring uses it
 //! - [`choice`]: whether a new model may take the place of another
+//! - [`ranker`]: which issues may do better than others
 //! - [`losses`]: how good a forecast was
 
 pub mod choice;
@@ -25,10 +26,15 @@ pub mod document;
 pub mod features;
 pub mod fit;
 pub mod forecasts;
+pub mod glm;
 pub mod gram;
 pub mod losses;
 pub mod panel;
+pub mod ranker;
+pub mod shape;
 pub mod tails;
+#[cfg(test)]
+pub(crate) mod tests;
 pub mod train;
 pub mod version;
 pub mod walk;

@@ -1,29 +1,54 @@
 //! From a panel to a document.
 
+use std::collections::BTreeMap;
+
 use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize};
 
 use super::design::Design;
-use super::document::{
-    Document, DocumentError, FORMAT, Forecast, Moments, REFERENCE_POINTS, VariantModel,
-};
-use super::features::{MARKET_NAMES, OWN, OWN_NAMES, Origin, Variant};
-use super::forecasts::{ForecastRow, SessionResiduals, forecasts};
+use super::document::{Document, DocumentError, FORMAT, Moments, REFERENCE_POINTS, VariantModel};
+use super::features::{MARKET_NAMES, OWN, OWN_NAMES, Origin, TermSet, Variant};
+use super::forecasts::{ForecastRow, Tails, forecasts, own_tails};
 use super::gram::DailySums;
 use super::losses;
 use super::panel::Panel;
-use super::tails::{Mixing, SortedWindow, quantile};
+use super::shape::TailShape;
+use super::tails::{Mixing, TailPoints, quantile};
 use super::walk::{Fitted, LEAST_ROWS, Walk};
 use crate::market::{SessionDay, Symbol};
 
-/// How the tail of the residuals is forecast.
+/// Which terms, how they are fitted, and how the tail follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
-    /// Half the issue's own residuals, half the pooled ones.
+    /// Terms of the breadth of the market, a gamma fit mixed in, and a residual tail that follows
+    /// the market: [`shape`](super::shape).
     #[default]
+    Adaptive,
+    /// The classical one to compare with: 25 terms (28 at the open), least squares, residuals as
+    /// they are.
     Har25,
+}
+
+impl Method {
+    /// The terms it fits of a variant.
+    #[must_use]
+    pub fn terms(self, variant: Variant) -> TermSet {
+        match self {
+            Self::Adaptive => TermSet::full(variant),
+            Self::Har25 => TermSet::classical(variant),
+        }
+    }
+
+    /// What moves the residuals' tail.
+    #[must_use]
+    pub fn shape(self) -> TailShape {
+        match self {
+            Self::Adaptive => TailShape::adaptive(),
+            Self::Har25 => TailShape::default(),
+        }
+    }
 }
 
 /// What to train on and how.
@@ -31,7 +56,7 @@ pub enum Method {
 pub struct TrainOptions {
     /// Sessions after this day are not looked at; `None`: all.
     pub until: Option<SessionDay>,
-    /// How the tail is forecast.
+    /// How it is forecast.
     pub method: Method,
     /// Which issues to fit on; `None`: all.
     pub fit_universe: Option<FxHashSet<Symbol>>,
@@ -174,22 +199,22 @@ pub fn train(
     }
     let sums = DailySums::new(&design);
     let months = |done, of| progress(Progress::Months { done, of });
-    let mixing = Mixing::default();
+    let (mixing, shape) = (Mixing::default(), options.method.shape());
     let mut variants = Vec::new();
     for variant in Variant::ALL {
-        let walk = Walk::new(&design, &sums, &[variant], &months)?;
-        variants.extend(variant_model(&design, &walk, &mixing));
+        let walk = Walk::new(&design, &sums, options.method, &[variant], &months)?;
+        variants.extend(variant_model(&design, &walk, &shape, &mixing));
     }
     progress(Progress::Tails);
     if variants.is_empty() {
         return Err(TrainError::TooFew { rows, symbols: panel.issues.len(), needed: LEAST_ROWS });
     }
-    let walk = Walk::new(&design, &sums, &Variant::ALL[1..], &|_, _| ())?;
-    let residuals = SessionResiduals::new(&design, &walk);
+    let walk = Walk::new(&design, &sums, options.method, &Variant::ALL[1..], &|_, _| ())?;
+    let tails = Tails::new(&design, &walk, &shape, Origin::Close);
     let sessions = design.sessions.len();
     let window = (sessions.saturating_sub(REFERENCE_SESSIONS), sessions);
     let fitted = |number: usize| design.issues[number].fitted;
-    let forecasts = forecasts(&design, &walk, &residuals, &mixing, window, &fitted);
+    let forecasts = forecasts(&design, &walk, &tails, &mixing, window, &fitted);
     progress(Progress::Validation);
     let since = validation_start(&design, options.validation_months);
     let recent = forecasts.iter().filter(|row| row.session >= since);
@@ -206,6 +231,9 @@ pub fn train(
         market_terms: MARKET_NAMES.map(str::to_owned).to_vec(),
         variants,
         mixing,
+        shape,
+        breadth: design.session_terms.breadth(sessions),
+        own_tails: own_tails_by_symbol(&design, &walk, &tails, &mixing),
         reference: reference(&forecasts),
         own_moments: own_moments(&design),
         validation,
@@ -247,13 +275,33 @@ fn probabilities() -> Vec<f64> {
     all
 }
 
+/// Own tails of the issues that have one; of a code that two issues share, that of the first.
+fn own_tails_by_symbol(
+    design: &Design,
+    walk: &Walk,
+    tails: &Tails,
+    mixing: &Mixing,
+) -> BTreeMap<Symbol, TailPoints> {
+    let known = own_tails(design, walk, tails, mixing);
+    let pairs = design.issues.iter().zip(known).rev();
+    pairs
+        .filter_map(|(issue, tail)| Some((issue.symbol, tail.filter(TailPoints::is_tail)?)))
+        .collect()
+}
+
 /// What is stored of the walk's last fit and the residuals before it; `None` when it has no fit.
-fn variant_model(design: &Design, walk: &Walk, mixing: &Mixing) -> Option<VariantModel> {
+fn variant_model(
+    design: &Design,
+    walk: &Walk,
+    shape: &TailShape,
+    mixing: &Mixing,
+) -> Option<VariantModel> {
     let Fitted { variant, coefficients } = walk.next.fits.first()?;
     let sessions = design.sessions.len();
-    let residuals = SessionResiduals::new(design, walk);
-    let pooled = residuals.tail_before(sessions, mixing.pooled_sessions)?;
-    let all = residuals.sorted(sessions.saturating_sub(mixing.pooled_sessions), sessions);
+    let origin = if *variant == Variant::Open { Origin::Open } else { Origin::Close };
+    let tails = Tails::new(design, walk, shape, origin);
+    let pooled = tails.residuals.tail_before(sessions, mixing.pooled_sessions)?;
+    let all = tails.residuals.sorted(sessions.saturating_sub(mixing.pooled_sessions), sessions);
     let probabilities = probabilities();
     let quantiles = probabilities.iter().map(|&p| quantile(&all, all.len(), p)).collect();
     Some(VariantModel {
@@ -263,6 +311,7 @@ fn variant_model(design: &Design, walk: &Walk, mixing: &Mixing) -> Option<Varian
         market: coefficients.market.to_vec(),
         dropped: coefficients.dropped.clone(),
         scale: walk.next.scale,
+        level: tails.level[sessions],
         pooled,
         probabilities,
         quantiles,
@@ -355,8 +404,8 @@ pub(crate) fn score<'a>(
     })
 }
 
-/// Scores the forecasts of a finished `document` (nothing refitted, own residuals moving on) over
-/// the sessions from `from` to `to`.
+/// Scores the forecasts of a finished `document` (no coefficient refitted, residuals moving on)
+/// over the sessions from `from` to `to`.
 ///
 /// # Errors
 /// When no row of the window can be scored.
@@ -374,39 +423,25 @@ pub fn validate(
         }
         _ => (from, from),
     };
-    let rows: Vec<ForecastRow> = (0..design.issues.len())
-        .into_par_iter()
-        .flat_map_iter(|number| frozen(&design, document, origin, number, (from, to)))
-        .collect();
+    let walk = frozen_walk(&design, document, origin);
+    let tails = Tails::new(&design, &walk, &document.shape, origin);
+    let dates = design.sessions.dates();
+    let start = dates.partition_point(|date| *date < from.epoch_days());
+    let end = dates.partition_point(|date| *date <= to.epoch_days());
+    let window = (start.min(end), end);
+    let rows = forecasts(&design, &walk, &tails, &document.mixing, window, &|_| true);
     score(&design, rows.iter(), origin).ok_or(TrainError::NoSessions { from, to, first, last })
 }
 
-/// Forecasts of a document for one issue.
-fn frozen(
-    design: &Design,
-    document: &Document,
-    origin: Origin,
-    number: usize,
-    (from, to): (SessionDay, SessionDay),
-) -> Vec<ForecastRow> {
-    let issue = &design.issues[number];
-    let mut own = SortedWindow::new(document.mixing.own_window);
-    let mut rows = Vec::new();
-    for at in 0..issue.len() {
-        let session = issue.session(at);
-        let date = day(design, session);
-        if date > to {
-            break;
-        }
-        let market = &design.market[session];
-        let Some(model) = document.choose(origin, market) else { continue };
-        let variance = model.variance(&issue.terms[at], market);
-        if date >= from && issue.is_scored(at) {
-            let tail = document.mixing.tail(own.sorted(), model.pooled);
-            let forecast = Some(Forecast::of(variance, tail)).filter(Forecast::is_valid);
-            rows.push(ForecastRow { issue: number, at, session, forecast });
-        }
-        own.push(issue.day(at).r / variance.sqrt());
-    }
-    rows
+/// Variances of a document for every row; the row is left out where it has no coefficients.
+fn frozen_walk(design: &Design, document: &Document, origin: Origin) -> Walk {
+    let of_issue = |issue: &super::design::IssueRows| {
+        let of = |at: usize| {
+            let market = &design.market[issue.session(at)];
+            let model = document.choose(origin, market);
+            model.map_or(f64::NAN, |model| model.variance(&issue.terms[at], market))
+        };
+        (0..issue.len()).map(of).collect()
+    };
+    Walk::of_variances(design, design.issues.par_iter().map(of_issue).collect())
 }

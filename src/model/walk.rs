@@ -4,14 +4,19 @@
 //! The bias factor of a month is the mean of r² / exp(prediction) over the fitted issues' rows of
 //! the last 500 sessions before it, with the predictions as they were made then: exp of a mean
 //! logarithm is too low a variance, and by how much is measured out of sample.
+//!
+//! The coefficients are three parts least squares of ln P and one part gamma likelihood of P: the
+//! first is the safer against single days, the second the better for large variances.
 
 use rayon::prelude::*;
 
 use super::design::{Design, IssueRows};
 use super::features::Variant;
 use super::fit::{Coefficients, solve};
+use super::glm::gamma;
 use super::gram::{DailySums, Gram};
-use super::train::TrainError;
+use super::losses::RANGE_TO_RETURN;
+use super::train::{Method, TrainError};
 use crate::market::SessionDay;
 
 /// Sessions over which the bias factor is measured.
@@ -19,9 +24,11 @@ pub const SCALE_SESSIONS: usize = 500;
 /// Rows a fit needs.
 pub const LEAST_ROWS: usize = 500;
 /// Sessions a fit needs: the market terms are the same for all rows of one.
-pub const LEAST_SESSIONS: usize = 60;
-/// Rows the bias factor needs out of sample; before there are so many it is taken in sample.
-const LEAST_SCALE_ROWS: f64 = 500.0;
+pub const LEAST_SESSIONS: usize = 50;
+/// Rows the bias factor needs; before there are so many it is [`RANGE_TO_RETURN`].
+const LEAST_SCALE_ROWS: f64 = 2_000.0;
+/// Weight of least squares in the mixture with the gamma fit.
+const LEAST_SQUARES_WEIGHT: f64 = 0.75;
 
 /// Coefficients of one set of terms, and the rows they were fitted on.
 #[derive(Debug, Clone)]
@@ -58,17 +65,18 @@ pub struct Walk {
 
 impl Walk {
     /// Walks over all months of `design`. A row is forecast with the first of `variants` whose
-    /// market terms are known on its session.
+    /// market terms are known on its session and that could be fitted before.
     ///
     /// # Errors
     /// When the sums of a fit are not finite.
     pub fn new(
         design: &Design,
         sums: &DailySums,
+        method: Method,
         variants: &[Variant],
         progress: &(dyn Fn(usize, usize) + Sync),
     ) -> Result<Self, TrainError> {
-        let mut months = fits(design, sums, variants, progress)?;
+        let mut months = fits(design, sums, method, variants, progress)?;
         let session_parts = session_parts(design, &months);
         let mut logs: Vec<Vec<f64>> = design
             .issues
@@ -77,7 +85,7 @@ impl Walk {
             .collect();
         let ratios = ratios(design, &logs);
         for month in &mut months {
-            month.scale = scale(design, month, &ratios);
+            month.scale = scale(month, &ratios);
         }
         let mut of_session = vec![f64::NAN; design.sessions.len()];
         for month in &months {
@@ -92,6 +100,12 @@ impl Walk {
         Ok(Self { months, variance: logs, next })
     }
 
+    /// A walk with variances that were computed elsewhere: nothing is fitted.
+    #[must_use]
+    pub fn of_variances(design: &Design, variance: Vec<Vec<f64>>) -> Self {
+        Self { months: Vec::new(), variance, next: empty(design.sessions.len()) }
+    }
+
     /// Standardised residual r / √h of row `at` of issue `issue`; NaN without a forecast.
     #[must_use]
     pub fn residual(&self, design: &Design, issue: usize, at: usize) -> f64 {
@@ -103,14 +117,8 @@ fn empty(sessions: usize) -> Month {
     Month { first: sessions, end: sessions, fits: Vec::new(), scale: f64::NAN }
 }
 
-/// Every month with its fits, and at the end one without sessions that is fitted on everything.
-fn fits(
-    design: &Design,
-    sums: &DailySums,
-    variants: &[Variant],
-    progress: &(dyn Fn(usize, usize) + Sync),
-) -> Result<Vec<Month>, TrainError> {
-    let dates = design.sessions.dates();
+/// Months of the data without fits, and at the end one without sessions.
+fn months(dates: &[i32]) -> Vec<Month> {
     let month_of = |date: &i32| {
         let (year, month, _) = SessionDay::from_epoch_days(*date).ymd();
         (year, month)
@@ -122,20 +130,64 @@ fn fits(
         months.push(Month { first, end, fits: Vec::new(), scale: f64::NAN });
     }
     months.push(empty(dates.len()));
-    let mut grams: Vec<(Variant, Gram)> =
-        variants.iter().map(|&variant| (variant, Gram::new(variant.market_mask()))).collect();
+    months
+}
+
+/// Those of `variants` with which a row of some session is forecast.
+fn used(design: &Design, sums: &DailySums, variants: &[Variant]) -> Vec<Variant> {
+    let first = |session: usize| {
+        let market = &design.market[session];
+        variants.iter().position(|variant| market.suffice(*variant))
+    };
+    let sessions = (0..design.sessions.len()).filter(|&session| sums.rows(session) > 0.0);
+    let mut places: Vec<usize> = sessions.filter_map(first).collect();
+    places.sort_unstable();
+    places.dedup();
+    places.into_iter().map(|place| variants[place]).collect()
+}
+
+/// Every month with its fits, the last of them on everything.
+fn fits(
+    design: &Design,
+    sums: &DailySums,
+    method: Method,
+    variants: &[Variant],
+    progress: &(dyn Fn(usize, usize) + Sync),
+) -> Result<Vec<Month>, TrainError> {
+    let dates = design.sessions.dates();
+    let mut months = months(dates);
+    let mut grams: Vec<(Gram, Option<Coefficients>)> = used(design, sums, variants)
+        .into_iter()
+        .map(|variant| (Gram::new(method.terms(variant)), None))
+        .collect();
     let (count, mut added) = (months.len(), 0);
     for (done, month) in months.iter_mut().enumerate() {
         for session in added..month.first {
-            for (_, gram) in &mut grams {
+            for (gram, _) in &mut grams {
                 gram.add(sums, session, &design.market[session]);
             }
         }
         added = month.first;
-        for (variant, gram) in &grams {
-            if gram.rows >= LEAST_ROWS as f64 && gram.sessions >= LEAST_SESSIONS {
-                month.fits.push(Fitted { variant: *variant, coefficients: solve(gram)? });
+        // The gamma fit is renewed each January and July, and for what comes after the data.
+        let renewed = dates
+            .get(month.first)
+            .is_none_or(|date| matches!(SessionDay::from_epoch_days(*date).ymd().1, 1 | 7));
+        for (gram, likely) in &mut grams {
+            if gram.rows < LEAST_ROWS as f64 || gram.sessions < LEAST_SESSIONS {
+                continue;
             }
+            let (system, squares) = solve(gram)?;
+            let coefficients = if method == Method::Har25 {
+                squares
+            } else {
+                if renewed || likely.is_none() {
+                    let start = likely.as_ref().unwrap_or(&squares);
+                    *likely = Some(gamma(design, gram, &system, month.first, start)?);
+                }
+                let likely = likely.as_ref().unwrap_or(&squares);
+                squares.mixed(LEAST_SQUARES_WEIGHT, likely)
+            };
+            month.fits.push(Fitted { variant: gram.set.variant, coefficients });
         }
         progress(done + 1, count);
     }
@@ -192,37 +244,9 @@ fn ratios(design: &Design, logs: &[Vec<f64>]) -> Vec<(f64, f64)> {
 }
 
 /// The bias factor of a month.
-fn scale(design: &Design, month: &Month, ratios: &[(f64, f64)]) -> f64 {
+fn scale(month: &Month, ratios: &[(f64, f64)]) -> f64 {
     let from = month.first.saturating_sub(SCALE_SESSIONS);
     let past = &ratios[from..month.first];
     let (sum, rows) = past.iter().fold((0.0, 0.0), |all, one| (all.0 + one.0, all.1 + one.1));
-    if rows >= LEAST_SCALE_ROWS {
-        return sum / rows;
-    }
-    in_sample_scale(design, month, from)
-}
-
-/// The bias factor over the rows the month was fitted on: for its first months, when nothing was
-/// predicted before.
-fn in_sample_scale(design: &Design, month: &Month, from: usize) -> f64 {
-    let shared: Vec<Option<(usize, f64)>> = (from..month.first)
-        .map(|session| {
-            let market = &design.market[session];
-            let at = month.fits.iter().position(|fit| market.suffice(fit.variant))?;
-            Some((at, month.fits[at].coefficients.session_part(market)))
-        })
-        .collect();
-    let (mut sum, mut rows) = (0.0, 0.0);
-    for issue in design.issues.iter().filter(|issue| issue.fitted) {
-        for at in issue.between(from, month.first) {
-            if let Some((fit, shared)) = shared[issue.session(at) - from]
-                && issue.may_fit(at)
-            {
-                let log = shared + month.fits[fit].coefficients.own_part(&issue.terms[at]);
-                sum += issue.day(at).r.powi(2) / log.exp();
-                rows += 1.0;
-            }
-        }
-    }
-    sum / rows
+    if rows > LEAST_SCALE_ROWS { sum / rows } else { RANGE_TO_RETURN }
 }

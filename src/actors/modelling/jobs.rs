@@ -1,7 +1,8 @@
 //! The jobs `retrain_model` and `evaluate_models`: what a daemon does with its models by itself.
 //!
-//! In: the daily bars of the database. Out: a new version; measures of the one in use as rows of
-//! `evaluation_metrics`, as gauges and on the board; a row of `job_runs`. A job that is not done has said
+//! In: the daily bars of the database. Out: a new version; the figures of `bongsu evaluate` over the last
+//! year, and those of the model in use as it is (`active.…`), as rows of `evaluation_metrics`, as gauges
+//! and on the board; a row of `job_runs`. A job that is not done has said
 //! why ([`JobOutcome`]) and is not tried again before its next time. A machine that has collected too
 //! little yet is no failure.
 
@@ -13,20 +14,21 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Activate, Effort, ModellingError, Source, Step, Training, in_use, log, make_model, measure,
-    now, panel,
+    Activate, Effort, ModellingError, Source, Step, Training, compute, in_use, log, make_model,
+    measure, now, panel,
 };
 use crate::actors::ingest::wall_micros;
 use crate::actors::supervision::StageError;
-use crate::market::{EventTime, SessionDay};
+use crate::evaluate::{self, RunOptions};
+use crate::market::{EventTime, ModelId, SessionDay};
 use crate::messages::{Evaluation, ModelBoard};
-use crate::model::{Panel, Validation};
+use crate::model::{Panel, TrainError, Validation};
 use crate::schedule::after_hours;
 use crate::store::Database;
 use crate::store::job_runs::{JobRun, write_job_run};
 use crate::store::models::{ModelRegistry, write_evaluation, write_versions};
 
-/// Days before the last session over which the model in use is judged.
+/// Days before the last session that are judged.
 const JUDGED_DAYS: i32 = 365;
 
 /// A job.
@@ -93,7 +95,7 @@ pub async fn run_job(
     let started = now();
     let done = match job {
         ModelJob::Retrain => retrain(parts).await,
-        ModelJob::Evaluate => evaluate(parts, planned).await,
+        ModelJob::Evaluate => judge(parts, planned).await,
     };
     let outcome = match done {
         Ok((detail, report)) => JobOutcome { status: "done", detail, report },
@@ -141,17 +143,18 @@ async fn retrain(parts: &ModelJobParts) -> Result<(String, Value), ModellingErro
     Ok((detail, serde_json::to_value(&report).unwrap_or_default()))
 }
 
-async fn evaluate(
+async fn judge(
     parts: &ModelJobParts,
     planned: EventTime,
 ) -> Result<(String, Value), ModellingError> {
-    let index = parts.registry.index().await?;
-    let active = index.active().ok_or(ModellingError::NoModel)?;
-    let document = in_use(&parts.registry, active).await?;
     let source = Source::Database(parts.database.clone());
     let panel = Arc::new(panel(&source, None, parts.effort).await?);
-    let measured = measure(&panel, document, judged(&panel), parts.effort).await?;
-    let report = report(&measured);
+    let window = judged(&panel);
+    let mut report = walked(&panel, window, parts.effort).await?;
+    let active = judge_active(parts, &panel, window).await?;
+    if let Some((_, measured)) = &active {
+        report["active"] = serde_json::to_value(measured).unwrap_or_default();
+    }
     let run_id = format!("{}:{}", ModelJob::Evaluate.as_str(), planned.second());
     let evaluation = Evaluation::of_report(&run_id, now(), &report);
     if !parts.dry_run {
@@ -159,39 +162,57 @@ async fn evaluate(
     }
     show(&evaluation);
     parts.board.set_evaluation(evaluation);
-    let Validation { rows, from, to, exceed_99, exceed_95, .. } = measured;
+    let share = |name: &str| 100.0 * report[name]["exceed_ratio"].as_f64().unwrap_or(f64::NAN);
+    let model = active.as_ref().map(|(id, _)| *id);
     let detail = format!(
-        "{} over {rows} rows of {from} to {to}: {:.2} % below the 1 % quantile, {:.2} % below the 5 % one",
-        active.id,
-        100.0 * exceed_99,
-        100.0 * exceed_95
+        "{} rows of {} to {}: {:.2} % below the 1 % quantile, {:.2} % below the 5 % one; model in use {}",
+        report["rows"],
+        window.0,
+        window.1,
+        share("var_99"),
+        share("var_95"),
+        model.map_or_else(|| "none".to_owned(), |id| id.to_string())
     );
-    Ok((detail, json!({ "model": active.id, "run_id": run_id, "measures": report })))
+    Ok((detail, json!({ "model": model, "run_id": run_id, "measures": report })))
+}
+
+/// The figures of `bongsu evaluate`: forecasts and picks of each session from what was known before it.
+async fn walked(
+    panel: &Arc<Panel>,
+    (from, to): (SessionDay, SessionDay),
+    effort: Effort,
+) -> Result<Value, ModellingError> {
+    let rows = Arc::clone(panel);
+    let options = RunOptions { from: Some(from), to: Some(to), ..RunOptions::default() };
+    let (origin, method) = (options.origin, options.method);
+    let run = compute(effort, move || evaluate::run(&rows, &options, &|_| ())).await??;
+    let Some(metrics) = &run.metrics else {
+        return Err(TrainError::NoSessions { from, to, first: panel.info.from, last: to }.into());
+    };
+    let report = evaluate::Evaluation::new(metrics, &run.pick_metrics, origin, method);
+    Ok(serde_json::to_value(&report).unwrap_or_default())
+}
+
+/// The measures of the model in use as it is; `None` when there is none, or it cannot be scored there.
+async fn judge_active(
+    parts: &ModelJobParts,
+    panel: &Arc<Panel>,
+    window: (SessionDay, SessionDay),
+) -> Result<Option<(ModelId, Validation)>, ModellingError> {
+    let index = parts.registry.index().await?;
+    let Some(active) = index.active() else { return Ok(None) };
+    let document = in_use(&parts.registry, active).await?;
+    match measure(panel, document, window, parts.effort).await {
+        Ok(measured) => Ok(Some((active.id, measured))),
+        Err(ModellingError::Train(TrainError::NoSessions { .. })) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The last year of the rows.
 fn judged(panel: &Panel) -> (SessionDay, SessionDay) {
     let to = panel.info.to;
     (SessionDay::from_epoch_days(to.epoch_days() - JUDGED_DAYS), to)
-}
-
-/// Measures under the names of `bongsu evaluate --json`.
-fn report(measured: &Validation) -> Value {
-    let level = |ratio: f64| json!({ "exceed_ratio": ratio });
-    json!({
-        "var_99": level(measured.exceed_99),
-        "var_975": level(measured.exceed_975),
-        "var_95": level(measured.exceed_95),
-        "qlike_r2": measured.qlike_r2,
-        "qlike_range": measured.qlike_range,
-        "fz0_025": measured.fz0_025,
-        "fz0_05": measured.fz0_05,
-        "es_ratio_975": measured.es_ratio_975,
-        "rows": measured.rows,
-        "symbols": measured.symbols,
-        "from": measured.from,
-        "to": measured.to,
-    })
 }
 
 /// Sets the gauges of quality; a measure that is not there leaves its gauge.

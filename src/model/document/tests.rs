@@ -3,6 +3,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::features::{MARKET, OWN};
 
+const OWN_TAIL: TailPoints =
+    TailPoints { v01: -9.0, v025: -8.0, v05: -7.0, e025: -10.0, e05: -9.0 };
+
 fn model(variant: Variant, seed: f64) -> VariantModel {
     VariantModel {
         variant,
@@ -13,6 +16,7 @@ fn model(variant: Variant, seed: f64) -> VariantModel {
             .collect(),
         dropped: Vec::new(),
         scale: 1.0 + seed.abs(),
+        level: 1.0,
         pooled: TailPoints { v01: -2.7, v025: -2.1, v05: -1.6, e025: -2.9, e05: -2.4 },
         probabilities: vec![0.01, 0.5, 0.99],
         quantiles: vec![-2.7, 0.0, 2.9],
@@ -23,7 +27,7 @@ fn model(variant: Variant, seed: f64) -> VariantModel {
 pub(crate) fn example(seed: f64) -> Document {
     Document {
         format: FORMAT,
-        method: Method::Har25,
+        method: Method::Adaptive,
         code_version: "0.1.0".into(),
         trained_from: "2020-04-13".parse().unwrap(),
         trained_until: "2025-06-30".parse().unwrap(),
@@ -38,6 +42,9 @@ pub(crate) fn example(seed: f64) -> Document {
         market_terms: MARKET_NAMES.map(str::to_owned).to_vec(),
         variants: Variant::ALL.iter().map(|&variant| model(variant, seed)).collect(),
         mixing: Mixing::default(),
+        shape: TailShape::default(),
+        breadth: Breadth::default(),
+        own_tails: BTreeMap::from([("005930".parse().unwrap(), OWN_TAIL)]),
         reference: (0..REFERENCE_POINTS).map(|at| at as f64 * (0.1 + seed.abs())).collect(),
         own_moments: vec![Moments { mean: seed, deviation: 1.0 }; OWN],
         validation: None,
@@ -64,6 +71,17 @@ fn what_is_wrong_is_named() {
     assert_eq!(broken(|d| d.variants[0].own[4] = f64::NAN), "variants[Open].own");
     assert_eq!(broken(|d| d.variants[1].scale = 0.0), "variants[Close].scale");
     assert_eq!(broken(|d| d.variants[2].pooled.e025 = -1.0), "variants[NoUs].pooled");
+    assert_eq!(broken(|d| d.variants[4].level = -1.0), "variants[OwnOnly].level");
+    assert_eq!(broken(|d| d.breadth.bp = f64::NAN), "breadth");
+    assert_eq!(
+        broken(|d| {
+            d.shape = TailShape::adaptive();
+            d.shape.open[1].deviation = 0.0;
+        }),
+        "shape"
+    );
+    let own = |d: &mut Document| d.own_tails.values_mut().for_each(|tail| tail.v01 = 0.0);
+    assert_eq!(broken(own), "own_tails.005930");
     assert_eq!(broken(|d| d.variants[1].variant = Variant::Open), "variants");
     assert_eq!(broken(|d| d.mixing.own_weight = 1.5), "mixing.own_weight");
     let mut other = example(0.1);
@@ -81,28 +99,32 @@ fn what_is_unknown_chooses_the_coefficients() {
         let market = MarketTerms(std::array::from_fn(|at| if at < known { 0.5 } else { f64::NAN }));
         document.choose(origin, &market).unwrap().variant
     };
-    assert_eq!(chosen(Origin::Open, 13), Variant::Open);
-    assert_eq!(chosen(Origin::Close, 13), Variant::Close);
-    assert_eq!(chosen(Origin::Open, 12), Variant::Close);
-    assert_eq!(chosen(Origin::Open, 9), Variant::NoUs);
-    assert_eq!(chosen(Origin::Open, 5), Variant::NoIndex);
-    assert_eq!(chosen(Origin::Open, 2), Variant::OwnOnly);
+    assert_eq!(chosen(Origin::Open, 16), Variant::Open);
+    assert_eq!(chosen(Origin::Close, 16), Variant::Close);
+    assert_eq!(chosen(Origin::Open, 14), Variant::Close);
+    assert_eq!(chosen(Origin::Open, 11), Variant::NoUs);
+    assert_eq!(chosen(Origin::Open, 9), Variant::NoIndex);
+    assert_eq!(chosen(Origin::Open, 4), Variant::OwnOnly);
 }
 
 #[test]
-fn own_residuals_count_once_there_are_enough() {
-    let document = example(0.01);
+fn own_residuals_scale_and_level_move_the_tail() {
+    let mut document = example(0.01);
     let own = OwnTerms([0.0; OWN]);
-    let with = |own_z: &[f64]| {
-        document.forecast(Origin::Close, &own, &MarketTerms::UNKNOWN, own_z).unwrap()
+    let with = |document: &Document, symbol: Option<&str>| {
+        let symbol = symbol.map(|code| code.parse().unwrap());
+        let found = document.forecast(Origin::Close, symbol, &own, &MarketTerms::UNKNOWN).unwrap();
+        found.v01 / found.variance.sqrt()
     };
-    let pooled = with(&[]);
-    assert!((pooled.v01 / pooled.variance.sqrt() + 2.7).abs() < 1e-12);
-    assert_eq!(with(&[-9.0; 199]), pooled);
-    let mixed = with(&[-9.0; 200]);
-    assert!((mixed.v01 / mixed.variance.sqrt() + (9.0 + 2.7) / 2.0).abs() < 1e-12);
+    assert!((with(&document, None) + 2.7).abs() < 1e-12);
+    assert!((with(&document, Some("000660")) + 2.7).abs() < 1e-12);
+    assert!((with(&document, Some("005930")) + f64::midpoint(9.0, 2.7)).abs() < 1e-12);
+    document.variants.iter_mut().for_each(|model| model.level = 1.5);
+    document.shape = TailShape::adaptive();
+    let scale = document.shape.downside(Variant::OwnOnly, &own, &MarketTerms::UNKNOWN);
+    assert!((with(&document, None) + 2.7 * 1.5 * scale).abs() < 1e-12);
     let broken = OwnTerms([f64::NAN; OWN]);
-    assert_eq!(document.forecast(Origin::Close, &broken, &MarketTerms::UNKNOWN, &[]), None);
+    assert_eq!(document.forecast(Origin::Close, None, &broken, &MarketTerms::UNKNOWN), None);
 }
 
 #[test]

@@ -16,6 +16,7 @@ pub const LONGEST: usize = 250;
 pub struct OwnState {
     days: usize,
     last: Option<DayRow>,
+    before_last: Option<DayRow>,
     range: [SlidingSum; 4],
     squares: [SlidingSum; 2],
     returns: SlidingSum,
@@ -30,6 +31,7 @@ impl Default for OwnState {
         Self {
             days: 0,
             last: None,
+            before_last: None,
             range: [5, 22, 66, LONGEST].map(SlidingSum::new),
             squares: [22, LONGEST].map(SlidingSum::new),
             returns: SlidingSum::new(5),
@@ -50,11 +52,11 @@ impl OwnState {
     /// Takes the next clean day in.
     pub fn push(&mut self, row: &DayRow) {
         self.days += 1;
-        self.last = Some(*row);
+        self.before_last = self.last.replace(*row);
         self.range.iter_mut().for_each(|sum| sum.push(row.range));
         self.squares.iter_mut().for_each(|sum| sum.push(row.r * row.r));
         self.returns.push(row.r);
-        self.overnight.push(row.overnight);
+        self.overnight.push(row.overnight * row.overnight);
         self.zeros.push(f64::from(u8::from(row.r == 0.0)));
         self.volume.push(row.volume);
         self.value.push(row.value);
@@ -72,6 +74,12 @@ impl OwnState {
         (self.days >= MINIMUM_DAYS).then(|| self.value.median())
     }
 
+    /// Mean range variance of the last 22 clean days; `None` before the 66th.
+    #[must_use]
+    pub fn range22(&self) -> Option<f64> {
+        (self.days >= MINIMUM_DAYS).then(|| self.range[1].mean())
+    }
+
     /// The terms of the session that follows; `None` before the 66th clean day.
     #[must_use]
     pub fn terms(&self) -> Option<OwnTerms> {
@@ -80,6 +88,8 @@ impl OwnState {
         let [squares22, squares250] = [0, 1].map(|at| self.squares[at].mean());
         let deviation = range22.max(VARIANCE_FLOOR).sqrt();
         let one = last.r / deviation;
+        let second = self.before_last?;
+        let volume = (last.volume / self.volume.mean()).ln().clamp(-4.0, 4.0);
         let five = self.returns.sum() / (5.0_f64.sqrt() * deviation);
         let terms: [f64; OWN] = [
             log_variance(last.range),
@@ -95,8 +105,10 @@ impl OwnState {
             five.clamp(0.0, 6.0),
             self.overnight.mean() / range22.max(1e-12),
             self.zeros.mean(),
-            (last.volume / self.volume.mean()).ln().clamp(-4.0, 4.0),
+            volume,
             self.value.median().ln(),
+            log_variance(second.range),
+            (log_variance(last.range) - log_variance(range22)) * volume,
         ];
         terms.iter().all(|term| term.is_finite()).then_some(OwnTerms(terms))
     }
@@ -139,6 +151,7 @@ mod tests {
         let median =
             if n % 2 == 1 { values[n / 2] } else { (values[n / 2 - 1] + values[n / 2]) / 2.0 };
         let root5 = 5.0_f64.sqrt();
+        let lvol = (last(1)[0].volume / mean(22, |row| row.volume)).ln().clamp(-4.0, 4.0);
         [
             ln(range(1)),
             ln(range(5)),
@@ -151,18 +164,20 @@ mod tests {
             (r1.max(0.0) / s).min(8.0),
             (r5.min(0.0) / (root5 * s)).max(-6.0),
             (r5.max(0.0) / (root5 * s)).min(6.0),
-            mean(22, |row| row.overnight) / range(22).max(1e-12),
+            mean(22, |row| row.overnight * row.overnight) / range(22).max(1e-12),
             mean(22, |row| if row.r == 0.0 { 1.0 } else { 0.0 }),
-            (last(1)[0].volume / mean(22, |row| row.volume)).ln().clamp(-4.0, 4.0),
+            lvol,
             median.ln(),
+            ln(last(2)[0].range),
+            (ln(range(1)) - ln(range(22))) * lvol,
         ]
     }
 
     fn days() -> impl Strategy<Value = Vec<DayRow>> {
-        let day = (-0.3..0.26_f64, 0.0..0.1_f64, 0.0..0.05_f64, 1.0..1e9_f64, any::<bool>());
+        let day = (-0.3..0.26_f64, 0.0..0.1_f64, -0.2..0.2_f64, 1.0..1e9_f64, any::<bool>());
         let day = day.prop_map(|(r, session, overnight, volume, still)| DayRow {
             r: if still { 0.0 } else { r },
-            range: session + overnight,
+            range: session + overnight * overnight,
             overnight,
             volume,
             value: volume * 1_234.0,

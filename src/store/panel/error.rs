@@ -19,6 +19,14 @@ pub enum PanelError {
         /// Why.
         source: std::io::Error,
     },
+    /// It cannot be written.
+    #[error("cannot write {}: {reason}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// It is no Parquet or no CSV inside.
     #[error("{}: {reason}", path.display())]
     Broken {

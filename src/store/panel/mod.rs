@@ -14,6 +14,7 @@ mod error;
 mod parquet;
 mod rows;
 mod text;
+mod write;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ use sha2::{Digest as _, Sha256};
 pub use database::read_database;
 pub use error::PanelError;
 use rows::{BarRows, SeriesRows};
+pub use write::{Column, check_ending, write_table};
 
 use crate::market::{SessionDay, Symbol};
 use crate::model::panel::{DailyBars, DataInfo, IndexBars, Issue, Panel};

@@ -1,0 +1,185 @@
+//! All figures of forecasts over a window.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::coverage::{Coverage, coverage};
+use super::scored::ScoredRow;
+use crate::market::SessionDay;
+use crate::model::losses::{fz0, pinball, qlike_range, qlike_return};
+use crate::model::tails::LEVELS;
+
+/// Exceedances of a half-year.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HalfYear {
+    /// Rows.
+    pub rows: u64,
+    /// Share of rows below the 1 % quantile.
+    pub exceed_99: f64,
+    /// Share of rows below the 5 % quantile.
+    pub exceed_95: f64,
+}
+
+/// Figures of a window; means over its rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ForecastMetrics {
+    /// Rows.
+    pub rows: u64,
+    /// Of these, rows whose forecast was missing and replaced.
+    pub replaced: u64,
+    /// Issues.
+    pub symbols: u64,
+    /// First and last session.
+    pub window: (SessionDay, SessionDay),
+    /// Coverage of the 1 %, 2.5 % and 5 % quantiles.
+    pub coverage: [Coverage; 3],
+    /// Pinball losses of the same.
+    pub pinball: [f64; 3],
+    /// By half-year, `2024H2`.
+    pub half_years: BTreeMap<String, HalfYear>,
+    /// Quasi-likelihood against squared returns.
+    pub qlike_r2: f64,
+    /// Quasi-likelihood against range variances.
+    pub qlike_range: f64,
+    /// Joint loss of quantile and tail mean at 2.5 %.
+    pub fz0_025: f64,
+    /// The same at 5 %.
+    pub fz0_05: f64,
+    /// Realised over forecast loss in the worst 2.5 %: above 1 the forecast is too mild.
+    pub es_ratio_975: f64,
+    /// Share of rows whose variance was forecast at more than twice the measured one.
+    pub overestimate_ratio: f64,
+    /// Share of rows whose variance was forecast at less than half the measured one.
+    pub underestimate_ratio: f64,
+    /// Sum of variances over sum of squared returns: above 1 there is too much risk on average.
+    pub variance_ratio: f64,
+}
+
+/// Loss functions by row, in the order of [`LOSSES`].
+pub const LOSSES: [&str; 7] =
+    ["qlike_r2", "qlike_range", "fz0_025", "fz0_05", "pinball_01", "pinball_025", "pinball_05"];
+
+/// The losses of a row.
+#[must_use]
+pub fn row_losses(row: &ScoredRow) -> [f64; 7] {
+    let (f, r) = (&row.forecast, row.r);
+    [
+        qlike_return(f.variance, r),
+        qlike_range(f.variance, row.measured),
+        fz0(r, f.v025, f.e025, 0.025),
+        fz0(r, f.v05, f.e05, 0.05),
+        pinball(r, f.v01, 0.01),
+        pinball(r, f.v025, 0.025),
+        pinball(r, f.v05, 0.05),
+    ]
+}
+
+/// `2024H2` of a day.
+fn half_year(day: SessionDay) -> String {
+    let (year, month, _) = day.ymd();
+    format!("{year}H{}", if month <= 6 { 1 } else { 2 })
+}
+
+/// Figures of `rows`, which are in the order of issues and sessions; `None` without any.
+/// `dates` are the sessions' days since 1970-01-01.
+#[must_use]
+pub fn evaluate_forecasts(rows: &[ScoredRow], dates: &[i32]) -> Option<ForecastMetrics> {
+    let day = |session: usize| SessionDay::from_epoch_days(dates[session]);
+    let sessions = || rows.iter().map(|row| row.session);
+    let window = (day(sessions().min()?), day(sessions().max()?));
+    let n = rows.len() as f64;
+    let mut losses = [0.0; 7];
+    for row in rows {
+        losses.iter_mut().zip(row_losses(row)).for_each(|(sum, loss)| *sum += loss);
+    }
+    let losses = losses.map(|sum| sum / n);
+    let quantiles = |row: &ScoredRow| [row.forecast.v01, row.forecast.v025, row.forecast.v05];
+    let hits = |at: usize| -> Vec<(usize, usize, bool)> {
+        rows.iter().map(|row| (row.issue, row.session, row.r < quantiles(row)[at])).collect()
+    };
+    let share = |holds: &dyn Fn(&ScoredRow) -> bool| {
+        rows.iter().filter(|row| holds(row)).count() as f64 / n
+    };
+    let sum = |of: &dyn Fn(&ScoredRow) -> f64| rows.iter().map(of).sum::<f64>();
+    let worst = |of: fn(&ScoredRow) -> f64| {
+        rows.iter().filter(|row| row.r <= row.forecast.v025).map(of).sum::<f64>()
+    };
+    Some(ForecastMetrics {
+        rows: rows.len() as u64,
+        replaced: rows.iter().filter(|row| row.replaced).count() as u64,
+        symbols: rows.iter().map(|row| row.issue).collect::<BTreeSet<_>>().len() as u64,
+        window,
+        coverage: [0, 1, 2].map(|at| coverage(&hits(at), LEVELS[at])),
+        pinball: [losses[4], losses[5], losses[6]],
+        half_years: half_years(rows, day),
+        qlike_r2: losses[0],
+        qlike_range: losses[1],
+        fz0_025: losses[2],
+        fz0_05: losses[3],
+        es_ratio_975: worst(|row| row.r) / worst(|row| row.forecast.e025),
+        overestimate_ratio: share(&|row| row.forecast.variance > 2.0 * row.measured),
+        underestimate_ratio: share(&|row| row.forecast.variance < row.measured / 2.0),
+        variance_ratio: sum(&|row| row.forecast.variance) / sum(&|row| row.r * row.r),
+    })
+}
+
+fn half_years(rows: &[ScoredRow], day: impl Fn(usize) -> SessionDay) -> BTreeMap<String, HalfYear> {
+    let mut counts: BTreeMap<String, [u64; 3]> = BTreeMap::new();
+    for row in rows {
+        let count = counts.entry(half_year(day(row.session))).or_default();
+        count[0] += 1;
+        count[1] += u64::from(row.r < row.forecast.v01);
+        count[2] += u64::from(row.r < row.forecast.v05);
+    }
+    let shares = |[rows, hits_99, hits_95]: [u64; 3]| HalfYear {
+        rows,
+        exceed_99: hits_99 as f64 / rows as f64,
+        exceed_95: hits_95 as f64 / rows as f64,
+    };
+    counts.into_iter().map(|(label, counts)| (label, shares(counts))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::document::Forecast;
+
+    fn row(issue: usize, session: usize, r: f64) -> ScoredRow {
+        let forecast =
+            Forecast { variance: 4.0, v01: -4.0, v025: -3.5, v05: -3.0, e025: -4.5, e05: -4.0 };
+        ScoredRow { issue, session, r, measured: 4.0, forecast, replaced: issue == 1 }
+    }
+
+    #[test]
+    fn by_hand() {
+        let rows = [row(0, 0, -5.0), row(0, 1, 1.0), row(1, 0, -3.2), row(1, 1, 2.0)];
+        // 2024-06-28 and 2024-07-01.
+        let metrics = evaluate_forecasts(&rows, &[19_902, 19_905]).unwrap();
+        assert_eq!((metrics.rows, metrics.symbols, metrics.replaced), (4, 2, 2));
+        let ratios = metrics.coverage.map(|coverage| coverage.exceed_ratio);
+        assert_eq!(ratios, [0.25, 0.25, 0.5]);
+        assert_eq!(metrics.half_years["2024H1"].exceed_99, 0.5);
+        assert_eq!(metrics.half_years["2024H2"].exceed_95, 0.0);
+        assert!((metrics.es_ratio_975 - 5.0 / 4.5).abs() < 1e-12);
+        assert!((metrics.variance_ratio - 16.0 / (25.0 + 1.0 + 10.24 + 4.0)).abs() < 1e-12);
+        assert_eq!((metrics.overestimate_ratio, metrics.underestimate_ratio), (0.0, 0.0));
+        assert!(metrics.qlike_range.abs() < 1e-12);
+        assert_eq!(evaluate_forecasts(&[], &[]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn figures_are_numbers(returns in prop::collection::vec(-30.0..26.0_f64, 4..120)) {
+            let rows: Vec<ScoredRow> =
+                returns.iter().enumerate().map(|(at, r)| row(at / 40, at % 40, *r)).collect();
+            let dates: Vec<i32> = (19_900..19_940).collect();
+            let metrics = evaluate_forecasts(&rows, &dates).unwrap();
+            prop_assert!(metrics.fz0_025.is_finite() && metrics.qlike_r2.is_finite());
+            prop_assert!(metrics.pinball.iter().all(|loss| *loss >= 0.0));
+            for coverage in metrics.coverage {
+                prop_assert!((0.0..=1.0).contains(&coverage.clustered_p));
+            }
+        }
+    }
+}
