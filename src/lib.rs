@@ -5,7 +5,7 @@
 //! defence. `ARCHITECTURE.md` walks through the life of a tick and of an event; the modules stand
 //! in the order in which data flows:
 //!
-//! - the domain, pure: [`market`], [`collect`], [`risk`], [`model`], [`advice`],
+//! - the domain, pure: [`market`], [`collect`], [`model`], [`risk`], [`advice`],
 //!   [`evaluate`]
 //! - what passes between the parts: [`messages`]
 //! - adapters: [`kis`], [`journal`], [`schedule`], [`store`], [`bus`], [`llm`], [`telemetry`],

@@ -15,6 +15,8 @@ pub mod ingest;
 pub mod limits;
 pub mod llm_summarizer;
 pub mod mitigator;
+pub mod model_watch;
+pub mod modelling;
 pub mod normalizer;
 pub mod object_watch;
 pub mod outlet;

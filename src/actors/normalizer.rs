@@ -129,6 +129,7 @@ impl Normalizer {
             FrameKind::Connection => self.coverage(frame, at),
             FrameKind::Bars => self.bars(frame),
             FrameKind::Sample => self.sample(frame, at),
+            FrameKind::Model => self.model(frame, at),
         };
         if let Err((reason, detail)) = problem {
             self.rejects.push(of_frame(Self::NAME, reason, &detail, frame, Some(at)));

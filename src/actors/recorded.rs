@@ -243,7 +243,7 @@ fn wants_payload(symbols: &[Symbol], kind: FrameKind, payload: &[u8]) -> bool {
         return true;
     }
     match kind {
-        FrameKind::Silence | FrameKind::Connection => true,
+        FrameKind::Silence | FrameKind::Connection | FrameKind::Model => true,
         FrameKind::Reference => serde_json::from_slice::<Reference>(payload)
             .is_ok_and(|reference| symbols.contains(&reference.symbol)),
         FrameKind::Bars => serde_json::from_slice::<FetchedBars>(payload)

@@ -18,7 +18,9 @@ use super::supervision::{Cursor, Edge, Envelope, Stage, StageError};
 use crate::market::{BatchSequence, EventTime, Mark, RecordRef, TickBatch};
 use crate::messages::advice_request::AdviceTick;
 use crate::messages::checkpoint::Part;
-use crate::messages::{Checkpoints, Reject, RiskBoard, ScoreBatch, StoreBatch};
+use crate::messages::{
+    Checkpoints, LiveModel, ModelBoard, Reject, RiskBoard, ScoreBatch, StoreBatch,
+};
 use crate::risk::{RiskEngine, RiskParams};
 
 impl Envelope for TickBatch {
@@ -58,6 +60,8 @@ pub struct RiskScorerParts {
     pub advice: Option<(Edge<Arc<AdviceTick>>, i64)>,
     /// Where the time from a batch's reception to its scores is noted.
     pub batch_latency: Option<BatchLatency>,
+    /// Where it says which model the scores are made with.
+    pub models: ModelBoard,
     /// Where it hands in its state.
     pub checkpoints: Checkpoints,
 }
@@ -112,6 +116,12 @@ impl RiskScorer {
 }
 
 impl RiskScorer {
+    fn show_model(&self) {
+        let live = self.state.engine.model();
+        let live = live.map(|model| LiveModel { id: model.id, origin: model.origin });
+        self.parts.models.set_live(live);
+    }
+
     async fn pass_on(&self, out: ScoreBatch) -> Result<(), StageError> {
         let is_news = !out.detections.is_empty() || !out.points.is_empty();
         if is_news || out.checkpoint.is_some() {
@@ -149,10 +159,12 @@ impl Stage for RiskScorer {
             let (entry, _) = batch.sequence[index];
             self.state.engine.apply(batch, index, &self.parts.board.directory, &mut self.out);
             self.note_time(batch, entry);
-            if let BatchSequence::Mark(row) = entry
-                && matches!(batch.marks[row as usize], Mark::Reference(..))
-            {
-                cursor.beat();
+            if let BatchSequence::Mark(row) = entry {
+                match batch.marks[row as usize] {
+                    Mark::Reference(..) => cursor.beat(),
+                    Mark::Model(..) => self.show_model(),
+                    _ => {}
+                }
             }
         }
         self.state.last = self.state.last.max(batch.upto);
@@ -207,6 +219,7 @@ impl Stage for RiskScorer {
         let engine = snapshot.engine.clone().under(self.parts.params.clone());
         self.state = ScorerState { engine, ..snapshot.clone() };
         self.parts.board.update(self.state.engine.rows());
+        self.show_model();
     }
 
     /// The unfinished minutes are stored as they stand; a later run replaces them.
@@ -257,6 +270,7 @@ mod tests {
             recorder: None,
             advice: None,
             batch_latency: None,
+            models: ModelBoard::default(),
             checkpoints: Checkpoints::none(),
         })
     }

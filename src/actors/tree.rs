@@ -51,7 +51,9 @@ use crate::journal::JournalOptions;
 use crate::llm::Writer;
 use crate::market::Won;
 use crate::messages::health::{Component, HealthRegistry, HealthState};
-use crate::messages::{AdviceBoard, Checkpoints, Flag, FrameBatch, Repairs, RiskBoard, StoreBatch};
+use crate::messages::{
+    AdviceBoard, Checkpoints, Flag, FrameBatch, ModelBoard, Repairs, RiskBoard, StoreBatch,
+};
 use crate::risk::RiskParams;
 
 /// How the tree meets failures.
@@ -89,6 +91,8 @@ pub struct TreeParts {
     pub board: RiskBoard,
     /// Newest advice.
     pub advice_board: AdviceBoard,
+    /// Where it is said which model the scores are made with.
+    pub models: ModelBoard,
     /// The way outward.
     pub publisher: Publisher,
     /// How the components are.
@@ -312,6 +316,7 @@ impl Tree {
             recorder: to_recorder(RiskScorer::NAME),
             batch_latency: parts.batch_latency,
             advice: every.map(|every| (ticks_of_advice.edge(RiskScorer::NAME), every)),
+            models: parts.models,
             checkpoints: checkpoints.clone(),
         };
         let make = move || Ok(RiskScorer::new(scorer.clone()));

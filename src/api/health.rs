@@ -51,6 +51,7 @@ pub(super) async fn readyz(State(state): State<ApiState>, headers: HeaderMap) ->
                     "state": shown(line),
                     "required": line.required,
                     "reason": line.state.reason(),
+                    "note": (!line.note.is_empty()).then_some(&line.note),
                     "since": line.since.rfc3339(),
                 })
             })
@@ -61,6 +62,9 @@ pub(super) async fn readyz(State(state): State<ApiState>, headers: HeaderMap) ->
     for line in &lines {
         // Writing to a String does not fail.
         let _ = write!(text, "{}: {}", line.component.as_str(), shown(line));
+        if !line.note.is_empty() && line.state.reason().is_none() {
+            let _ = write!(text, " ({})", line.note);
+        }
         if let Some(reason) = line.state.reason() {
             let _ = write!(text, " ({})", reason.replace(['\r', '\n'], " "));
         }

@@ -85,6 +85,7 @@ fn row_json(row: &RiskRow, reference: &Reference) -> Value {
             "liquidity": number(point.parts.liquidity, 4),
             "volume": number(point.parts.volume, 4),
         },
+        "model": point.model,
         "event_time": point.time.rfc3339(),
         "journal": { "segment": point.at.segment, "offset": point.at.offset },
     })

@@ -1,8 +1,9 @@
 //! The HTTP interface: health, metrics, scores, prices, events and advice, read-only.
 //!
-//! Input: the read models ([`RiskBoard`], [`EventBus`], [`AdviceBoard`], [`HealthRegistry`]) that
-//! the actors write, and the stored bars ([`ReadBars`]); the interface asks them and never the
-//! actors, so a slow client touches nothing. Output: JSON, the Prometheus exposition, and server-sent events.
+//! Input: the read models ([`RiskBoard`], [`EventBus`], [`AdviceBoard`], [`ModelBoard`],
+//! [`HealthRegistry`]) that the actors write, and the stored bars ([`ReadBars`]); the interface asks
+//! them and never the actors, so a slow client touches nothing. Output: JSON, the Prometheus
+//! exposition, and server-sent events.
 //!
 //! | file | routes |
 //! |---|---|
@@ -10,6 +11,7 @@
 //! | `market` | `/v1/symbols`, `/v1/risk[/{symbol}]` |
 //! | `prices` | `/v1/prices/{symbol}`, with technical indicators |
 //! | `events` | `/v1/events`, `/v1/events/stream` |
+//! | `models` | `/v1/models`, `/v1/evaluation` |
 //! | `advice` | `/v1/recommendations[/{id}]`, `/v1/mitigations[/{id}]`, `/v1/reports/…` |
 //!
 //! Limits: list sizes by parameter, event streams by number, a request without a body only.
@@ -20,6 +22,7 @@ mod advice;
 mod events;
 mod health;
 mod market;
+mod models;
 mod prices;
 mod problem;
 mod query;
@@ -37,7 +40,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::market::EventTime;
-use crate::messages::{AdviceBoard, EventBus, HealthRegistry, RiskBoard};
+use crate::messages::{AdviceBoard, EventBus, HealthRegistry, ModelBoard, RiskBoard};
 
 pub use prices::{BarQuery, ReadBars};
 pub use problem::{Details, Problem};
@@ -54,6 +57,8 @@ pub struct ApiState {
     pub bus: EventBus,
     /// Picks, plans, reports.
     pub advice: AdviceBoard,
+    /// Model versions and how good they are.
+    pub models: ModelBoard,
     /// Components.
     pub health: HealthRegistry,
     /// The exposition.
@@ -88,6 +93,7 @@ impl ApiState {
             board,
             bus,
             advice,
+            models: ModelBoard::default(),
             health,
             metrics,
             bars: None,
@@ -103,6 +109,13 @@ impl ApiState {
     #[must_use]
     pub fn with_bars(mut self, bars: Option<ReadBars>) -> Self {
         self.bars = bars;
+        self
+    }
+
+    /// The same state over this board of models.
+    #[must_use]
+    pub fn with_models(mut self, models: ModelBoard) -> Self {
+        self.models = models;
         self
     }
 
@@ -166,6 +179,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/risk", get(market::risk))
         .route("/v1/risk/{symbol}", get(market::risk_of))
         .route("/v1/prices/{symbol}", get(prices::prices))
+        .route("/v1/models", get(models::models))
+        .route("/v1/evaluation", get(models::evaluation))
         .route("/v1/events", get(events::list))
         .route("/v1/events/stream", get(events::stream))
         .route("/v1/recommendations", get(advice::recommendations))

@@ -38,6 +38,7 @@ fn board() -> RiskBoard {
             change_pct: f64::NAN,
             over_gap: false,
             cum_volume: 1,
+            model: None,
             at: Default::default(),
         };
         board.update([RiskRow {
@@ -58,6 +59,7 @@ struct Daemon {
     bus: EventBus,
     health: HealthRegistry,
     advice: AdviceBoard,
+    models: ModelBoard,
     shutdown: CancellationToken,
     server: tokio::task::JoinHandle<Result<(), ApiError>>,
 }
@@ -70,17 +72,19 @@ impl Daemon {
     async fn start_with(limits: BusLimits, streams: usize, stall: Duration) -> Self {
         let (bus, health) = (EventBus::new(limits), HealthRegistry::new());
         let advice = AdviceBoard::default();
+        let models = ModelBoard::default();
         let metrics: RenderMetrics = Arc::new(|| "bongsu_up 1\n".to_owned());
         let state =
             ApiState::new(board(), bus.clone(), advice.clone(), health.clone(), metrics, streams)
                 .with_bars(Some(prices::stored_bars()))
+                .with_models(models.clone())
                 .with_keep_alive(Duration::from_millis(50))
                 .with_stall_limit(stall);
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let server = tokio::spawn(serve(listener, state, shutdown.clone()));
-        Self { address, bus, health, advice, shutdown, server }
+        Self { address, bus, health, advice, models, shutdown, server }
     }
 
     async fn open(&self, path: &str, header: &str) -> TcpStream {
@@ -347,4 +351,50 @@ async fn a_port_in_use_says_so() {
     let error = bind(taken.local_addr().unwrap()).await.unwrap_err();
     assert!(matches!(error, ApiError::InUse(_)));
     assert!(error.to_string().contains("in use"), "{error}");
+}
+
+#[tokio::test]
+async fn models_and_their_evaluation() {
+    use crate::messages::{Evaluation, LiveModel, ModelVersion};
+    let daemon = Daemon::start(BusLimits::default(), 4).await;
+    let (status, body) = daemon.get("/v1/models").await;
+    assert_eq!((status, &body["active"], &body["live"]), (200, &Value::Null, &Value::Null));
+    assert_fits("models", &body);
+    let (status, body) = daemon.get("/v1/evaluation").await;
+    assert_eq!(status, 404, "{body}");
+    assert_fits("problem", &body);
+
+    let version = |id: &str, active: bool| -> ModelVersion {
+        let text = serde_json::json!({
+            "id": id, "kind": "daily_risk", "created_at": "2026-01-05T09:00:00Z",
+            "trained_until": "2025-06-30",
+            "data": { "sha256": "ab", "rows": 9, "symbols": 2, "from": "2020-01-02",
+                      "to": "2025-06-30", "files": ["a.parquet"] },
+            "features": ["lp1"], "metrics": { "fz0_025": 1.88 }, "code_version": "0.1.0",
+            "active": active, "activated_at": active.then_some("2026-01-06T00:00:00Z"),
+            "model_sha256": "cd", "note": "",
+        });
+        serde_json::from_value(text).unwrap()
+    };
+    let (new, old) = (version("20260106T090000Z", false), version("20260105T090000Z", true));
+    let live = LiveModel { id: old.id, origin: crate::market::ModelOrigin::Registry };
+    daemon.models.set_versions(vec![new, old]);
+    daemon.models.set_live(Some(live));
+    let (status, body) = daemon.get("/v1/models?limit=1").await;
+    assert_eq!((status, &body["count"], &body["total"]), (200, &1.into(), &2.into()));
+    assert_eq!(
+        (&body["active"], &body["live"]["id"]),
+        (&"20260105T090000Z".into(), &body["active"])
+    );
+    assert_fits("models", &body);
+    assert_eq!(daemon.get("/v1/models?limit=0x").await.0, 400);
+
+    let at = EventTime::from_micros(1_722_816_021_000_000);
+    let report =
+        serde_json::json!({ "var_99": { "exceed_ratio": 0.012 }, "hit_ratio": { "5": 0.5 } });
+    daemon.models.set_evaluation(Evaluation::of_report("r1", at, &report));
+    let (status, body) = daemon.get("/v1/evaluation").await;
+    assert_eq!((status, &body["measures"][0]["metric"]), (200, &"var_99.exceed_ratio".into()));
+    assert_fits("evaluation", &body);
+    daemon.stop().await;
 }

@@ -8,6 +8,7 @@ mod check;
 mod evaluate;
 mod feed;
 mod journal;
+mod models;
 mod replay;
 
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ pub use check::{CheckCrashArgs, DayList};
 pub use evaluate::{EvaluateArgs, MethodWord, OriginWord};
 pub use feed::{KisSimArgs, PlayArgs, RegistrationLimit, Role, RunArgs, Seconds};
 pub use journal::{DumpArgs, JournalArgs, JournalCommand, KindWord};
+pub use models::{ModelsCommand, TrainArgs};
 pub use replay::{ReplayArgs, ReplayTime};
 
 const ABOUT: &str = "A real-time market-risk daemon for the Korean stock market";
@@ -116,6 +118,14 @@ pub enum Command {
         /// What about it.
         #[command(subcommand)]
         command: JobsCommand,
+    },
+    /// Fit a model and register it
+    Train(TrainArgs),
+    /// The registry of fitted models
+    Models {
+        /// What about it.
+        #[command(subcommand)]
+        command: ModelsCommand,
     },
     /// Check every dependency and setting, and say what to do
     Doctor(DoctorArgs),

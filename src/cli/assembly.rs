@@ -4,6 +4,7 @@ mod data_dir;
 mod database;
 mod feed;
 mod kis;
+mod models;
 mod objects;
 mod recovery;
 
@@ -19,6 +20,7 @@ pub use self::data_dir::DataDir;
 pub use self::database::{bars, database, database_or_away, recorder, with_spill};
 pub use self::feed::feed_parts;
 pub use self::kis::{environment, kis_clients, kis_options, watch};
+pub use self::models::{ModelJobs, model_jobs, model_registry, model_watch};
 pub use self::objects::{
     ObjectParts, add_object_services, bucket_wishes, object_parts, object_store,
 };

@@ -39,7 +39,8 @@ use crate::journal::{Durability, JournalOptions};
 use crate::market::Directory;
 use crate::messages::health::HealthRegistry;
 use crate::messages::{
-    AdviceBoard, BusLimits, Checkpoints, EventBus, Flag, FrameBatch, FrameKind, RiskBoard,
+    AdviceBoard, BusLimits, Checkpoints, EventBus, Flag, FrameBatch, FrameKind, ModelBoard,
+    RiskBoard,
 };
 use crate::risk::RiskParams;
 
@@ -142,6 +143,7 @@ fn parts(
         risk: RiskParams::default(),
         board: RiskBoard::new(Directory::new()),
         advice_board: AdviceBoard::default(),
+        models: ModelBoard::default(),
         publisher,
         health: HealthRegistry::new(),
         recorder: None,

@@ -11,9 +11,11 @@ use tokio_util::sync::CancellationToken;
 use super::run::wait_for_the_end;
 use super::{CliError, assembly};
 use crate::actors::collection::{Clock, RunLog, RunStatus, collect, wall_clock};
+use crate::actors::modelling::{Effort, ModelJob, ModelJobParts, run_job};
 use crate::config::{FeedSource, Settings};
 use crate::kis::sim::{RunningSim, SimOptions, SimSpeed, Simulator};
 use crate::market::{EventTime, Symbol, rules};
+use crate::messages::ModelBoard;
 use crate::messages::health::HealthRegistry;
 use crate::schedule::Task;
 
@@ -51,6 +53,8 @@ pub fn run(name: &str, json: bool, settings: &Settings) -> Result<(), CliError> 
     };
     match job.task {
         Task::CollectMarketPrices => {}
+        Task::RetrainModel => return model_job(ModelJob::Retrain, &job.name, json, settings),
+        Task::EvaluateModels => return model_job(ModelJob::Evaluate, &job.name, json, settings),
         Task::GenerateRecommendations => {
             return Err(CliError::Usage(format!(
                 "the job \"{name}\" follows the market within `bongsu run` and cannot be done by hand"
@@ -76,6 +80,37 @@ pub fn run(name: &str, json: bool, settings: &Settings) -> Result<(), CliError> 
             "the job \"{name}\" is not done whole: {}",
             log.summary()
         ))),
+    }
+}
+
+/// A job about models, now, with all cores.
+fn model_job(job: ModelJob, name: &str, json: bool, settings: &Settings) -> Result<(), CliError> {
+    assembly::start_telemetry(settings)?;
+    let runtime = assembly::runtime()?;
+    let outcome = runtime.block_on(async {
+        let database = assembly::database(settings, &HealthRegistry::new()).await?;
+        let database = database.ok_or_else(|| {
+            CliError::Usage(format!(
+                "the job \"{name}\" reads the database, which a dry run (BONGSU_WRITES=off) does not open"
+            ))
+        })?;
+        let parts = ModelJobParts {
+            registry: assembly::model_registry(settings)?,
+            database,
+            board: ModelBoard::default(),
+            effort: Effort::Full,
+            dry_run: false,
+        };
+        Ok::<_, CliError>(run_job(&parts, job, name, wall_clock()()).await)
+    })?;
+    let text = match json {
+        true => serde_json::to_string(&outcome).context("the outcome as JSON")?,
+        false => format!("{name} {}: {}", outcome.status, outcome.detail),
+    };
+    super::print(&format!("{text}\n"))?;
+    match outcome.is_failure() {
+        false => Ok(()),
+        true => Err(CliError::runtime(format!("the job \"{name}\" failed: {}", outcome.detail))),
     }
 }
 

@@ -20,10 +20,12 @@ pub mod jobs;
 pub mod journal;
 pub mod kis_sim;
 mod kis_state;
+pub mod models;
 mod output;
 pub mod replay;
 pub mod run;
 pub mod tail;
+pub mod train;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -81,6 +83,8 @@ fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Jobs { command: JobsCommand::Run { name, json } } => {
             jobs::run(&name, json, &settings)
         }
+        Command::Models { command } => models::execute(command, &settings),
+        Command::Train(args) => train::execute(args, &settings),
         Command::Doctor(args) => doctor::execute(args, settings),
         Command::Check(args) => check::execute(args, settings),
         Command::Config { command: ConfigCommand::Show(args) } => {

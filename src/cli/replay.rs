@@ -24,7 +24,7 @@ use crate::config::{Settings, Speed};
 use crate::kis::sim::{FrameShape, Playback, SimSource};
 use crate::market::Directory;
 use crate::messages::health::HealthRegistry;
-use crate::messages::{AdviceBoard, BusLimits, Checkpoints, EventBus, Flag, RiskBoard};
+use crate::messages::{AdviceBoard, BusLimits, Checkpoints, EventBus, Flag, ModelBoard, RiskBoard};
 use crate::store::archive::{ArchiveReader, ArchiveSource};
 use crate::store::{Database, DatabaseOptions, DigestBuilder, DigestReport, LocalObjects, Objects};
 
@@ -236,6 +236,7 @@ fn run(
         risk: assembly::risk_params(settings),
         board,
         advice_board: AdviceBoard::default(),
+        models: ModelBoard::default(),
         publisher,
         health,
         recorder: Some(recorder),

@@ -18,6 +18,8 @@ use super::assembly::{self, Continuity, DataDir};
 use crate::actors::backfill::{BackfillParts, run_backfill};
 use crate::actors::collection::{Clock, CollectionParts, run_collection, wall_clock};
 use crate::actors::feed::{FeedParts, run_feed};
+use crate::actors::model_watch::{ModelWatchParts, run_model_watch};
+use crate::actors::modelling::run_model_jobs;
 use crate::actors::poll::{PollParts, run_poll};
 use crate::actors::supervision::StageError;
 use crate::actors::trading_days::run_trading_days;
@@ -30,7 +32,9 @@ use crate::kis::sim::{RunningSim, SimOptions, Simulator};
 use crate::kis::{Lane, MarketHours};
 use crate::market::{Directory, EventTime};
 use crate::messages::health::{Component, HealthRegistry};
-use crate::messages::{AdviceBoard, BusLimits, EventBus, Flag, Repairs, RiskBoard, SegmentUse};
+use crate::messages::{
+    AdviceBoard, BusLimits, EventBus, Flag, ModelBoard, Repairs, RiskBoard, SegmentUse,
+};
 use crate::schedule::Task;
 use crate::store::{Database, Objects};
 use crate::telemetry;
@@ -69,6 +73,9 @@ struct Daemon {
     health: HealthRegistry,
     board: RiskBoard,
     advice_board: AdviceBoard,
+    models: ModelBoard,
+    model_watch: Arc<ModelWatchParts>,
+    model_jobs: Option<assembly::ModelJobs>,
     listener: tokio::net::TcpListener,
     feed: FeedParts,
     repairs: Repairs,
@@ -120,6 +127,9 @@ impl Daemon {
             || SegmentUse::new(settings.archive.enabled),
             |parts| parts.segments.clone(),
         );
+        let models = ModelBoard::default();
+        let model_watch =
+            assembly::model_watch(settings, objects.as_ref(), database.as_ref(), &models, &health)?;
         let mut continuity = Continuity::of(settings, &data_dir.path, &segments)?;
         let states = continuity.states(&board.directory, &repairs, &publisher);
         let checkpoints = continuity.checkpoints.clone();
@@ -137,6 +147,7 @@ impl Daemon {
             risk: assembly::risk_params(settings),
             board: board.clone(),
             advice_board: advice_board.clone(),
+            models: models.clone(),
             publisher: publisher.clone(),
             health: health.clone(),
             recorder: Some(recorder),
@@ -153,6 +164,9 @@ impl Daemon {
             health,
             board,
             advice_board,
+            models,
+            model_jobs: assembly::model_jobs(settings, &model_watch)?,
+            model_watch: Arc::new(model_watch),
             listener,
             feed,
             repairs,
@@ -178,6 +192,9 @@ impl Daemon {
             health,
             board,
             advice_board,
+            models,
+            model_watch,
+            model_jobs,
             listener,
             feed,
             repairs,
@@ -197,7 +214,8 @@ impl Daemon {
             Arc::new(|| telemetry::install().render()),
             settings.http.max_streams,
         )
-        .with_bars(bars);
+        .with_bars(bars)
+        .with_models(models);
         tracing::info!(
             source = settings.feed.source.as_str(),
             issues = feed.symbols.len(),
@@ -217,7 +235,9 @@ impl Daemon {
             || {
                 let mut tree = Tree::new(parts);
                 continuity.catch_up(&mut tree, &health);
-                bring_frames(&mut tree, feed, repairs, &continuity.caught_up);
+                let ready = model_watch.looked.clone();
+                watch_models(&mut tree, model_watch, &continuity.caught_up);
+                bring_frames(&mut tree, feed, repairs, &ready);
                 tree.add_service("health_monitor", move |stop| {
                     tell_health(monitored.clone(), monitor.clone(), stop)
                 });
@@ -227,6 +247,11 @@ impl Daemon {
                 if let Some(Collection { parts, job, every }) = collection {
                     tree.add_service("collection", move |stop| {
                         run_collection(Arc::clone(&parts), job.clone(), every, stop)
+                    });
+                }
+                if let Some((parts, jobs)) = model_jobs {
+                    tree.add_service("model_jobs", move |stop| {
+                        run_model_jobs(Arc::clone(&parts), jobs.clone(), stop)
                     });
                 }
                 tree.add_service("http", move |stop| {
@@ -273,8 +298,17 @@ impl Daemon {
     }
 }
 
-/// Everything that brings frames: the sessions, and what REST gives where they do not reach.
-fn bring_frames(tree: &mut Tree, feed: FeedParts, repairs: Repairs, caught_up: &Flag) {
+/// The watch over the model in use; it begins once the journal has been caught up with.
+fn watch_models(tree: &mut Tree, parts: Arc<ModelWatchParts>, caught_up: &Flag) {
+    let (edge, ready) = (tree.frames.clone(), caught_up.clone());
+    tree.add_feed_task("model_watch", move |stop| {
+        let (parts, to) = (Arc::clone(&parts), edge.clone());
+        assembly::after(ready.clone(), stop, move |stop| run_model_watch(parts, to, stop))
+    });
+}
+
+/// Everything that brings frames, once `ready`: the sessions, and what REST gives where they do not reach.
+fn bring_frames(tree: &mut Tree, feed: FeedParts, repairs: Repairs, begin: &Flag) {
     let edge = tree.frames.clone();
     let patience = match feed.config.hours {
         MarketHours::Calendar => Duration::from_secs(90),
@@ -303,17 +337,17 @@ fn bring_frames(tree: &mut Tree, feed: FeedParts, repairs: Repairs, caught_up: &
     }
     let (feed, backfill, poll) = (Arc::new(feed), Arc::new(backfill), Arc::new(poll));
     let to = edge.clone();
-    let ready = caught_up.clone();
+    let ready = begin.clone();
     tree.set_feed(move |stop| {
         let (feed, to) = (Arc::clone(&feed), to.clone());
         assembly::after(ready.clone(), stop, move |stop| run_feed(feed, to, stop))
     });
-    let (to, ready) = (edge.clone(), caught_up.clone());
+    let (to, ready) = (edge.clone(), begin.clone());
     tree.add_feed_task("backfill", move |stop| {
         let (backfill, to) = (Arc::clone(&backfill), to.clone());
         assembly::after(ready.clone(), stop, move |stop| run_backfill(backfill, to, stop))
     });
-    let ready = caught_up.clone();
+    let ready = begin.clone();
     tree.add_feed_task("poll", move |stop| {
         let (poll, to) = (Arc::clone(&poll), edge.clone());
         assembly::after(ready.clone(), stop, move |stop| run_poll(poll, to, stop))

@@ -239,6 +239,7 @@ pub(super) fn settings(values: &Values, effective: Vec<Effective>) -> Settings {
             enabled: v.switch("archive.enabled"),
             retention_days: v.optional_integer("archive.retention_days"),
         },
+        models: ModelsSettings { watch_seconds: v.integer("models.watch_seconds") },
         llm: LlmSettings {
             base_url: v.optional_url("llm.base_url"),
             api_key: v.secret("llm.api_key"),

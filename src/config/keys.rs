@@ -116,6 +116,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("database", "Where rows go"),
     ("objects", "Object store: raw answers, the archive of the journal"),
     ("archive", "Sealed journal segments as Parquet in the object store"),
+    ("models", "Fitted models, in the object store"),
     ("llm", "An OpenAI-compatible service that writes reports; without one, templates do"),
     ("advice", "Recommendations and defence plans"),
     ("http", "API, metrics, events and dashboard"),
@@ -451,6 +452,9 @@ pub const KEYS: &[Key] = &[
         .default("on"),
     Key::new("archive.retention_days", Integer(1, 36_500), "Days after which an S3 service removes archived files. Unset: never")
         .example("1825"),
+    // models
+    Key::new("models.watch_seconds", Integer(1, 86_400), "The registry is asked so often whether another model is in use, s")
+        .default("15"),
     // llm
     Key::new(
         "llm.base_url",

@@ -83,6 +83,8 @@ pub struct Settings {
     pub objects: ObjectsSettings,
     /// The journal as Parquet.
     pub archive: ArchiveSettings,
+    /// Fitted models.
+    pub models: ModelsSettings,
     /// Language model.
     pub llm: LlmSettings,
     /// Advice.

@@ -344,6 +344,13 @@ pub struct ArchiveSettings {
     pub retention_days: Option<u32>,
 }
 
+/// `models`: fitted models.
+#[derive(Debug, Clone)]
+pub struct ModelsSettings {
+    /// Seconds between two looks at the registry.
+    pub watch_seconds: u64,
+}
+
 /// `llm`: the language model.
 #[derive(Debug, Clone)]
 pub struct LlmSettings {

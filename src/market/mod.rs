@@ -10,6 +10,7 @@ pub mod calendar;
 pub mod continuity;
 pub mod identity;
 pub mod indicators;
+pub mod model_switch;
 pub mod phase;
 pub mod rules;
 pub mod symbol;
@@ -17,6 +18,7 @@ pub mod tick;
 pub mod time;
 
 pub use calendar::Calendar;
+pub use model_switch::{ModelId, ModelIdError, ModelOrigin, ModelSwitch};
 pub use phase::{NxtPhase, Phase};
 pub use rules::Product;
 pub use symbol::{Directory, Market, Reference, SessionBar, Symbol, SymbolId};

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventTime, IndexLevel, Reference, SessionDay, SymbolId, Won};
+use super::{EventTime, IndexLevel, ModelSwitch, Reference, SessionDay, SymbolId, Won};
 
 /// Where a record stands in the journal, and which record of its frame: the identity that rejects,
 /// poison records and events refer to.
@@ -235,6 +235,8 @@ pub enum Mark {
         /// Microseconds without a frame.
         silence_us: i64,
     },
+    /// From here on the scores are made with another model.
+    Model(std::sync::Arc<ModelSwitch>),
     /// A feed session began (`up`) or ended.
     Connection {
         /// Whether it began.

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Cause, Detection, Level, RiskPoint, Rule, ScoreParts};
 pub use crate::market::identity::deterministic_id;
-use crate::market::{EventTime, RecordRef, SessionDay};
+use crate::market::{EventTime, ModelId, RecordRef, SessionDay};
 
 /// What an event is about; decides its CloudEvents type and how it is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -187,6 +187,8 @@ struct RiskData<'a> {
     event_time: String,
     over_gap: bool,
     parts: ScoreParts,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<ModelId>,
     journal: JournalData,
 }
 
@@ -324,6 +326,7 @@ impl OutwardEvent {
             event_time: point.time.rfc3339(),
             over_gap: point.over_gap,
             parts,
+            model: point.model,
             journal: point.at.into(),
         };
         let cause = Cause::Trade { cum_volume: point.cum_volume };

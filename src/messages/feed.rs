@@ -25,6 +25,8 @@ pub enum FrameKind {
     Bars = 5,
     /// The state of an issue that has no registration, asked for by REST: a [`Sample`] as JSON.
     Sample = 6,
+    /// The model that scores are made with from here on: a [`ModelRecord`](super::ModelRecord) as JSON.
+    Model = 7,
 }
 
 impl FrameKind {
@@ -38,6 +40,7 @@ impl FrameKind {
             4 => Some(Self::Connection),
             5 => Some(Self::Bars),
             6 => Some(Self::Sample),
+            7 => Some(Self::Model),
             _ => None,
         }
     }

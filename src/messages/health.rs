@@ -40,11 +40,13 @@ pub enum Component {
     Collection,
     /// Sealed segments of the journal, on their way into the object store.
     Archive,
+    /// The fitted model that scores are made with.
+    Model,
 }
 
 impl Component {
     /// All components, in the order in which they are shown.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Feed,
         Self::Journal,
         Self::Pipeline,
@@ -56,6 +58,7 @@ impl Component {
         Self::Notifier,
         Self::Collection,
         Self::Archive,
+        Self::Model,
     ];
 
     /// As in events, `/readyz` and metric labels.
@@ -73,6 +76,7 @@ impl Component {
             Self::Notifier => "notifier",
             Self::Collection => "collection",
             Self::Archive => "archive",
+            Self::Model => "model",
         }
     }
 }
@@ -136,6 +140,8 @@ pub struct ComponentHealth {
     pub state: HealthState,
     /// Whether the daemon is not ready without it.
     pub required: bool,
+    /// What else is to be said of it, in any state; empty for nothing.
+    pub note: String,
     /// Since when it is `up`, `degraded` or `down`, by the wall clock.
     pub since: EventTime,
 }
@@ -200,7 +206,7 @@ impl HealthRegistry {
         let line = lines.entry(component).or_insert_with(|| {
             let state = HealthState::down("not started yet");
             show(component, &state);
-            ComponentHealth { component, state, required, since: now() }
+            ComponentHealth { component, state, required, note: String::new(), since: now() }
         });
         line.required = required;
     }
@@ -222,7 +228,8 @@ impl HealthRegistry {
                 line.clone()
             }
             None => {
-                let line = ComponentHealth { component, state, required: false, since: now() };
+                let (required, note) = (false, String::new());
+                let line = ComponentHealth { component, state, required, note, since: now() };
                 lines.insert(component, line.clone());
                 line
             }
@@ -230,6 +237,14 @@ impl HealthRegistry {
         // Sent under the lock, so that followers see changes in order. No follower is fine.
         let _ = self.changes.send(line);
         true
+    }
+
+    /// Says something of a component that is no matter of up or down; no change that is told to
+    /// followers. One that is not announced is not described.
+    pub fn describe(&self, component: Component, note: &str) {
+        if let Some(line) = self.lines.lock().get_mut(&component) {
+            note.clone_into(&mut line.note);
+        }
     }
 
     /// How one component is; `None` when it is not in use.

@@ -13,6 +13,8 @@ pub mod event_bus;
 pub mod feed;
 pub mod flag;
 pub mod health;
+pub mod model_record;
+pub mod models;
 pub mod record;
 pub mod repair;
 pub mod risk;
@@ -35,6 +37,8 @@ pub use feed::{
 };
 pub use flag::Flag;
 pub use health::{Component, ComponentHealth, HealthRegistry, HealthState};
+pub use model_record::{ModelRecord, ModelRecordError};
+pub use models::{Evaluation, LiveModel, Measure, ModelBoard, ModelVersion};
 pub use record::{Reject, StoreBatch};
 pub use repair::{Repair, Repairs};
 pub use risk::{Cause, Detection, Level, RiskMinute, RiskPoint, Rule, ScoreBatch, ScoreParts};

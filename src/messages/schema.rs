@@ -182,6 +182,7 @@ mod tests {
             change_pct: -1.0,
             over_gap: false,
             cum_volume: 5,
+            model: None,
             at: RecordRef::default(),
         };
         OutwardEvent::from_risk(&point, "삼성전자", 1)

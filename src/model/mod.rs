@@ -14,9 +14,12 @@
 //! - [`gram`], [`fit`] and [`glm`]: least squares and gamma likelihood; [`walk`]: month by month
 //! - [`shape`]: what moves their tail; [`tails`]: quantiles of residuals; [`forecasts`]: those of a session
 //! - [`document`]: the fitted model as it is stored; [`train`](mod@train): from a panel to it
+//! - [`version`]: a document with its name, as scoring uses it
+//! - [`choice`]: whether a new model may take the place of another
 //! - [`ranker`]: which issues may do better than others
 //! - [`losses`]: how good a forecast was
 
+pub mod choice;
 pub mod clean;
 pub mod design;
 pub mod document;
@@ -33,9 +36,12 @@ pub mod tails;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod train;
+pub mod version;
 pub mod walk;
 
+pub use choice::{Worse, worse};
 pub use document::{Document, DocumentError, Forecast};
 pub use features::{MarketTerms, Origin, OwnTerms, Variant, own_terms};
 pub use panel::{DataInfo, Panel};
 pub use train::{Method, Progress, TrainError, TrainOptions, Trained, Validation, train, validate};
+pub use version::FittedModel;

@@ -47,6 +47,7 @@ use crate::market::{
     BatchSequence, Directory, EventTime, RecordRef, Reference, Symbol, SymbolId, TickBatch, Trade,
     TradeFlags,
 };
+use crate::model::FittedModel;
 
 /// Where the engine learns the code of an issue it meets for the first time.
 pub trait IssueCodes {
@@ -81,6 +82,9 @@ pub struct RiskEngine {
     rhythm: Rhythm,
     market: MarketState,
     feed: FeedSilence,
+    /// The fitted model in use; `None`: the stated one alone.
+    #[serde(default)]
+    model: Option<Arc<FittedModel>>,
     changed: Vec<SymbolId>,
     #[serde(skip)]
     silent: Vec<SilentIssue>,
@@ -99,6 +103,7 @@ impl RiskEngine {
             rhythm: Rhythm::default(),
             market: MarketState::default(),
             feed: FeedSilence::default(),
+            model: None,
             changed: Vec::new(),
             silent: Vec::new(),
         }
@@ -167,6 +172,18 @@ impl RiskEngine {
     #[must_use]
     pub fn mean_score(&self) -> f64 {
         self.market.mean_score()
+    }
+
+    /// Goes on with another model. Scores told before are of the one before; every later one is of
+    /// this.
+    pub fn take_model(&mut self, model: Arc<FittedModel>) {
+        self.model = Some(model);
+    }
+
+    /// The fitted model in use; `None`: the stated one alone.
+    #[must_use]
+    pub const fn model(&self) -> Option<&Arc<FittedModel>> {
+        self.model.as_ref()
     }
 
     /// The settings.
@@ -301,7 +318,8 @@ impl RiskEngine {
         let state = &mut self.symbols[symbol.index()];
         let volume = state.volume_view(&self.params.estimators, &self.decays);
         let scored = state.score(&self.params, volume.ratio);
-        let point = state.make_point(symbol, trade.time, at, scored);
+        let mut point = state.make_point(symbol, trade.time, at, scored);
+        point.model = self.model.as_ref().map(|model| model.id);
         if let Some(before) = state.point
             && state.minute_open
             && before.time.minute() != point.time.minute()

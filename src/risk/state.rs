@@ -441,6 +441,7 @@ impl SymbolState {
             over_gap: self.over_gap(time.second()),
             cum_volume: self.cum_volume,
             at,
+            model: None,
         }
     }
 

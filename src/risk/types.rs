@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::market::{EventTime, RecordRef, Symbol, SymbolId, Won};
+use crate::market::{EventTime, ModelId, RecordRef, Symbol, SymbolId, Won};
 
 /// How serious a detection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -177,6 +177,10 @@ pub struct RiskPoint {
     pub cum_volume: i64,
     /// Where that trade is journaled.
     pub at: RecordRef,
+    /// The model it was made with; `None`: the stated one alone. Last, so that a row that an earlier
+    /// build left in the spill is still read.
+    #[serde(default)]
+    pub model: Option<ModelId>,
 }
 
 /// The last score of an issue within an event minute: a row of `risk_scores`.

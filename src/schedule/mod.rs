@@ -5,7 +5,8 @@
 //!
 //! Advice runs at intervals of event time: the RiskScorer, which sees the market's time pass, tells
 //! the advisers. Collection asks an outside service, so its interval is of the wall clock; it runs
-//! only where the feed comes from KIS. Nothing here has a clock.
+//! only where the feed comes from KIS. Models are made and judged at intervals of the wall clock too,
+//! counted from the evening in Korea ([`after_hours`]). Nothing here has a clock.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -26,6 +27,10 @@ pub enum Task {
     GenerateRecommendations,
     /// Prices, trades and the account's orders, asked of KIS.
     CollectMarketPrices,
+    /// A new model, fitted to the daily bars of the database.
+    RetrainModel,
+    /// How good the model in use was.
+    EvaluateModels,
 }
 
 /// One job.
@@ -135,7 +140,21 @@ impl Jobs {
     }
 }
 
-/// `30s`, `5m`, `1h`: from one second to a day.
+/// When a job that is due every `every` and wants a quiet machine is next due after `now`, microseconds
+/// since the Unix epoch: at multiples of the interval, counted from 18:00 in Korea, when the session is
+/// over.
+#[must_use]
+pub fn after_hours(now_us: i64, every: Duration) -> i64 {
+    const OFFSET_US: i64 = 9 * 3_600 * 1_000_000;
+    let every = i64::try_from(every.as_micros()).unwrap_or(i64::MAX).max(1);
+    let past = now_us.saturating_sub(OFFSET_US).div_euclid(every);
+    past.saturating_add(1).saturating_mul(every).saturating_add(OFFSET_US)
+}
+
+/// Longest interval: 31 days.
+const LONGEST_S: u64 = 31 * 86_400;
+
+/// `30s`, `5m`, `1h`: from one second to 31 days.
 fn parse_interval(text: &str) -> Option<Duration> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let seconds = match unit {
@@ -148,14 +167,14 @@ fn parse_interval(text: &str) -> Option<Duration> {
         return None;
     }
     let seconds = number.parse::<u64>().ok()?.checked_mul(seconds)?;
-    (1..=86_400).contains(&seconds).then(|| Duration::from_secs(seconds))
+    (1..=LONGEST_S).contains(&seconds).then(|| Duration::from_secs(seconds))
 }
 
 fn is_interval(text: &str, _: &()) -> garde::Result {
     match parse_interval(text) {
         Some(_) => Ok(()),
         None => Err(garde::Error::new(format!(
-            "\"{text}\" is no interval: expected 1s to 24h as 30s, 5m or 1h"
+            "\"{text}\" is no interval: expected 1s to 744h as 30s, 5m or 1h"
         ))),
     }
 }
@@ -217,7 +236,24 @@ mod tests {
         assert_eq!(jobs.jobs[0].interval(), Duration::from_secs(300));
     }
 
+    #[test]
+    fn quiet_jobs_run_in_the_evening() {
+        const HOUR: i64 = 3_600_000_000;
+        let week = Duration::from_secs(7 * 86_400);
+        let due = after_hours(1_767_603_600_000_000, week);
+        assert_eq!(due.rem_euclid(24 * HOUR), 9 * HOUR, "18:00 in Korea");
+        assert_eq!(after_hours(due, week) - due, 7 * 24 * HOUR);
+        assert_eq!(after_hours(due - 1, week), due);
+        assert!(parse_interval("744h").is_some() && parse_interval("745h").is_none());
+    }
+
     proptest! {
+        #[test]
+        fn a_job_is_due_within_one_interval(now in 0i64..4_000_000_000_000_000, every in 1u64..2_678_400) {
+            let due = after_hours(now, Duration::from_secs(every));
+            prop_assert!(due > now && due - now <= every as i64 * 1_000_000);
+        }
+
         #[test]
         fn no_text_makes_it_panic(text in "\\PC{0,80}") {
             let _ = Jobs::parse(&text, Path::new("jobs.yaml"));

@@ -7,9 +7,10 @@
 //!
 //! - [`db`]: connecting; [`migration`]: the schema; [`entity`]: the tables
 //! - [`upsert`]: the one way rows are written; [`writer`]: from messages to rows
-//! - [`collected`]: what was asked of KIS besides the feed
+//! - [`collected`]: what was asked of KIS besides the feed; [`job_runs`]: how jobs ended
 //! - [`fault`]: what kind of failure an error is; [`spill`]: rows on disk while the database is away
-//! - [`objects`]: the object store, for what is no row; [`archive`]: the journal as Parquet in it
+//! - [`objects`]: the object store, for what is no row; [`archive`]: the journal as Parquet in it;
+//!   [`models`]: the registry of fitted models in it
 //! - [`panel`]: daily bars and index series from files
 //! - [`read`]: queries of the HTTP interface and of checks; [`digest`]: the fingerprint of a run
 
@@ -20,7 +21,9 @@ pub mod digest;
 pub mod entity;
 pub mod error;
 pub mod fault;
+pub mod job_runs;
 pub mod migration;
+pub mod models;
 pub mod objects;
 pub mod panel;
 pub mod read;

@@ -5,6 +5,9 @@
 //! machine ([`LocalObjects`]) or an S3 service ([`S3Objects`]). A put is whole or has not happened,
 //! also across a crash, and what was acknowledged is on the disk, or as safe as the service keeps it.
 //!
+//! A put can be made to depend on what lies there ([`Objects::put_if`]), so that two who change one
+//! object do not lose each other's change.
+//!
 //! Keys are `/`-separated segments of plain ASCII ([`Key`]), a subset of what S3 takes, so that no
 //! key can leave its bucket's folder. In a [versioned](Bucket::is_versioned) bucket nothing is ever
 //! overwritten; in the others a put replaces.
@@ -120,9 +123,15 @@ pub struct Object {
     pub version: Version,
     /// What was said about it.
     pub about: About,
+    /// What names this state of the object among all it ever had; for [`Objects::put_if`].
+    pub tag: Tag,
     /// Its bytes.
     pub bytes: Bytes,
 }
+
+/// What names one state of an object, as the store does: a number in a folder, an `ETag` of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tag(String);
 
 /// What can go wrong with an object.
 #[derive(Debug, thiserror::Error)]
@@ -158,6 +167,14 @@ pub enum ObjectError {
         key: String,
         /// How it shows.
         what: String,
+    },
+    /// It is not, or no longer, what a conditional put was made for: nothing was stored.
+    #[error("the object {bucket}/{key} has been changed by another process; read it again")]
+    Changed {
+        /// Bucket.
+        bucket: &'static str,
+        /// Key.
+        key: String,
     },
     /// The folder cannot be read or written.
     #[error("cannot {action} {}: {source}; check who may write there and whether the disk is full", path.display())]
@@ -230,6 +247,29 @@ impl Objects {
         match self {
             Self::Local(local) => local.put(bucket, key, bytes, about).await,
             Self::S3(s3) => s3.put(bucket, key, bytes, about).await,
+        }
+    }
+
+    /// As [`put`](Self::put), but only when the object is in the state `expected`; `None`: when there
+    /// is none.
+    ///
+    /// A folder keeps its word among all processes of the machine. A service keeps it when it knows
+    /// `If-Match` and `If-None-Match` (S3, MinIO, SeaweedFS do); one that does not know them stores
+    /// without looking, so that whoever must not lose anything reads afterwards what lies there.
+    ///
+    /// # Errors
+    /// [`ObjectError::Changed`] when it is in another state; else as [`put`](Self::put).
+    pub async fn put_if(
+        &self,
+        bucket: Bucket,
+        key: &Key,
+        bytes: Bytes,
+        about: About,
+        expected: Option<&Tag>,
+    ) -> Result<Version, ObjectError> {
+        match self {
+            Self::Local(local) => local.put_if(bucket, key, bytes, about, expected).await,
+            Self::S3(s3) => s3.put_if(bucket, key, bytes, about, expected).await,
         }
     }
 

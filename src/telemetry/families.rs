@@ -112,12 +112,14 @@ pub const REJECTS: &[&str] = &[
     "too_many_issues",
     "bad_reference",
     "bad_silence",
+    "bad_model",
     "poison",
     "refused_by_database",
     "damaged_spill",
 ];
 /// How requests to the object store end, as in `bongsu_object_requests_total{outcome}`.
-pub const OBJECT_OUTCOMES: &[&str] = &["ok", "missing", "away", "refused", "damaged", "not_asked"];
+pub const OBJECT_OUTCOMES: &[&str] =
+    &["ok", "missing", "changed", "away", "refused", "damaged", "not_asked"];
 /// Tables, as in `bongsu_store_rows_total{table}`.
 pub const TABLES: &[&str] = &[
     "market_prices",
@@ -283,7 +285,7 @@ pub const FAMILIES: &[Family] = &[
     counter("bongsu_store_failures_total", &[("fault", FAULTS)], "Writes to the database that failed and are tried again, by kind of failure."),
     gauge("bongsu_spill_bytes", &[], "Bytes of rows that lie on disk until the database is back."),
     counter("bongsu_spill_entries_total", &[("way", &["in", "out"])], "Entries put into the spill and written from it."),
-    counter("bongsu_object_requests_total", &[("outcome", OBJECT_OUTCOMES)], "Requests to the S3 service by outcome; not_asked: it was away and left alone."),
+    counter("bongsu_object_requests_total", &[("outcome", OBJECT_OUTCOMES)], "Requests to the S3 service by outcome; changed: another process was faster; not_asked: it was away and left alone."),
     gauge("bongsu_objects_waiting_bytes", &[], "Bytes of objects that wait on this machine for the S3 service."),
     gauge("bongsu_archive_lag_segments", &[], "Sealed journal segments that are not in the archive yet."),
     counter("bongsu_archive_bytes_total", &[], "Bytes put into the archive."),
@@ -307,6 +309,7 @@ pub const FAMILIES: &[Family] = &[
     gauge("bongsu_llm_valid_ratio", &[], "Share of answers that passed validation."),
     // quality
     gauge("bongsu_recommendation_hit_ratio", &[("horizon", &["5", "20"])], "Share of picks that rose over this many trading days."),
+    gauge("bongsu_var_exceed_ratio", &[("level", &["99", "97.5", "95"])], "Share of days on which the loss was beyond the forecast quantile; right is one less the level."),
     gauge("bongsu_risk_overestimate_ratio", &[], "Share of forecasts of risk that were too high."),
     gauge("bongsu_risk_underestimate_ratio", &[], "Share of forecasts of risk that were too low."),
     // KIS

@@ -120,6 +120,7 @@ fn minute(score: f64) -> RiskMinute {
         change_pct: -0.1,
         over_gap: true,
         cum_volume: 1_600,
+        model: None,
         at: RecordRef::default(),
     };
     RiskMinute { minute: at(0), point }

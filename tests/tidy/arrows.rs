@@ -14,7 +14,7 @@ use super::Finding;
 use super::source::{Source, is_name, matching};
 
 /// Each imports only those before it.
-const DOMAIN: &[&str] = &["market", "collect", "risk", "model", "advice", "evaluate"];
+const DOMAIN: &[&str] = &["market", "collect", "model", "risk", "advice", "evaluate"];
 const ADAPTERS: &[&str] =
     &["kis", "journal", "store", "bus", "tasks", "schedule", "llm", "notify", "api"];
 /// The crate's root: it declares, or starts.
@@ -70,7 +70,7 @@ fn advice(from: &str, to: &str) -> &'static str {
     if to == "config" {
         "take an options struct of your own; `cli` and `actors` fill it from the settings"
     } else if DOMAIN.contains(&from) {
-        "the domain imports nothing from above; within it market < collect < risk < model < advice < evaluate"
+        "the domain imports nothing from above; within it market < collect < model < risk < advice < evaluate"
     } else if ADAPTERS.contains(&from) && ADAPTERS.contains(&to) {
         "adapters do not know each other; what they share goes to the domain or to `messages`"
     } else {

@@ -7,7 +7,8 @@ use super::{Normalizer, Problem, intern};
 use crate::market::continuity::Sampled;
 use crate::market::{EventTime, GapCause, Mark, RecordRef, Reference, Trade, TradeFlags};
 use crate::messages::feed::Change;
-use crate::messages::{Coverage, FetchedBars, Frame, Repair, Sample};
+use crate::messages::{Coverage, FetchedBars, Frame, ModelRecord, Repair, Sample};
+use crate::model::FittedModel;
 
 impl Normalizer {
     pub(super) fn reference(&mut self, frame: Frame<'_>, at: RecordRef) -> Result<(), Problem> {
@@ -56,6 +57,15 @@ impl Normalizer {
             }
             Change::Uncovered => {}
         }
+        Ok(())
+    }
+
+    pub(super) fn model(&mut self, frame: Frame<'_>, at: RecordRef) -> Result<(), Problem> {
+        let switch = ModelRecord::parse(frame.payload)
+            .map_err(|error| ("bad_model", format!("model record: {error}")))?;
+        FittedModel::read(&switch)
+            .map_err(|error| ("bad_model", format!("the model {} {error}", switch.id)))?;
+        self.out.push_mark(Mark::Model(Arc::new(switch)), at);
         Ok(())
     }
 

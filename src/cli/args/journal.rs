@@ -81,6 +81,8 @@ pub enum KindWord {
     Bars,
     /// States of issues asked for by REST
     Sample,
+    /// Switches to another model
+    Model,
 }
 
 impl KindWord {
@@ -94,6 +96,7 @@ impl KindWord {
             Self::Connection => FrameKind::Connection,
             Self::Bars => FrameKind::Bars,
             Self::Sample => FrameKind::Sample,
+            Self::Model => FrameKind::Model,
         }
     }
 }

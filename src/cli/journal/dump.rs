@@ -80,7 +80,7 @@ fn is_about(kind: FrameKind, payload: &[u8], symbol: Symbol) -> bool {
         FrameKind::Data => {
             peek(payload).is_some_and(|peek| Symbol::from_bytes(peek.key) == Some(symbol))
         }
-        FrameKind::Silence => false,
+        FrameKind::Silence | FrameKind::Model => false,
         FrameKind::Connection => {
             Coverage::parse(payload).is_some_and(|coverage| coverage.issues.contains(&symbol))
         }
@@ -99,6 +99,7 @@ const fn word(kind: FrameKind) -> &'static str {
         FrameKind::Connection => "connection",
         FrameKind::Bars => "bars",
         FrameKind::Sample => "sample",
+        FrameKind::Model => "model",
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::tell::{Context, WHOLE_FEED, WHOLE_MARKET};
 use super::{IssueCodes, RiskEngine};
 use crate::market::{EventTime, IndexTick, Mark, Quote, RecordRef, SymbolId};
+use crate::model::FittedModel;
 use crate::risk::detectors::feed_stale::CIRCUIT_BREAKER;
 use crate::risk::detectors::{Finding, feed_gap};
 use crate::risk::market_state::{IndexState, MarketState};
@@ -81,6 +82,12 @@ impl RiskEngine {
                 if let Some((began, finding)) = found {
                     let context = self.market_context(Rule::FeedStale, *time, began, at);
                     self.tell_as(context, WHOLE_FEED, finding, out);
+                }
+            }
+            // The Normalizer refuses a switch whose document cannot be read.
+            Mark::Model(switch) => {
+                if let Ok(model) = FittedModel::read(switch) {
+                    self.take_model(Arc::new(model));
                 }
             }
             // What a lost connection does shows as silence and gaps, in event time.

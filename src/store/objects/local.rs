@@ -14,6 +14,9 @@
 //! number, and then the next one is tried. A bucket without versions removes the older ones
 //! afterwards; what a crash leaves of them is behind the newest and is never seen.
 //!
+//! A put that depends on what lies there is made while `.tmp/conditional.lock` is held, which the
+//! system lets go of when its process dies.
+//!
 //! Everything is readable by its owner alone (0600, 0700): raw answers may tell of an account.
 //! Several processes may use one folder at once.
 
@@ -28,12 +31,14 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{About, Bucket, Key, Object, ObjectError, Version};
+use super::{About, Bucket, Key, Object, ObjectError, Tag, Version};
 
 const TEMPORARY: &str = ".tmp";
 /// Marks the folder of an object.
 const MARK: char = '@';
 const ABOUT: &str = "about";
+/// Held by whoever puts what depends on what lies there.
+const LOCK: &str = "conditional.lock";
 
 /// Objects below one folder. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -78,6 +83,34 @@ impl LocalObjects {
     ) -> Result<Version, ObjectError> {
         let (own, key) = (self.clone(), key.clone());
         blocking(move || own.put_now(bucket, &key, &bytes, about)).await
+    }
+
+    /// Stores `bytes` when the object is as expected. See [`super::Objects::put_if`].
+    pub(super) async fn put_if(
+        &self,
+        bucket: Bucket,
+        key: &Key,
+        bytes: Bytes,
+        about: About,
+        expected: Option<&Tag>,
+    ) -> Result<Version, ObjectError> {
+        let (own, key, expected) = (self.clone(), key.clone(), expected.cloned());
+        blocking(move || {
+            let temporary = own.root.join(TEMPORARY);
+            make_folders(&temporary)?;
+            let path = temporary.join(LOCK);
+            let mut open = OpenOptions::new();
+            let lock = open.create(true).write(true).truncate(false).mode(0o600).open(&path);
+            let lock = lock.and_then(|lock| lock.lock().map(|()| lock));
+            let _held = lock.map_err(io("lock", &path))?;
+            let now = own.versions_now(bucket, &key)?.into_iter().next();
+            if now.map(|version| Tag(version.0)) != expected {
+                let (bucket, key) = (bucket.as_str(), key.to_string());
+                return Err(ObjectError::Changed { bucket, key });
+            }
+            own.put_now(bucket, &key, &bytes, about)
+        })
+        .await
     }
 
     /// Reads an object. See [`super::Objects::get`].
@@ -279,7 +312,8 @@ impl LocalObjects {
         if hex::encode(Sha256::digest(&bytes)) != described.sha256 {
             return Err(damaged("its checksum does not fit its bytes".to_owned()));
         }
-        Ok(Object { version: chosen, about: described.about, bytes: bytes.into() })
+        let tag = Tag(chosen.0.clone());
+        Ok(Object { version: chosen, about: described.about, tag, bytes: bytes.into() })
     }
 
     fn versions_now(&self, bucket: Bucket, key: &Key) -> Result<Vec<Version>, ObjectError> {

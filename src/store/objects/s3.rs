@@ -13,11 +13,11 @@
 //! **Limits:** an object is sent in one request, so at most 5 GiB; what is said about it must fit
 //! S3's 2 KiB.
 
+mod ask;
 mod buckets;
 mod failure;
 mod headers;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,10 +33,11 @@ use minio::s3::types::{BucketName, ListEntry, ObjectKey, Region, S3Request, ToSt
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
-use self::headers::{decoded, encoded, text_header};
+use self::ask::{Answer, Ask};
+use self::headers::{decoded, text_header};
 use super::breaker::{Breaker, BreakerLimits};
 use super::waiting::Waiting;
-use super::{About, Bucket, Key, Object, ObjectError, Version};
+use super::{About, Bucket, Key, Object, ObjectError, Tag, Version};
 use crate::messages::{Component, HealthRegistry, HealthState};
 
 /// Metadata name of an object's checksum.
@@ -94,57 +95,6 @@ struct Inner {
 impl std::fmt::Debug for S3Objects {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "S3Objects({})", self.0.endpoint)
-    }
-}
-
-/// One request.
-struct Ask<'a> {
-    action: &'static str,
-    method: Method,
-    bucket: Bucket,
-    key: Option<&'a str>,
-    query: Vec<(&'static str, String)>,
-    headers: Vec<(String, String)>,
-    body: Option<Bytes>,
-}
-
-impl<'a> Ask<'a> {
-    fn of(action: &'static str, method: Method, bucket: Bucket) -> Self {
-        let (query, headers) = (Vec::new(), Vec::new());
-        Self { action, method, bucket, key: None, query, headers, body: None }
-    }
-
-    fn key(mut self, key: &'a str) -> Self {
-        self.key = Some(key);
-        self
-    }
-
-    fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.query.push((name, value.into()));
-        self
-    }
-
-    fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.headers.push((name.into(), value.into()));
-        self
-    }
-
-    fn body(mut self, body: impl Into<Bytes>) -> Self {
-        self.body = Some(body.into());
-        self
-    }
-}
-
-/// What came back.
-struct Answer {
-    headers: BTreeMap<String, String>,
-    body: Bytes,
-}
-
-impl Answer {
-    fn version(&self) -> Version {
-        let version = self.headers.get("x-amz-version-id").map(String::as_str);
-        Version(version.unwrap_or(UNVERSIONED).to_owned())
     }
 }
 
@@ -230,18 +180,29 @@ impl S3Objects {
         bytes: Bytes,
         about: About,
     ) -> Result<Version, ObjectError> {
-        let sha256 = hex::encode(Sha256::digest(&bytes));
-        let mut ask = Ask::of("write", Method::PUT, bucket)
-            .key(key.as_str())
-            .header(format!("{META}{SHA256}"), sha256)
-            .body(bytes);
-        if !about.content_type.is_empty() {
-            ask = ask.header("Content-Type", about.content_type);
-        }
-        for (name, value) in about.metadata.iter().filter(|(name, _)| *name != SHA256) {
-            ask = ask.header(format!("{META}{name}"), encoded(value));
-        }
-        Ok(self.send(ask).await?.version())
+        Ok(self.send(Ask::put(bucket, key, bytes, about)).await?.version())
+    }
+
+    /// Stores `bytes` when the object is as expected. See [`super::Objects::put_if`].
+    pub(super) async fn put_if(
+        &self,
+        bucket: Bucket,
+        key: &Key,
+        bytes: Bytes,
+        about: About,
+        expected: Option<&Tag>,
+    ) -> Result<Version, ObjectError> {
+        let ask = Ask::put(bucket, key, bytes, about);
+        let ask = match expected {
+            Some(tag) => ask.header("If-Match", tag.0.clone()),
+            None => ask.header("If-None-Match", "*"),
+        };
+        let sent = self.send(ask).await.map_err(|error| match error {
+            // It was there when it was read.
+            ObjectError::Missing { bucket, key, .. } => ObjectError::Changed { bucket, key },
+            other => other,
+        });
+        Ok(sent?.version())
     }
 
     /// Reads an object. See [`super::Objects::get`].
@@ -278,7 +239,8 @@ impl S3Objects {
                 what: "its checksum does not fit its bytes".to_owned(),
             });
         }
-        Ok(Object { version: answer.version(), about, bytes: answer.body })
+        let (version, tag) = (answer.version(), answer.tag());
+        Ok(Object { version, about, tag, bytes: answer.body })
     }
 
     /// Lists keys. See [`super::Objects::list`].
@@ -446,6 +408,11 @@ impl S3Objects {
             ObjectError::Missing { .. } => {
                 pass.answered();
                 count("missing");
+                self.report(HealthState::Up);
+            }
+            ObjectError::Changed { .. } => {
+                pass.answered();
+                count("changed");
                 self.report(HealthState::Up);
             }
             _ => {

@@ -9,6 +9,7 @@
 //! A file that cannot be used is refused as a whole, with the file, column, row and value.
 
 mod columns;
+mod database;
 mod error;
 mod parquet;
 mod rows;
@@ -22,6 +23,7 @@ use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 use sha2::{Digest as _, Sha256};
 
+pub use database::read_database;
 pub use error::PanelError;
 use rows::{BarRows, SeriesRows};
 pub use write::{Column, check_ending, write_table};

@@ -60,7 +60,6 @@ pub const MAX_PAYLOAD: usize = 4 << 10;
 pub struct StoreWriter {
     directory: Directory,
     options: WriterOptions,
-    model: String,
     trades: TradeWriter,
     scores: Vec<(RiskMinute, Arc<str>)>,
     events: Vec<threat_event::Model>,
@@ -81,7 +80,6 @@ impl StoreWriter {
         Self {
             directory,
             options,
-            model: String::new(),
             trades: TradeWriter::default(),
             scores: Vec::new(),
             events: Vec::new(),
@@ -101,11 +99,6 @@ impl StoreWriter {
         &self.directory
     }
 
-    /// Names the model behind the scores to come; empty for none.
-    pub fn set_model(&mut self, model: &str) {
-        model.clone_into(&mut self.model);
-    }
-
     /// Takes in a message.
     ///
     /// # Errors
@@ -118,8 +111,10 @@ impl StoreWriter {
             StoreBatch::Ticks(ticks) => self.push_ticks(&ticks),
             StoreBatch::Bars(bars) => self.trades.push_fetched(bars),
             StoreBatch::Scores(minutes) => {
-                let model: Arc<str> = self.model.as_str().into();
-                self.scores.extend(minutes.into_iter().map(|minute| (minute, Arc::clone(&model))));
+                self.scores.extend(minutes.into_iter().map(|minute| {
+                    let model = minute.point.model.map(|model| model.to_string());
+                    (minute, model.unwrap_or_default().into())
+                }));
             }
             StoreBatch::Events(events) => self.events.extend(
                 events

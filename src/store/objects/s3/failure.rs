@@ -110,6 +110,8 @@ impl S3Objects {
                 };
             }
             401 | 403 => "accessdenied",
+            409 if key.is_some() => "conditionalrequestconflict",
+            412 => "preconditionfailed",
             404 if key.is_some() => "nosuchkey",
             404 => "nosuchbucket",
             405 | 501 => "notimplemented",
@@ -135,6 +137,9 @@ impl S3Objects {
         match (code, key) {
             ("nosuchkey" | "nosuchversion" | "nosuchobject", Some(key)) => {
                 ObjectError::Missing { bucket: bucket.as_str(), key: key.to_owned(), version: None }
+            }
+            ("preconditionfailed" | "conditionalrequestconflict", Some(key)) => {
+                ObjectError::Changed { bucket: bucket.as_str(), key: key.to_owned() }
             }
             ("baddigest" | "invaliddigest" | "xamzcontentsha256mismatch", Some(key)) => {
                 ObjectError::Damaged {

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::headers::encoded;
 use super::*;
 
 fn options(endpoint: &str) -> S3Options {

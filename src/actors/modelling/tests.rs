@@ -1,0 +1,38 @@
+use super::*;
+
+fn measured(fz0_025: f64) -> Validation {
+    Validation {
+        origin: Origin::Close,
+        from: "2024-07-01".parse().unwrap(),
+        to: "2025-06-30".parse().unwrap(),
+        rows: 1_000,
+        symbols: 10,
+        qlike_r2: 2.8,
+        qlike_range: 0.5,
+        fz0_025,
+        fz0_05: 1.6,
+        exceed_99: 0.01,
+        exceed_975: 0.025,
+        exceed_95: 0.05,
+        es_ratio_975: 1.0,
+    }
+}
+
+#[test]
+fn what_is_worse_or_unproven_is_not_put_to_use() {
+    let old: ModelId = "20260105T090000Z".parse().unwrap();
+    let decide = |activate, new: Option<f64>, old: Option<(ModelId, Option<f64>)>| {
+        let new = new.map(measured);
+        let old = old.map(|(id, loss)| (id, loss.map(measured)));
+        verdict(activate, new.as_ref(), old.as_ref())
+    };
+    let better = Activate::UnlessWorse;
+    assert!(decide(better, Some(1.8), None).is_ok());
+    assert!(decide(better, Some(1.8), Some((old, Some(1.8)))).is_ok());
+    let why = decide(better, Some(2.0), Some((old, Some(1.8)))).unwrap_err();
+    assert!(why.contains(&old.to_string()) && why.contains("2.0000"), "{why}");
+    assert!(decide(better, None, Some((old, None))).unwrap_err().contains("--force"));
+    assert!(decide(better, Some(2.0), Some((old, None))).is_ok(), "the old one cannot be scored");
+    assert!(decide(Activate::Always, None, Some((old, Some(1.0)))).is_ok());
+    assert!(decide(Activate::Never, Some(1.0), None).is_err());
+}

@@ -1,0 +1,96 @@
+//! Daily bars from the database: `market_prices`, interval `1d`.
+//!
+//! What the collection asked of KIS is adjusted for splits as of that day; a split since shows as a
+//! move beyond the price limit and is marked as a jump, so that it is no return. There are no index
+//! series in the database.
+
+use sea_orm::{ColumnTrait, EntityTrait, ExprTrait as _, QueryFilter, QueryOrder, QuerySelect};
+
+use super::info;
+use crate::market::{EventTime, SessionDay, Symbol};
+use crate::model::panel::{DailyBar, DailyBars, Issue, Panel};
+use crate::store::entity::market_price;
+use crate::store::{Database, StoreError, Table};
+
+/// Rows asked for at once.
+const PAGE: u64 = 20_000;
+/// A change of the close beyond this, and before June 2015 beyond the other, is no ordinary move.
+const LIMIT: f64 = 0.305;
+const OLD_LIMIT: f64 = 0.155;
+/// 2015-06-15, when the price limit became 30 %.
+const LIMIT_RAISED: i32 = 16_601;
+
+/// All finished daily bars up to and with `until`.
+///
+/// # Errors
+/// When the database fails, or holds a code that is none.
+pub async fn read_database(db: &Database, until: Option<SessionDay>) -> Result<Panel, StoreError> {
+    let mut issues: Vec<Issue> = Vec::new();
+    let mut after: Option<(String, EventTime)> = None;
+    loop {
+        let rows = page(db, after.as_ref()).await?;
+        let Some(last) = rows.last() else { break };
+        after = Some((last.symbol.clone(), last.ts));
+        for row in &rows {
+            if until.is_none_or(|until| row.ts.session_day() <= until) {
+                push(&mut issues, row)?;
+            }
+        }
+    }
+    let mut panel = Panel { issues, ..Panel::default() };
+    panel.info = info(&panel, vec!["database".to_owned()]);
+    Ok(panel)
+}
+
+async fn page(
+    db: &Database,
+    after: Option<&(String, EventTime)>,
+) -> Result<Vec<market_price::Model>, StoreError> {
+    use market_price::{Column, Entity};
+    let mut query = Entity::find()
+        .filter(Column::Interval.eq("1d"))
+        .filter(Column::IsFinal.eq(true))
+        .order_by_asc(Column::Symbol)
+        .order_by_asc(Column::Ts)
+        .limit(PAGE);
+    if let Some((symbol, ts)) = after {
+        let same = Column::Symbol.eq(symbol.as_str()).and(Column::Ts.gt(*ts));
+        query = query.filter(Column::Symbol.gt(symbol.as_str()).or(same));
+    }
+    query.all(db.connection()).await.map_err(StoreError::statement("read daily market_prices"))
+}
+
+fn push(issues: &mut Vec<Issue>, row: &market_price::Model) -> Result<(), StoreError> {
+    let symbol: Symbol = row.symbol.parse().map_err(|_| StoreError::Content {
+        table: Table::MarketPrices.as_str(),
+        column: "symbol",
+        value: row.symbol.clone(),
+        expected: "an issue code",
+    })?;
+    // Index series stand under codes of four digits.
+    if row.symbol.len() <= 4 {
+        return Ok(());
+    }
+    if issues.last().is_none_or(|issue| issue.symbol != symbol) {
+        issues.push(Issue { symbol, bars: DailyBars::default() });
+    }
+    let Some(issue) = issues.last_mut() else { return Ok(()) };
+    let date = row.ts.session_day().epoch_days();
+    let close = row.close as f64;
+    let limit = if date < LIMIT_RAISED { OLD_LIMIT } else { LIMIT };
+    let before = issue.bars.close.last().copied();
+    let jump = before.is_some_and(|before| (close / before - 1.0).abs() > limit);
+    let halted = row.volume == 0;
+    let price = |price: i64| if halted { f64::NAN } else { price as f64 };
+    issue.bars.push(DailyBar {
+        date,
+        open: price(row.open),
+        high: price(row.high),
+        low: price(row.low),
+        close,
+        volume: row.volume as f64,
+        halted,
+        jump,
+    });
+    Ok(())
+}
