@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 
 use super::clean::{CleanRows, DayRow, Sessions, clean_rows};
-use super::features::breadth::{Breadth, BreadthSum};
+use super::features::breadth::{Breadth, BreadthSum, LEAST_ISSUES};
 use super::features::own::MINIMUM_DAYS;
 use super::features::{IndexTerms, MarketTerms, OwnState, OwnTerms, SessionTerms};
 use super::losses::VARIANCE_FLOOR;
