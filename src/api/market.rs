@@ -75,6 +75,7 @@ fn row_json(row: &RiskRow, reference: &Reference) -> Value {
         "high": row.high,
         "low": row.low,
         "daily_volatility_pct": number(row.daily_volatility_pct, 4),
+        "rest_of_day_var_pct": number(row.rest_of_day_var_pct, 4),
         "spread_pct": number(row.spread_pct, 4),
         "cum_volume": point.cum_volume,
         "cum_value": row.cum_value,

@@ -46,6 +46,7 @@ fn board() -> RiskBoard {
             high: 72_000,
             low: 70_000,
             daily_volatility_pct: 1.5,
+            rest_of_day_var_pct: 2.1,
             spread_pct: 0.1,
             cum_value: 5,
         }]);

@@ -28,6 +28,7 @@ pub mod fit;
 pub mod forecasts;
 pub mod glm;
 pub mod gram;
+pub mod live;
 pub mod losses;
 pub mod panel;
 pub mod ranker;

@@ -200,18 +200,18 @@ pub fn train(
     let sums = DailySums::new(&design);
     let months = |done, of| progress(Progress::Months { done, of });
     let (mixing, shape) = (Mixing::default(), options.method.shape());
+    let sessions = design.sessions.len();
     let mut variants = Vec::new();
     for variant in Variant::ALL {
-        let walk = Walk::new(&design, &sums, options.method, &[variant], &months)?;
+        let walk = Walk::new(&design, &sums, options.method, &[variant], sessions, &months)?;
         variants.extend(variant_model(&design, &walk, &shape, &mixing));
     }
     progress(Progress::Tails);
     if variants.is_empty() {
         return Err(TrainError::TooFew { rows, symbols: panel.issues.len(), needed: LEAST_ROWS });
     }
-    let walk = Walk::new(&design, &sums, options.method, &Variant::ALL[1..], &|_, _| ())?;
+    let walk = Walk::new(&design, &sums, options.method, &Variant::ALL[1..], sessions, &|_, _| ())?;
     let tails = Tails::new(&design, &walk, &shape, Origin::Close);
-    let sessions = design.sessions.len();
     let window = (sessions.saturating_sub(REFERENCE_SESSIONS), sessions);
     let fitted = |number: usize| design.issues[number].fitted;
     let forecasts = forecasts(&design, &walk, &tails, &mixing, window, &fitted);

@@ -23,6 +23,7 @@
 //!
 //! `Clone` is the snapshot; serialised, it is the state without the settings.
 
+mod ahead;
 mod facts;
 mod seconds;
 mod tell;
@@ -48,6 +49,7 @@ use crate::market::{
     TradeFlags,
 };
 use crate::model::FittedModel;
+use crate::model::features::Breadth;
 
 /// Where the engine learns the code of an issue it meets for the first time.
 pub trait IssueCodes {
@@ -85,6 +87,8 @@ pub struct RiskEngine {
     /// The fitted model in use; `None`: the stated one alone.
     #[serde(default)]
     model: Option<Arc<FittedModel>>,
+    /// Breadth of the watched issues in the sessions before today.
+    breadth_before: Option<Breadth>,
     changed: Vec<SymbolId>,
     #[serde(skip)]
     silent: Vec<SilentIssue>,
@@ -104,6 +108,7 @@ impl RiskEngine {
             market: MarketState::default(),
             feed: FeedSilence::default(),
             model: None,
+            breadth_before: None,
             changed: Vec::new(),
             silent: Vec::new(),
         }
@@ -174,12 +179,6 @@ impl RiskEngine {
         self.market.mean_score()
     }
 
-    /// Goes on with another model. Scores told before are of the one before; every later one is of
-    /// this.
-    pub fn take_model(&mut self, model: Arc<FittedModel>) {
-        self.model = Some(model);
-    }
-
     /// The fitted model in use; `None`: the stated one alone.
     #[must_use]
     pub const fn model(&self) -> Option<&Arc<FittedModel>> {
@@ -206,6 +205,7 @@ impl RiskEngine {
         if self.market.enter(time.session_day()) {
             self.rhythm.begin_day();
             self.feed.begin_day();
+            self.look_ahead(time.session_day());
         }
     }
 

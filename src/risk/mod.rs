@@ -26,6 +26,7 @@ pub mod engine;
 pub mod estimators;
 mod flow;
 mod market_state;
+mod outlook;
 pub mod params;
 pub mod score;
 mod state;

@@ -22,6 +22,7 @@ use super::estimators::{
     spread,
 };
 use super::flow::{self, Flow, Thresholds};
+use super::outlook::Outlook;
 use super::params::{EstimatorParams, RiskParams};
 use super::score::{self, ScoreInput};
 use super::types::{RiskPoint, RiskRow, ScoreParts};
@@ -55,10 +56,10 @@ pub(super) struct SymbolState {
     gap_second: i64,
     first_elapsed: f64,
     pub density: f64,
-    elapsed: f64,
+    pub(super) elapsed: f64,
     previous_volume_at_time: i64,
     pub window: Window,
-    range: DayRange,
+    pub(super) range: DayRange,
     drawdown: Drawdown,
     pub variance: EwmaVariance,
     volume: VolumeRate,
@@ -80,8 +81,14 @@ pub(super) struct SymbolState {
     halted_second: i64,
     /// What comes next does not continue what was.
     broken: bool,
+    /// What the daily model says of today.
+    pub(super) outlook: Option<Outlook>,
+    /// Day whose session has joined the history.
+    pub(super) told_session: Option<SessionDay>,
     /// Forecast of the last score, fraction.
     daily_volatility: f64,
+    /// Value at risk of the rest of the session at the last score, per cent of price.
+    rest_of_day_var_pct: f64,
     /// Normal standard deviation of a session, fraction.
     pub session_volatility: f64,
     /// Place in the market's breadth, and the market epoch it belongs to.
@@ -91,7 +98,7 @@ pub(super) struct SymbolState {
     pub score_milli: i64,
     /// Whether it counts for breadth: shares do, other products do not.
     pub is_share: bool,
-    fresh: Fresh,
+    pub(super) fresh: Fresh,
     reference_base: Won,
     previous_close: Won,
     previous_volume: i64,
@@ -104,9 +111,9 @@ pub(super) struct SymbolState {
 
 /// What a reference told of a day that has not begun: not to be derived from the day before.
 #[derive(Debug, Default, Clone, Copy, Serialize, Deserialize)]
-struct Fresh {
+pub(super) struct Fresh {
     base: bool,
-    prior: bool,
+    pub(super) prior: bool,
     volume: bool,
 }
 
@@ -177,7 +184,10 @@ impl SymbolState {
             halted: false,
             halted_second: i64::MIN,
             broken: false,
+            outlook: None,
+            told_session: None,
             daily_volatility: 0.0,
+            rest_of_day_var_pct: 0.0,
             session_volatility: 0.0,
             step: None,
             epoch: 0,
@@ -237,6 +247,7 @@ impl SymbolState {
             self.previous_close = self.last_price;
         }
         self.fresh = Fresh::default();
+        self.heed_outlook(params);
         self.day = Some(time.session_day());
         self.base_price =
             if self.reference_base > 0 { self.reference_base } else { self.previous_close };
@@ -368,14 +379,29 @@ impl SymbolState {
         self.range.session_variance(self.elapsed - self.first_elapsed)
     }
 
+    /// Weight of what was seen of today, 0 to 1.
+    pub(super) fn weight_of_today(&self, params: &EstimatorParams) -> f64 {
+        let seen = (self.elapsed - self.first_elapsed).max(0.0);
+        seen / (seen + params.blend_share)
+    }
+
+    /// Variance of a session by what was seen of today, fraction².
+    pub(super) fn seen_session_variance(&self) -> f64 {
+        (self.variance.session_variance() + self.range_session_variance()) / 2.0
+    }
+
     /// Forecast variance of a day, close to close, fraction²: the past, and today with the weight
     /// of what was seen of it.
     pub fn daily_variance(&self, params: &EstimatorParams) -> f64 {
-        let seen = (self.elapsed - self.first_elapsed).max(0.0);
-        let weight = seen / (seen + params.blend_share);
-        let session = (self.variance.session_variance() + self.range_session_variance()) / 2.0;
-        let today = session / (1.0 - params.overnight_share);
+        let weight = self.weight_of_today(params);
+        let today = self.seen_session_variance() / (1.0 - params.overnight_share);
         (1.0 - weight) * self.prior.daily_variance + weight * today
+    }
+
+    /// Whether the day that is under way can still be forecast by a reference that just came: it is
+    /// not about the day after.
+    pub(super) fn expects_forecast(&self, today: SessionDay) -> bool {
+        self.day != Some(today) || !self.fresh.prior
     }
 
     /// Change against the base price, per cent; 0 when that is not known.
@@ -411,6 +437,7 @@ impl SymbolState {
         self.daily_volatility = self.daily_variance(estimators).sqrt();
         let input = ScoreInput {
             daily_volatility: self.daily_volatility,
+            tail: self.tail().1,
             day_fall: self.drawdown.current(),
             window_fall: 1.0 - (self.last_price as f64 / high.max(1) as f64).min(1.0),
             window_volatility: self.session_volatility * window_share.sqrt(),
@@ -418,8 +445,9 @@ impl SymbolState {
             balance: self.spread.balance(),
             volume_ratio,
         };
+        self.rest_of_day_var_pct = self.rest_of_day_var(estimators);
         let parts = score::parts(&input, &params.score);
-        (score::score(&parts, &params.score), parts)
+        (score::score(&parts), parts)
     }
 
     /// The score as a point.
@@ -452,6 +480,7 @@ impl SymbolState {
             high: self.range.high(),
             low: self.range.low(),
             daily_volatility_pct: 100.0 * self.daily_volatility,
+            rest_of_day_var_pct: self.rest_of_day_var_pct,
             spread_pct: 100.0 * self.spread.value(),
             cum_value: self.cum_value,
         })

@@ -239,6 +239,8 @@ pub struct RiskRow {
     pub low: i64,
     /// Forecast standard deviation of one day's return, per cent.
     pub daily_volatility_pct: f64,
+    /// Loss within the rest of the session that is passed with a chance of 2.5 %, per cent of price.
+    pub rest_of_day_var_pct: f64,
     /// Relative bid-ask spread, per cent of the mid price; 0 when not known.
     pub spread_pct: f64,
     /// Value traded today, won.

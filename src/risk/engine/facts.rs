@@ -76,6 +76,7 @@ impl RiskEngine {
                 let state = &mut self.symbols[symbol.index()];
                 state.take_reference(reference, &self.params.estimators);
                 self.references[symbol.index()] = Some(Arc::clone(reference));
+                self.forecast_late(*symbol);
             }
             Mark::Silence { time, silence_us } => {
                 let found = self.feed.check(&self.params.feed_stale, *time, *silence_us);

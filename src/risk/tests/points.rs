@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::support::{Stream, directory, run, run_new, time};
 use crate::market::{EventTime, Mark, Quote, RecordRef, Reference, SymbolId, Trade, TradeFlags};
-use crate::risk::{RiskEngine, RiskParams, ScoreBatch};
+use crate::risk::{RiskEngine, RiskParams, ScoreBatch, ScoreParts};
 
 const DAY: u32 = 20_240_805;
 
@@ -88,7 +88,8 @@ fn parts_add_up_and_quotes_count() {
     for point in [first, second] {
         let parts = point.parts;
         let downside = parts.volatility + parts.drawdown + parts.liquidity + parts.volume;
-        assert!((point.score - 100.0 * (1.0 - (-downside / 7.5).exp())).abs() < 1e-9);
+        let whole = ScoreParts { volatility: downside, ..ScoreParts::default() };
+        assert!((point.score - crate::risk::score::score(&whole)).abs() < 1e-9);
     }
     assert!((25.0..45.0).contains(&first.score), "{first:?}");
 }

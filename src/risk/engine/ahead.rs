@@ -1,0 +1,71 @@
+//! The engine's look ahead: the daily model's forecasts of the session that begins.
+
+use std::sync::Arc;
+
+use super::RiskEngine;
+use crate::market::{Calendar, SessionDay, SymbolId};
+use crate::model::features::Breadth;
+use crate::model::live::{History, history, watched_breadth};
+use crate::model::{FittedModel, MarketTerms};
+
+impl RiskEngine {
+    /// Goes on with another model: every issue is forecast anew. Scores told before are of the
+    /// model before; every later one is of this.
+    pub fn take_model(&mut self, model: Arc<FittedModel>) {
+        self.model = Some(model);
+        if let Some(day) = self.market.day {
+            self.forecast_all(day);
+        }
+    }
+
+    /// The sessions before `day` are over: they join the histories, and the issues are forecast.
+    pub(super) fn look_ahead(&mut self, day: SessionDay) {
+        for (state, reference) in self.symbols.iter_mut().zip(&mut self.references) {
+            if let Some(reference) = reference {
+                state.end_session(day, Arc::make_mut(reference));
+            }
+        }
+        self.forecast_all(day);
+    }
+
+    fn forecast_all(&mut self, day: SessionDay) {
+        let Some(model) = self.model.clone() else { return };
+        let histories: Vec<History> = self
+            .references
+            .iter()
+            .map(|reference| reference.as_deref().map(history).unwrap_or_default())
+            .collect();
+        let breadth = watched_breadth(&histories);
+        self.breadth_before = Some(breadth);
+        let terms = market_terms(day, breadth);
+        for (state, history) in self.symbols.iter_mut().zip(&histories) {
+            let forecast = model.document.forecast_watched(state.code, history, &terms);
+            state.take_outlook(forecast.as_ref(), &self.params.estimators);
+        }
+    }
+
+    /// An issue whose reference came while the day was under way.
+    pub(super) fn forecast_late(&mut self, symbol: SymbolId) {
+        let (Some(model), Some(breadth), Some(day)) =
+            (&self.model, self.breadth_before, self.market.day)
+        else {
+            return;
+        };
+        let state = &mut self.symbols[symbol.index()];
+        if !state.expects_forecast(day) {
+            return;
+        }
+        let Some(reference) = &self.references[symbol.index()] else { return };
+        let terms = market_terms(day, breadth);
+        let forecast = model.document.forecast_watched(state.code, &history(reference), &terms);
+        state.take_outlook(forecast.as_ref(), &self.params.estimators);
+    }
+}
+
+/// The calendar and the breadth of what is watched.
+fn market_terms(day: SessionDay, breadth: Breadth) -> MarketTerms {
+    let day_number = day.epoch_days();
+    let previous = Calendar::krx().previous_session(day);
+    let previous = previous.map_or(day_number - 1, |before| before.epoch_days());
+    MarketTerms::watched(previous, day_number, breadth)
+}
