@@ -24,6 +24,12 @@ const HALTS: [u16; 3] = [164, CIRCUIT_BREAKER, 184];
 /// Circuit breaker off, its auction ends, off.
 const RESUMES: [u16; 3] = [175, 182, 185];
 
+/// Whether the market stands still after `code`, by itself or in the auction of a circuit breaker.
+#[must_use]
+pub fn stands_still(code: u16) -> bool {
+    HALTS.contains(&code)
+}
+
 /// Silence of the whole feed.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeedSilence {
@@ -53,7 +59,7 @@ impl FeedSilence {
     pub fn operation(&mut self, code: u16) {
         match code {
             CLOSED => self.closed = true,
-            code if HALTS.contains(&code) => self.halted = true,
+            code if stands_still(code) => self.halted = true,
             code if RESUMES.contains(&code) => self.halted = false,
             _ => {}
         }

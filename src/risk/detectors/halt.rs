@@ -4,7 +4,7 @@
 //! Facts of the exchange, not judgement: an issue's halt is a warning, a circuit breaker critical (the
 //! rule `market_crash` tells it too, as a fall), a sidecar that holds back sales a warning and one that
 //! holds back purchases a watch. Each is told when it begins; a market-wide code comes once an
-//! issue and is told once.
+//! issue and is told once for each board.
 //!
 //! KIS sends these messages for the issues registered for them only; the flag of a trade record says
 //! the same of its issue.
@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Finding;
 use super::feed_stale::CIRCUIT_BREAKER;
-use crate::market::Won;
 use crate::market::rules::breaker::SidecarSide;
+use crate::market::{Market, Won};
 use crate::risk::types::Level;
 
 /// The market stands still (시장 임시정지).
@@ -24,27 +24,40 @@ const REPEAT_S: i64 = 600;
 /// Market-wide codes that are told.
 const CODES: [u16; 4] = [MARKET_HALT, CIRCUIT_BREAKER, 387, 397];
 
-/// Market-wide codes told, and when.
+/// Market-wide codes told of each board, and when.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MarketHalts {
+    boards: [BoardHalts; 2],
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct BoardHalts {
     told: [Option<i64>; CODES.len()],
-    /// Event second of the last halt of the market.
+    /// Event second of the last halt.
     halted: Option<i64>,
 }
 
+const fn board(market: Market) -> usize {
+    match market {
+        Market::Kosdaq => 1,
+        _ => 0,
+    }
+}
+
 impl MarketHalts {
-    /// The market's phase changed (`MKOP_CLS_CODE`) at event second `now`.
-    pub fn operation(&mut self, code: u16, now: i64) -> Option<Finding> {
+    /// The phase of `market` changed (`MKOP_CLS_CODE`) at event second `now`.
+    pub fn operation(&mut self, market: Market, code: u16, now: i64) -> Option<Finding> {
+        let board = &mut self.boards[board(market)];
         let place = CODES.iter().position(|known| *known == code)?;
         let sidecar = SidecarSide::of_code(code);
         if sidecar.is_none() {
-            self.halted = Some(now);
+            board.halted = Some(now);
         }
-        let news = self.told[place].is_none_or(|told| now - told >= REPEAT_S);
+        let news = board.told[place].is_none_or(|told| now - told >= REPEAT_S);
         if !news {
             return None;
         }
-        self.told[place] = Some(now);
+        board.told[place] = Some(now);
         let level = match sidecar {
             None => Level::Critical,
             Some((SidecarSide::Sell, _)) => Level::Warning,
@@ -53,10 +66,12 @@ impl MarketHalts {
         Some(finding(level, 0, code, 0.0))
     }
 
-    /// Whether the market was halted within the last half hour (and a little) before `now`.
+    /// Whether `market` was halted within the last half hour (and a little) before `now`.
     #[must_use]
-    pub fn recent(&self, now: i64) -> bool {
-        self.halted.is_some_and(|halted| (0..=2_400).contains(&(now - halted)))
+    pub fn recent(&self, market: Market, now: i64) -> bool {
+        self.boards[board(market)]
+            .halted
+            .is_some_and(|halted| (0..=2_400).contains(&(now - halted)))
     }
 }
 
@@ -81,25 +96,34 @@ fn finding(level: Level, price: Won, code: u16, issue: f64) -> Finding {
 mod tests {
     use super::*;
 
+    const KOSPI: Market = Market::Kospi;
+
     #[test]
     fn a_market_wide_code_is_told_once() {
         let mut halts = MarketHalts::default();
         let level = |found: Option<Finding>| found.map(|found| found.level);
-        assert_eq!(level(halts.operation(174, 100)), Some(Level::Critical));
-        assert_eq!(halts.operation(174, 100), None);
-        assert_eq!(halts.operation(174, 400), None);
-        assert_eq!(level(halts.operation(174, 4_000)), Some(Level::Critical), "stage two");
-        assert_eq!(level(halts.operation(387, 100)), Some(Level::Warning));
-        assert_eq!(level(halts.operation(397, 100)), Some(Level::Watch));
-        assert_eq!((halts.operation(388, 400), halts.operation(112, 0)), (None, None));
+        assert_eq!(level(halts.operation(KOSPI, 174, 100)), Some(Level::Critical));
+        assert_eq!(halts.operation(KOSPI, 174, 100), None);
+        assert_eq!(halts.operation(KOSPI, 174, 400), None);
+        assert_eq!(level(halts.operation(KOSPI, 174, 4_000)), Some(Level::Critical), "stage two");
+        assert_eq!(level(halts.operation(Market::Kosdaq, 174, 400)), Some(Level::Critical));
+        assert_eq!(level(halts.operation(KOSPI, 387, 100)), Some(Level::Warning));
+        assert_eq!(level(halts.operation(KOSPI, 397, 100)), Some(Level::Watch));
+        assert_eq!(
+            (halts.operation(KOSPI, 388, 400), halts.operation(KOSPI, 112, 0)),
+            (None, None)
+        );
     }
 
     #[test]
     fn a_sidecar_halts_no_market() {
         let mut halts = MarketHalts::default();
-        halts.operation(387, 100);
-        assert!(!halts.recent(101));
-        halts.operation(174, 100);
-        assert!(halts.recent(100) && halts.recent(2_000) && !halts.recent(3_000));
+        halts.operation(KOSPI, 387, 100);
+        assert!(!halts.recent(KOSPI, 101));
+        halts.operation(KOSPI, 174, 100);
+        assert!(!halts.recent(Market::Kosdaq, 100));
+        assert!(
+            halts.recent(KOSPI, 100) && halts.recent(KOSPI, 2_000) && !halts.recent(KOSPI, 3_000)
+        );
     }
 }

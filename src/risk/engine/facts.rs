@@ -6,7 +6,7 @@ use super::tell::{Context, WHOLE_FEED, WHOLE_MARKET};
 use super::{IssueCodes, RiskEngine};
 use crate::market::{EventTime, IndexTick, Mark, Quote, RecordRef, SymbolId};
 use crate::model::FittedModel;
-use crate::risk::detectors::feed_stale::CIRCUIT_BREAKER;
+use crate::risk::detectors::feed_stale::{CIRCUIT_BREAKER, stands_still};
 use crate::risk::detectors::{Finding, feed_gap};
 use crate::risk::market_state::{IndexState, MarketState};
 use crate::risk::types::{Cause, Level, Rule, ScoreBatch};
@@ -119,7 +119,8 @@ impl RiskEngine {
             Mark::Operation { symbol, time, code, halted, vi_active } => {
                 self.meet(*symbol, directory);
                 self.feed.operation(*code);
-                self.rhythm.pause(symbol.index(), *halted || *vi_active);
+                let paused = *halted || *vi_active || stands_still(*code);
+                self.rhythm.pause(symbol.index(), paused);
                 self.check_operation(*symbol, *time, (*code, *halted, *vi_active), at, out);
                 if *code == CIRCUIT_BREAKER {
                     self.circuit_breaker(*time, at, out);

@@ -2,7 +2,8 @@
 
 use super::RiskEngine;
 use super::tell::{Context, WHOLE_MARKET, trade_context};
-use crate::market::{EventTime, RecordRef, SymbolId, Trade, rules};
+use crate::market::{EventTime, Market, RecordRef, SymbolId, Trade, rules};
+use crate::risk::detectors::feed_stale::stands_still;
 use crate::risk::detectors::price_limit::LimitTrade;
 use crate::risk::detectors::vi::ViTrade;
 use crate::risk::detectors::{Finding, halt, liquidity, volatility, volume_surge};
@@ -75,9 +76,10 @@ impl RiskEngine {
         out: &mut ScoreBatch,
     ) {
         let (now, day) = (trade.time.second(), trade.time.session_day());
-        let after_halt = since.after_halt || self.market.halts.recent(now);
+        let market = self.symbols[trade.symbol.index()].market;
+        let after_halt = since.after_halt || self.market.halts.recent(market, now);
         let state = &mut self.symbols[trade.symbol.index()];
-        let (market, price) = (state.market, trade.price);
+        let price = trade.price;
         let limit = LimitTrade { day, now, market, price, base: state.base_price };
         let limit = state.limit.check(&self.params.price_limit, &limit);
         let vi = ViTrade {
@@ -111,7 +113,7 @@ impl RiskEngine {
         out: &mut ScoreBatch,
     ) {
         let state = &mut self.symbols[symbol.index()];
-        let price = state.last_price;
+        let (price, market) = (state.last_price, state.market);
         let vi = state.vi.tell(&self.params.vi, vi_active, price);
         let newly = halted && state.halt(time.second());
         let halt = newly.then(|| halt::of_issue(price, code));
@@ -120,9 +122,19 @@ impl RiskEngine {
                 self.tell_issue(rule, symbol, time, at, finding, out);
             }
         }
-        if let Some(finding) = self.market.halts.operation(code, time.second()) {
+        if let Some(finding) = self.market.halts.operation(market, code, time.second()) {
+            if stands_still(code) {
+                // The message comes for the issues registered for it; all of the board stand still.
+                let board = self.symbols.iter().enumerate().filter(|(_, s)| s.market == market);
+                board.for_each(|(index, _)| self.rhythm.pause(index, true));
+            }
+            let name = match market {
+                Market::Kospi => "코스피",
+                Market::Kosdaq => "코스닥",
+                _ => WHOLE_MARKET,
+            };
             let context = self.market_context(Rule::Halt, time, time, at);
-            self.tell_as(context, WHOLE_MARKET, finding, out);
+            self.tell_as(context, name, finding, out);
         }
     }
 

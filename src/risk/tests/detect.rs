@@ -263,6 +263,44 @@ fn many_silent_issues_are_one_silent_feed() {
 }
 
 #[test]
+fn issues_of_a_halted_board_are_not_silent_though_the_other_board_trades() {
+    let market = |halts: bool| {
+        let mut stream = Stream::default();
+        for issue in 0..6u32 {
+            let board = if issue < 3 {
+                crate::market::Market::Kospi
+            } else {
+                crate::market::Market::Kosdaq
+            };
+            let reference = crate::market::Reference {
+                market: board,
+                ..crate::market::Reference::bare(format!("{issue:06}").parse().unwrap())
+            };
+            stream.mark(Mark::Reference(SymbolId(issue), std::sync::Arc::new(reference)));
+        }
+        let open = time(DAY, 100_000);
+        for second in 0..1_500i64 {
+            let now = open.plus_micros(second * 1_000_000);
+            if second == 300 && halts {
+                // Only one issue is registered for the message.
+                let (symbol, code) = (SymbolId(1), 174);
+                let (halted, vi_active) = (false, false);
+                stream.mark(Mark::Operation { symbol, time: now, code, halted, vi_active });
+            }
+            for issue in if second < 300 { 0..6 } else { 3..6 } {
+                stream.price(issue, now, 10_000);
+            }
+        }
+        run_new(&stream, &directory(6))
+    };
+    assert_eq!(of_rule(&market(false), Rule::FeedStale).len(), 6, "two levels of three issues");
+    let halted = market(true);
+    assert!(of_rule(&halted, Rule::FeedStale).is_empty(), "{:#?}", halted.detections);
+    let told = of_rule(&halted, Rule::Halt);
+    assert_eq!((told.len(), told[0].name.as_str(), told[0].level), (1, "코스피", Level::Critical));
+}
+
+#[test]
 fn a_circuit_breaker_is_told_once_however_many_issues_report_it() {
     let mut stream = Stream::default();
     for symbol in 0..3 {

@@ -112,7 +112,11 @@ proptest! {
                 symbol: SymbolId(symbol), time, price, quantity, ask, bid,
                 cum_volume: quantity, cum_value: ask, base_price: bid,
                 previous_volume_at_time: ask, ask_depth: ask, bid_depth: bid,
-                flags: TradeFlags(flags), ..Trade::default()
+                vi_reference: price ^ (ask & 0xfff), flags: TradeFlags(flags), ..Trade::default()
+            }, RecordRef::default());
+            batch.push_mark(Mark::Operation {
+                symbol: SymbolId(symbol), time, code: [0, 164, 174, 387, 397][flags as usize % 5],
+                halted: flags & 1 == 1, vi_active: flags & 2 == 2,
             }, RecordRef::default());
             batch.push_mark(Mark::Silence { time, silence_us: quantity }, RecordRef::default());
             batch.push_mark(Mark::Gap {
