@@ -8,6 +8,7 @@ pub mod feed_gap;
 pub mod feed_stale;
 pub mod index_fall;
 pub mod latch;
+pub mod model_drift;
 pub mod symbol_crash;
 pub mod volatility;
 pub mod volume_surge;
