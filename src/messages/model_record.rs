@@ -87,7 +87,7 @@ impl ModelRecord {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use rand::{RngExt as _, SeedableRng as _};
+    use rand::SeedableRng as _;
     use rand_chacha::ChaCha8Rng;
 
     fn switch(document: &str) -> ModelSwitch {

@@ -191,8 +191,8 @@ mod tests {
         let shape = TailShape::adaptive();
         let (own, market) = terms(-0.142_345, 0.390_574, 22.0);
         // bz one deviation below its mean; bz × size and size at 0.
-        let bzsize = 0.003_832 / 0.201_205 * 0.044_103;
-        let size = -0.501_284 / 1.375_608 * 0.109_561;
+        let bzsize: f64 = 0.003_832 / 0.201_205 * 0.044_103;
+        let size: f64 = -0.501_284 / 1.375_608 * 0.109_561;
         let expected = (0.5 * (0.105_466 + bzsize + size)).exp();
         assert!((shape.downside(Variant::Close, &own, &market) - expected).abs() < 1e-6);
         let unknown = MarketTerms::UNKNOWN;

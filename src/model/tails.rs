@@ -177,15 +177,26 @@ impl SortedWindow {
         if value.is_nan() {
             return;
         }
-        if self.recent.len() == self.capacity
-            && let Some(oldest) = self.recent.pop_front()
-        {
-            let at = self.sorted.partition_point(|kept| *kept < oldest);
-            self.sorted.remove(at);
+        if self.recent.len() < self.capacity {
+            let at = self.sorted.partition_point(|kept| *kept < value);
+            self.sorted.insert(at, value);
+        } else if let Some(oldest) = self.recent.pop_front() {
+            self.replace(oldest, value);
         }
         self.recent.push_back(value);
-        let at = self.sorted.partition_point(|kept| *kept < value);
-        self.sorted.insert(at, value);
+    }
+
+    /// Puts `value` in the place of `oldest`, moving only what lies between the two.
+    fn replace(&mut self, oldest: f64, value: f64) {
+        let from = self.sorted.partition_point(|kept| *kept < oldest);
+        let to = self.sorted.partition_point(|kept| *kept < value);
+        if to > from {
+            self.sorted.copy_within(from + 1..to, from);
+            self.sorted[to - 1] = value;
+        } else {
+            self.sorted.copy_within(to..from, to + 1);
+            self.sorted[to] = value;
+        }
     }
 
     /// The values in ascending order.

@@ -217,7 +217,7 @@ fn a_trained_document_forecasts_and_is_validated() {
 #[test]
 fn too_little_is_said_so() {
     let error = train(&panel(8, 1, 80), &TrainOptions::default(), &|_| ()).unwrap_err();
-    assert!(matches!(error, TrainError::TooFew { rows: 12, symbols: 1, needed: 500 }), "{error:?}");
+    assert!(matches!(error, TrainError::TooFew { rows: 13, symbols: 1, needed: 500 }), "{error:?}");
     let until = TrainOptions { until: "2019-12-31".parse().ok(), ..TrainOptions::default() };
     assert!(matches!(
         train(&panel(8, 1, 80), &until, &|_| ()),
