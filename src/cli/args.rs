@@ -267,6 +267,9 @@ pub enum BenchCommand {
         /// Index series
         #[arg(long, value_name = "F", num_args = 1..)]
         indices: Vec<PathBuf>,
+        /// Also what is stored: every set of terms, residual tails, validation
+        #[arg(long)]
+        whole: bool,
         /// One JSON object
         #[arg(long)]
         json: bool,

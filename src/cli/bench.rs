@@ -54,7 +54,9 @@ pub fn execute(args: BenchArgs, settings: Settings) -> Result<(), CliError> {
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot make {}", folder.display()))?;
     let line = match args.command {
-        BenchCommand::Train { data, indices, json } => Ok(train::measure(&data, &indices, json)),
+        BenchCommand::Train { data, indices, whole, json } => {
+            Ok(train::measure(&data, &indices, whole, json))
+        }
         BenchCommand::Store { rows, rounds, database } => {
             let url = database.as_deref().unwrap_or_else(|| settings.database.url.expose());
             store::compare(&folder, url, rows as usize, rounds as usize)

@@ -209,8 +209,8 @@ impl Factored {
         let correlation = |a: usize, b: usize| covariance[(a, b)] / (deviation[a] * deviation[b]);
         let (mut kept, mut dropped) = (Vec::new(), Vec::new());
         let mut lower: Vec<Vec<f64>> = Vec::new();
-        for at in 0..size {
-            if deviation[at] <= LEAST_DEVIATION {
+        for (at, spread) in deviation.iter().enumerate() {
+            if *spread <= LEAST_DEVIATION {
                 dropped.push(at);
                 continue;
             }

@@ -201,8 +201,9 @@ impl Gram {
         for (at, term) in market.into_iter().enumerate() {
             self.sums[OWN + at] += sums.rows * term;
             self.with_target[OWN + at] += sums.target * term;
-            for other in at..MARKET {
-                self.products[OWN + at][OWN + other] += sums.rows * term * market[other];
+            let products = &mut self.products[OWN + at][OWN + at..];
+            for (product, other) in products.iter_mut().zip(&market[at..]) {
+                *product += sums.rows * term * other;
             }
         }
     }

@@ -198,10 +198,10 @@ fn fits(
 fn session_parts(design: &Design, months: &[Month]) -> Vec<Option<(usize, f64)>> {
     let mut parts = vec![None; design.sessions.len()];
     for month in months {
-        for session in month.first..month.end {
-            let market = &design.market[session];
+        let days = parts[month.first..month.end].iter_mut();
+        for (part, market) in days.zip(&design.market[month.first..month.end]) {
             let usable = |fit: &Fitted| market.suffice(fit.variant);
-            parts[session] = month
+            *part = month
                 .fits
                 .iter()
                 .position(usable)

@@ -86,11 +86,12 @@ fn the_fingerprint_is_of_the_content() {
     let a = file(&folder, "a.csv", &format!("{HEADER}{row}"));
     let b = file(&folder, "b.csv", &format!("{HEADER}{row}{row}"));
     let c = file(&folder, "c.csv", &format!("{HEADER}{}", row.replace(",5,", ",6,")));
-    let hash = |path: &PathBuf| read(&[path.clone()], &[], Join::BySymbol).unwrap().info.sha256;
+    let hash =
+        |path: &PathBuf| read(std::slice::from_ref(path), &[], Join::BySymbol).unwrap().info.sha256;
     assert_eq!(hash(&a), hash(&b), "the same row twice is one");
     assert_ne!(hash(&a), hash(&c));
     let with = read(
-        &[a.clone()],
+        std::slice::from_ref(&a),
         &[file(&folder, "i.csv", "date,series,close\n2024-08-05,VIX,20\n")],
         Join::BySymbol,
     )
