@@ -13,6 +13,7 @@ pub mod latch;
 pub mod liquidity;
 pub mod price_limit;
 pub mod slide;
+pub mod model_drift;
 pub mod symbol_crash;
 pub mod vi;
 pub mod volatility;
