@@ -98,8 +98,7 @@ mod tests {
     #[test]
     fn halts_and_splits_are_no_days() {
         let halted = SessionBar { open: 0, high: 0, low: 0, close: 1_010, volume: 0 };
-        let bars =
-            [bar(1_000, 5), bar(1_010, 5), halted, bar(900, 5), bar(909, 5), bar(9_090, 5)];
+        let bars = [bar(1_000, 5), bar(1_010, 5), halted, bar(900, 5), bar(909, 5), bar(9_090, 5)];
         let days: Vec<bool> = history(&reference(&bars)).iter().map(Option::is_some).collect();
         // The re-opening has no day before it; the last is a consolidation, 1 for 10.
         assert_eq!(days, [true, false, false, true, false]);

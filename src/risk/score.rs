@@ -121,9 +121,7 @@ pub fn score(parts: &ScoreParts) -> f64 {
     let above = ORDINARY.partition_point(|(_, loss)| *loss <= downside);
     let (percent, loss) = ORDINARY[above.saturating_sub(1)];
     let score = match ORDINARY.get(above) {
-        Some((next, further)) => {
-            percent + (next - percent) * (downside - loss) / (further - loss)
-        }
+        Some((next, further)) => percent + (next - percent) * (downside - loss) / (further - loss),
         None => percent + (100.0 - percent) * -(-(downside - loss) / loss).exp_m1(),
     };
     bounded(score, 100.0)
