@@ -15,7 +15,7 @@
 //! - [`shape`]: what moves their tail; [`tails`]: quantiles of residuals; [`forecasts`]: those of a session
 //! - [`document`]: the fitted model as it is stored; [`train`](mod@train): from a panel to it
 //! - [`ranker`]: which issues may do better than others
-//! - [`losses`]: how good a forecast was
+//! - [`losses`] and [`validation`]: how good forecasts were
 
 pub mod clean;
 pub mod design;
@@ -33,9 +33,11 @@ pub mod tails;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod train;
+pub mod validation;
 pub mod walk;
 
 pub use document::{Document, DocumentError, Forecast};
 pub use features::{MarketTerms, Origin, OwnTerms, Variant, own_terms};
 pub use panel::{DataInfo, Panel};
-pub use train::{Method, Progress, TrainError, TrainOptions, Trained, Validation, train, validate};
+pub use train::{Method, Progress, TrainError, TrainOptions, Trained, train};
+pub use validation::{Validation, validate};

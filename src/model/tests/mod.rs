@@ -14,7 +14,8 @@ use super::gram::{DailySums, Gram, target};
 use super::panel::Panel;
 use super::shape::TailShape;
 use super::tails::{Mixing, TailPoints};
-use super::train::{Method, TrainError, TrainOptions, train, validate};
+use super::train::{Method, TrainError, TrainOptions, train};
+use super::validation::validate;
 use super::walk::Walk;
 use crate::market::SessionDay;
 
