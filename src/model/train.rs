@@ -168,16 +168,25 @@ pub fn train(
     let months = |done, of| progress(Progress::Months { done, of });
     let (mixing, shape) = (Mixing::default(), options.method.shape());
     let sessions = design.sessions.len();
+    let last = |span: usize| sessions.saturating_sub(span)..sessions;
     let mut variants = Vec::new();
     for variant in Variant::ALL {
-        let walk = Walk::new(&design, &sums, options.method, &[variant], sessions, &months)?;
+        let walk =
+            Walk::new(&design, &sums, options.method, &[variant], last(STORED_SPAN), &months)?;
         variants.extend(variant_model(&design, &walk, &shape, &mixing));
     }
     progress(Progress::Tails);
     if variants.is_empty() {
         return Err(TrainError::TooFew { rows, symbols: panel.issues.len(), needed: LEAST_ROWS });
     }
-    let walk = Walk::new(&design, &sums, options.method, &Variant::ALL[1..], sessions, &|_, _| ())?;
+    let walk = Walk::new(
+        &design,
+        &sums,
+        options.method,
+        &Variant::ALL[1..],
+        last(SCORED_SPAN),
+        &|_, _| (),
+    )?;
     let tails = Tails::new(&design, &walk, &shape, Origin::Close);
     let window = (sessions.saturating_sub(REFERENCE_SESSIONS), sessions);
     let fitted = |number: usize| design.issues[number].fitted;
@@ -209,6 +218,12 @@ pub fn train(
     Ok(Trained { document })
 }
 
+/// Sessions that what is stored of a variant looks back on: bias factor, pooled residuals and level
+/// one behind the other.
+const STORED_SPAN: usize = 1_100;
+/// Sessions that the scored forecasts look back on: they themselves, an issue's own residuals, the
+/// level and the bias factor.
+const SCORED_SPAN: usize = 2_100;
 /// Sessions over which the reference distribution of forecasts is taken: two years.
 const REFERENCE_SESSIONS: usize = 500;
 

@@ -24,7 +24,8 @@ fn quiet(_: usize, _: usize) {}
 fn walk(panel: &Panel, variants: &[Variant]) -> (Design, Walk) {
     let design = Design::new(panel, None);
     let sums = DailySums::new(&design);
-    let walk = Walk::new(&design, &sums, Method::Adaptive, variants, usize::MAX, &quiet).unwrap();
+    let walk =
+        Walk::new(&design, &sums, Method::Adaptive, variants, 0..usize::MAX, &quiet).unwrap();
     (design, walk)
 }
 
