@@ -81,7 +81,7 @@ pub fn run(
         .to
         .map_or(dates.len(), |day| dates.partition_point(|date| *date <= day.epoch_days()));
     let months = |done, of| progress(Progress::Months { done, of });
-    let walk = Walk::new(&design, &sums, options.method, variants, to, &months)?;
+    let walk = Walk::new(&design, &sums, options.method, variants, 0..to, &months)?;
     progress(Progress::Tails);
     let tails = Tails::new(&design, &walk, &options.method.shape(), options.origin);
     let window = (from.min(to), to);

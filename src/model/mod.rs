@@ -17,7 +17,7 @@
 //! - [`version`]: a document with its name, as scoring uses it
 //! - [`choice`]: whether a new model may take the place of another
 //! - [`ranker`]: which issues may do better than others
-//! - [`losses`]: how good a forecast was
+//! - [`losses`] and [`validation`]: how good forecasts were
 
 pub mod choice;
 pub mod clean;
@@ -38,6 +38,7 @@ pub mod tails;
 pub(crate) mod tests;
 pub mod train;
 pub mod version;
+pub mod validation;
 pub mod walk;
 
 pub use choice::{Worse, worse};
@@ -46,3 +47,5 @@ pub use features::{MarketTerms, Origin, OwnTerms, Variant, own_terms};
 pub use panel::{DataInfo, Panel};
 pub use train::{Method, Progress, TrainError, TrainOptions, Trained, Validation, train, validate};
 pub use version::FittedModel;
+pub use train::{Method, Progress, TrainError, TrainOptions, Trained, train};
+pub use validation::{Validation, validate};

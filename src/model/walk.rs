@@ -8,6 +8,8 @@
 //! The coefficients are three parts least squares of ln P and one part gamma likelihood of P: the
 //! first is the safer against single days, the second the better for large variances.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::design::{Design, IssueRows};
@@ -65,8 +67,8 @@ pub struct Walk {
 
 impl Walk {
     /// Walks over all months of `design`. A row is forecast with the first of `variants` whose
-    /// market terms are known on its session and that could be fitted before. Months from session
-    /// `until` on are left out.
+    /// market terms are known on its session and that could be fitted before. Months
+    /// outside the sessions of `span` are left out.
     ///
     /// # Errors
     /// When the sums of a fit are not finite.
@@ -75,10 +77,10 @@ impl Walk {
         sums: &DailySums,
         method: Method,
         variants: &[Variant],
-        until: usize,
+        span: Range<usize>,
         progress: &(dyn Fn(usize, usize) + Sync),
     ) -> Result<Self, TrainError> {
-        let mut months = fits(design, sums, method, variants, until, progress)?;
+        let mut months = fits(design, sums, method, variants, span, progress)?;
         let session_parts = session_parts(design, &months);
         let mut logs: Vec<Vec<f64>> = design
             .issues
@@ -154,7 +156,7 @@ fn fits(
     sums: &DailySums,
     method: Method,
     variants: &[Variant],
-    until: usize,
+    span: Range<usize>,
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<Vec<Month>, TrainError> {
     let dates = design.sessions.dates();
@@ -163,7 +165,10 @@ fn fits(
         .into_iter()
         .map(|variant| (Gram::new(method.terms(variant)), None))
         .collect();
-    let wanted = |month: &Month| month.first < until || month.first == until.min(dates.len());
+    let wanted = |month: &Month| {
+        let before = month.first < span.end || month.first == span.end.min(dates.len());
+        before && (month.end > span.start || month.first == dates.len())
+    };
     let (count, mut added) = (months.iter().filter(|month| wanted(month)).count(), 0);
     for (done, month) in months.iter_mut().filter(|month| wanted(month)).enumerate() {
         for session in added..month.first {

@@ -46,7 +46,7 @@ pub fn measure(
     let features = start.elapsed();
     let sums = DailySums::new(&design);
     let variants = [Variant::Close, Variant::NoUs, Variant::Watched, Variant::OwnOnly];
-    let walk = Walk::new(&design, &sums, Method::Har25, &variants, usize::MAX, &|_, _| ())
+    let walk = Walk::new(&design, &sums, Method::Har25, &variants, 0..usize::MAX, &|_, _| ())
         .context("cannot fit")?;
     let wall = start.elapsed();
     // The forecasts must not be left out as unused.
