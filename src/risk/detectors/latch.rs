@@ -23,6 +23,12 @@ impl Latch {
         rung > self.told
     }
 
+    /// The highest rung told and not forgotten; 0 for none.
+    #[must_use]
+    pub const fn level(&self) -> u8 {
+        self.told
+    }
+
     /// Remembers that `rung` was told at event second `now`.
     pub fn told(&mut self, rung: u8, now: i64) {
         self.told = rung;

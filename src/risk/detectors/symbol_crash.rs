@@ -1,19 +1,19 @@
 //! A sudden fall of one issue.
 //!
-//! Two ladders. *Sudden* is what happens now, by whichever of four views sees most:
+//! Three ladders:
 //!
-//! 1. *window*: the fall from the high of the last minute, and of the last five, both beyond a plain
-//!    per cent and beyond k standard deviations of such a time for this issue. The deviation is the
-//!    one known *before* the fall (closes of earlier days), or the fall would raise its own bar;
-//! 2. *jump*: the fall within a bar of 30 seconds, against local volatility ([`super::jump`]);
-//! 3. *slide*: a slow fall that no window shows ([`super::slide`]).
-//!
-//! *Deep* (4) is the fall against the base price of the day. A move beyond the daily limit is no
-//! move: the base price is not this issue's (a split, a re-opening, a first day), and is not told.
+//! - *sudden* is what happens now, by the view that sees more: the *window* (1), a fall from the high
+//!   of the last minute, and of the last five, both beyond a plain per cent and beyond k standard
+//!   deviations of such a time for this issue; the deviation is the one known *before* the fall (closes of
+//!   earlier days), or the fall would raise its own bar. And the *jump* (2), a fall within a bar of
+//!   30 seconds against local volatility ([`super::jump`]);
+//! - *slide* (3): a slow fall that no window shows ([`super::slide`]); not told where the sudden
+//!   ladder has told as much and not receded;
+//! - *deep* (4): the fall against the base price of the day. A move beyond the daily limit is no move:
+//!   the base price is not this issue's (a split, a re-opening, a first day), and is not told.
 //!
 //! At most one finding a trade, so that a trade is the cause of at most one event of this rule and
-//! level; a view that has to wait speaks at the next trade. One episode is told at most once a level,
-//! whichever view saw it.
+//! level; a view that has to wait speaks at the next trade.
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,7 @@ use crate::risk::params::{JumpParams, RiskParams, SlideParams, SymbolCrashParams
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SymbolCrash {
     sudden: Latch,
+    slide: Latch,
     deep: Latch,
 }
 
@@ -160,12 +161,37 @@ impl Inputs<'_> {
             ],
         }
     }
+
+    /// The finding of a view, with what all of them tell.
+    fn told(&self, view: View) -> Finding {
+        let (short_high, long_high) = (self.window.short_high(), self.window.long_high());
+        let mut evidence = view.evidence;
+        evidence.extend([
+            ("fall_60s_pct", fall_pct(short_high, self.price)),
+            ("fall_300s_pct", fall_pct(long_high, self.price)),
+            ("return_300s_pct", 100.0 * self.window.long_return()),
+            ("fall_from_base_pct", fall_pct(self.base_price, self.price)),
+            ("beta", self.beta),
+            ("market_return_300s_pct", self.market_return_pct),
+            ("over_gap", f64::from(u8::from(self.over_gap))),
+        ]);
+        Finding {
+            level: level(view.rung),
+            price: self.price,
+            reference_price: view.reference,
+            change_pct: -view.fall,
+            window_s: view.window_s,
+            evidence,
+        }
+    }
 }
 
 impl SymbolCrash {
     /// Looks at one trade.
     pub fn check(&mut self, bars: &Bars<'_>, inputs: &Inputs<'_>) -> Option<Finding> {
-        self.check_sudden(bars, inputs).or_else(|| self.check_deep(bars.plain, inputs))
+        self.check_sudden(bars, inputs)
+            .or_else(|| self.check_slide(bars, inputs))
+            .or_else(|| self.check_deep(bars.plain, inputs))
     }
 
     fn check_sudden(&mut self, bars: &Bars<'_>, inputs: &Inputs<'_>) -> Option<Finding> {
@@ -173,47 +199,37 @@ impl SymbolCrash {
         let (short_high, long_high) = (inputs.window.short_high(), inputs.window.long_high());
         // The long high is at least the short one: one comparison settles the ordinary trade.
         let fall = fall_pct(long_high, inputs.price);
-        let sliding = inputs.slide.statistic();
-        let receded = fall < plain.rearm * plain.short_falls_pct[0]
-            && sliding < plain.rearm * bars.slide_thresholds[0];
-        let quiet = fall < plain.short_falls_pct[0] && sliding < bars.slide_thresholds[0];
-        if quiet && inputs.jump.is_none() {
+        let receded = fall < plain.rearm * plain.short_falls_pct[0];
+        if fall < plain.short_falls_pct[0] && inputs.jump.is_none() {
             self.sudden.is_news(0, receded, inputs.now, plain.cooldown_s);
             return None;
         }
         let short = inputs.window_rung(short_high, SHORT_S, &plain.short_falls_pct, &plain.sigmas);
         let long = inputs.window_rung(long_high, LONG_S, &plain.long_falls_pct, &plain.sigmas);
         let jump = inputs.jump.map_or(0, |view| view.rung(bars.jump, bars.jump_thresholds));
-        let slide = inputs.slide.rung(inputs.price, bars.slide, bars.slide_thresholds);
-        let most = short.max(long).max(jump).max(slide);
-        if !self.sudden.is_news(most, receded && most == 0, inputs.now, plain.cooldown_s) {
+        let most = short.max(long).max(jump);
+        if !self.sudden.is_news(most, receded, inputs.now, plain.cooldown_s) {
             return None;
         }
         self.sudden.told(most, inputs.now);
-        let view = match inputs.jump {
+        Some(inputs.told(match inputs.jump {
             _ if short == most => inputs.window((short_high, SHORT_S), short),
-            _ if long == most => inputs.window((long_high, LONG_S), long),
-            Some(view) if jump == most => inputs.jump(&view, jump, bars),
-            _ => inputs.slide(slide, bars),
-        };
-        let mut evidence = view.evidence;
-        evidence.extend([
-            ("fall_60s_pct", fall_pct(short_high, inputs.price)),
-            ("fall_300s_pct", fall),
-            ("return_300s_pct", 100.0 * inputs.window.long_return()),
-            ("fall_from_base_pct", fall_pct(inputs.base_price, inputs.price)),
-            ("beta", inputs.beta),
-            ("market_return_300s_pct", inputs.market_return_pct),
-            ("over_gap", f64::from(u8::from(inputs.over_gap))),
-        ]);
-        Some(Finding {
-            level: level(view.rung),
-            price: inputs.price,
-            reference_price: view.reference,
-            change_pct: -view.fall,
-            window_s: view.window_s,
-            evidence,
-        })
+            Some(view) if long < most => inputs.jump(&view, jump, bars),
+            _ => inputs.window((long_high, LONG_S), long),
+        }))
+    }
+
+    fn check_slide(&mut self, bars: &Bars<'_>, inputs: &Inputs<'_>) -> Option<Finding> {
+        let statistic = inputs.slide.statistic();
+        let receded = statistic < bars.plain.rearm * bars.slide_thresholds[0];
+        let rung = inputs.slide.rung(inputs.price, bars.slide, bars.slide_thresholds);
+        let news = self.slide.is_news(rung, receded, inputs.now, bars.plain.cooldown_s);
+        // What was told as sudden and has not receded is no news as a slide.
+        if !news || rung <= self.sudden.level() {
+            return None;
+        }
+        self.slide.told(rung, inputs.now);
+        Some(inputs.told(inputs.slide(rung, bars)))
     }
 
     fn check_deep(&mut self, params: &SymbolCrashParams, inputs: &Inputs<'_>) -> Option<Finding> {
@@ -245,143 +261,4 @@ impl SymbolCrash {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::risk::types::Level;
-    use proptest::prelude::*;
-
-    const JUMP: [f64; 3] = [5.12, 5.76, 6.39];
-    const SLIDE: [f64; 3] = [17.2, 26.4, 35.6];
-
-    struct Case {
-        base_price: Won,
-        volatility: f64,
-        jump: Option<JumpView>,
-        slide: Slide,
-    }
-
-    impl Case {
-        fn plain(base_price: Won, volatility: f64) -> Self {
-            Self { base_price, volatility, jump: None, slide: Slide::default() }
-        }
-
-        fn run(&self, prices: &[(i64, Won)]) -> Vec<(i64, Finding)> {
-            let (mut crash, mut window) = (SymbolCrash::default(), Window::default());
-            let params = RiskParams::default();
-            let bars = Bars::new(&params, &JUMP, &SLIDE);
-            let mut found = Vec::new();
-            for &(now, price) in prices {
-                window.push(now, price);
-                let inputs = Inputs {
-                    now,
-                    price,
-                    base_price: self.base_price,
-                    window: &window,
-                    session_volatility: self.volatility,
-                    density: 1.0,
-                    jump: self.jump,
-                    slide: &self.slide,
-                    over_gap: false,
-                    beta: 1.0,
-                    market_return_pct: 0.0,
-                };
-                found.extend(crash.check(&bars, &inputs).map(|finding| (now, finding)));
-            }
-            found
-        }
-    }
-
-    #[test]
-    fn a_fall_escalates_once_a_level() {
-        let fall: Vec<_> = (0..100).map(|s| (s, 10_000 - 10 * s)).collect();
-        let found = Case::plain(10_000, 0.02).run(&fall);
-        let levels: Vec<_> = found.iter().map(|f| (f.0, f.1.level)).collect();
-        assert_eq!(
-            levels,
-            [(20, Level::Watch), (30, Level::Warning), (50, Level::Critical)],
-            "2, 3 and 5 % within a minute; 10 % under the base is not reached"
-        );
-        assert_eq!(found[0].1.evidence[0], ("view", 1.0));
-    }
-
-    #[test]
-    fn a_wild_issue_has_a_higher_bar() {
-        let fall: Vec<_> = (0..40).map(|s| (s, 10_000 - 10 * s)).collect();
-        assert!(Case::plain(10_000, 0.20).run(&fall).is_empty());
-    }
-
-    #[test]
-    fn a_gap_at_the_open_is_deep_and_not_sudden() {
-        let found = Case::plain(10_000, 0.03).run(&[(0, 8_400), (1, 8_400), (2, 7_900)]);
-        assert_eq!((found[0].1.level, found[0].1.window_s), (Level::Warning, 0));
-        assert_eq!(found[0].1.evidence[2], ("rung_pct", 15.0));
-        // 6 % within seconds speaks first, the −20 % rung had to wait for a further trade.
-        assert_eq!((found[1].1.level, found[1].1.window_s), (Level::Critical, SHORT_S));
-        assert_eq!(found.len(), 2);
-    }
-
-    #[test]
-    fn a_price_beyond_the_daily_limit_is_no_fall() {
-        // A split of five to one whose base price was not adjusted.
-        assert!(Case::plain(50_000, 0.02).run(&[(0, 10_000), (1, 9_990)]).is_empty());
-    }
-
-    #[test]
-    fn a_jump_and_a_slide_speak_where_no_window_does() {
-        let jump = JumpView {
-            reference: 10_000,
-            fall_pct: 1.8,
-            statistic: 9.0,
-            sigma_pct: 0.2,
-            session_pct: 5.6,
-            window_s: 60,
-        };
-        let found =
-            Case { jump: Some(jump), ..Case::plain(10_000, 0.01) }.run(&[(0, 9_820), (1, 9_820)]);
-        assert_eq!(found.len(), 1);
-        assert_eq!((found[0].1.level, found[0].1.evidence[0].1), (Level::Warning, 2.0));
-        assert_eq!(found[0].1.evidence[5], ("false_alarms_a_day", 1e-4));
-
-        let mut slide = Slide::default();
-        (0..30).for_each(|_| slide.push(-1.0, (10_000, -900), &SlideParams::default(), 36.0));
-        let found = Case { slide, ..Case::plain(10_000, 0.01) }.run(&[(0, 9_700)]);
-        let (level, evidence) = (found[0].1.level, &found[0].1.evidence);
-        assert_eq!(
-            (level, evidence[0].1, evidence[3]),
-            (Level::Watch, 3.0, ("slide_minutes", 15.0))
-        );
-        assert_eq!((found[0].1.reference_price, found[0].1.window_s), (10_000, 900));
-        assert!(Case { slide, ..Case::plain(10_000, 0.01) }.run(&[(0, 9_900)]).is_empty(), "small");
-    }
-
-    proptest! {
-        /// Numbers stay numbers, and a deeper fall is never a lower level.
-        #[test]
-        fn monotone_in_the_fall(prices in prop::collection::vec(1i64..20_000, 1..40), cut in 1i64..500) {
-            let levels = |cut: i64| {
-                let mut prices: Vec<_> =
-                    prices.iter().enumerate().map(|(i, p)| (i as i64, *p + 500)).collect();
-                prices.last_mut().unwrap().1 -= cut;
-                // Only the last trade may speak: what was told before would hide it.
-                let (last, before) = prices.split_last().unwrap();
-                let mut window = Window::default();
-                before.iter().for_each(|(now, price)| window.push(*now, *price));
-                window.push(last.0, last.1);
-                let params = RiskParams::default();
-                let bars = Bars::new(&params, &JUMP, &SLIDE);
-                let inputs = Inputs {
-                    now: last.0, price: last.1, base_price: 0, window: &window,
-                    session_volatility: 0.02, density: 1.0, jump: None,
-                    slide: &Slide::default(), over_gap: false, beta: 1.0, market_return_pct: 0.0,
-                };
-                SymbolCrash::default().check(&bars, &inputs)
-            };
-            let (plain, deeper) = (levels(0), levels(cut));
-            for finding in [&plain, &deeper].into_iter().flatten() {
-                prop_assert!(finding.evidence.iter().all(|(_, value)| value.is_finite()));
-                prop_assert!((-100.0..=0.0).contains(&finding.change_pct));
-            }
-            prop_assert!(deeper.map(|f| f.level) >= plain.map(|f| f.level));
-        }
-    }
-}
+mod tests;
