@@ -10,7 +10,7 @@
 //! that differ in kind lie 1 % and more apart. If anything the rule favours the one in use, which may
 //! have been fitted on some of the days that are scored.
 
-use super::train::Validation;
+use super::validation::Validation;
 
 /// How much higher a loss may be, as a share of the old one.
 pub const TOLERANCE: f64 = 0.005;

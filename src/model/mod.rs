@@ -37,15 +37,14 @@ pub mod tails;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod train;
-pub mod version;
 pub mod validation;
+pub mod version;
 pub mod walk;
 
 pub use choice::{Worse, worse};
 pub use document::{Document, DocumentError, Forecast};
 pub use features::{MarketTerms, Origin, OwnTerms, Variant, own_terms};
 pub use panel::{DataInfo, Panel};
-pub use train::{Method, Progress, TrainError, TrainOptions, Trained, Validation, train, validate};
-pub use version::FittedModel;
 pub use train::{Method, Progress, TrainError, TrainOptions, Trained, train};
 pub use validation::{Validation, validate};
+pub use version::FittedModel;
