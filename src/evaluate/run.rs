@@ -75,15 +75,15 @@ pub fn run(
         Origin::Open => &Variant::ALL[..],
         Origin::Close => &Variant::ALL[1..],
     };
-    let months = |done, of| progress(Progress::Months { done, of });
-    let walk = Walk::new(&design, &sums, options.method, variants, &months)?;
-    progress(Progress::Tails);
-    let tails = Tails::new(&design, &walk, &options.method.shape(), options.origin);
     let dates = design.sessions.dates().to_vec();
     let from = options.from.map_or(0, |day| dates.partition_point(|date| *date < day.epoch_days()));
     let to = options
         .to
         .map_or(dates.len(), |day| dates.partition_point(|date| *date <= day.epoch_days()));
+    let months = |done, of| progress(Progress::Months { done, of });
+    let walk = Walk::new(&design, &sums, options.method, variants, to, &months)?;
+    progress(Progress::Tails);
+    let tails = Tails::new(&design, &walk, &options.method.shape(), options.origin);
     let window = (from.min(to), to);
     let symbols: Vec<Symbol> = panel.issues.iter().map(|issue| issue.symbol).collect();
     let wanted =

@@ -16,7 +16,7 @@
 
 use serde::Serialize;
 
-use super::train::Validation;
+use super::Validation;
 use crate::market::SessionDay;
 
 /// Sessions since the fit of the model in use that are enough to decide by: a quarter of a year.

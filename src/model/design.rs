@@ -9,7 +9,7 @@ use super::features::own::MINIMUM_DAYS;
 use super::features::{IndexTerms, MarketTerms, OwnState, OwnTerms, SessionTerms};
 use super::losses::VARIANCE_FLOOR;
 use super::panel::{Issue, Panel};
-use crate::market::Symbol;
+use crate::market::{SessionDay, Symbol};
 
 /// Clean days before a row from which it is scored.
 pub const SCORED_FROM: usize = 500;
@@ -133,6 +133,15 @@ impl Design {
         );
         let market = (0..sessions.len()).map(|at| session_terms.of(&sessions, at)).collect();
         Self { sessions, issues, market, session_terms }
+    }
+
+    /// The day of a session.
+    ///
+    /// # Panics
+    /// When there is no such session.
+    #[must_use]
+    pub fn day(&self, session: usize) -> SessionDay {
+        SessionDay::from_epoch_days(self.sessions.dates()[session])
     }
 
     /// Rows on which coefficients may be fitted.

@@ -13,7 +13,8 @@ use super::features::{Breadth, MARKET_NAMES, MarketTerms, OWN_NAMES, Origin, Own
 use super::panel::DataInfo;
 use super::shape::TailShape;
 use super::tails::{Mixing, TailPoints};
-use super::train::{Method, Validation};
+use super::train::Method;
+use super::validation::Validation;
 use crate::market::{SessionDay, Symbol};
 
 /// The format this code writes and reads.

@@ -17,7 +17,7 @@
 //! - [`version`]: a document with its name, as scoring uses it
 //! - [`choice`]: whether a new model may take the place of another
 //! - [`ranker`]: which issues may do better than others
-//! - [`losses`]: how good a forecast was
+//! - [`losses`] and [`validation`]: how good forecasts were
 
 pub mod choice;
 pub mod clean;
@@ -36,6 +36,7 @@ pub mod tails;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod train;
+pub mod validation;
 pub mod version;
 pub mod walk;
 
@@ -43,5 +44,6 @@ pub use choice::{Losses, Worse, worse};
 pub use document::{Document, DocumentError, Forecast};
 pub use features::{MarketTerms, Origin, OwnTerms, Variant, own_terms};
 pub use panel::{DataInfo, Panel};
-pub use train::{Method, Progress, TrainError, TrainOptions, Trained, Validation, train, validate};
+pub use train::{Method, Progress, TrainError, TrainOptions, Trained, train};
+pub use validation::{Validation, validate};
 pub use version::FittedModel;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize};
 
@@ -11,10 +10,10 @@ use super::document::{Document, DocumentError, FORMAT, Moments, REFERENCE_POINTS
 use super::features::{MARKET_NAMES, OWN, OWN_NAMES, Origin, TermSet, Variant};
 use super::forecasts::{ForecastRow, Tails, forecasts, own_tails};
 use super::gram::DailySums;
-use super::losses;
 use super::panel::Panel;
 use super::shape::TailShape;
 use super::tails::{Mixing, TailPoints, quantile};
+use super::validation::score;
 use super::walk::{Fitted, LEAST_ROWS, Walk};
 use crate::market::{SessionDay, Symbol};
 
@@ -96,38 +95,6 @@ pub enum Progress {
     Validation,
 }
 
-/// Metrics of forecasts over a window, each month's parameters fitted on the rows before it.
-/// Definitions: [`losses`](super::losses); returns in per cent.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Validation {
-    /// Origin of the forecasts.
-    pub origin: Origin,
-    /// First session.
-    pub from: SessionDay,
-    /// Last session.
-    pub to: SessionDay,
-    /// Rows scored.
-    pub rows: u64,
-    /// Issues scored.
-    pub symbols: u64,
-    /// Mean quasi-likelihood against squared returns.
-    pub qlike_r2: f64,
-    /// Mean quasi-likelihood against range variances.
-    pub qlike_range: f64,
-    /// Mean FZ0 loss at 2.5 %.
-    pub fz0_025: f64,
-    /// Mean FZ0 loss at 5 %.
-    pub fz0_05: f64,
-    /// Share of rows below the 1 % quantile.
-    pub exceed_99: f64,
-    /// Share of rows below the 2.5 % quantile.
-    pub exceed_975: f64,
-    /// Share of rows below the 5 % quantile.
-    pub exceed_95: f64,
-    /// Realised over forecast loss in the worst 2.5 %; 1 is right.
-    pub es_ratio_975: f64,
-}
-
 /// A fitted model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trained {
@@ -200,18 +167,18 @@ pub fn train(
     let sums = DailySums::new(&design);
     let months = |done, of| progress(Progress::Months { done, of });
     let (mixing, shape) = (Mixing::default(), options.method.shape());
+    let sessions = design.sessions.len();
     let mut variants = Vec::new();
     for variant in Variant::ALL {
-        let walk = Walk::new(&design, &sums, options.method, &[variant], &months)?;
+        let walk = Walk::new(&design, &sums, options.method, &[variant], sessions, &months)?;
         variants.extend(variant_model(&design, &walk, &shape, &mixing));
     }
     progress(Progress::Tails);
     if variants.is_empty() {
         return Err(TrainError::TooFew { rows, symbols: panel.issues.len(), needed: LEAST_ROWS });
     }
-    let walk = Walk::new(&design, &sums, options.method, &Variant::ALL[1..], &|_, _| ())?;
+    let walk = Walk::new(&design, &sums, options.method, &Variant::ALL[1..], sessions, &|_, _| ())?;
     let tails = Tails::new(&design, &walk, &shape, Origin::Close);
-    let sessions = design.sessions.len();
     let window = (sessions.saturating_sub(REFERENCE_SESSIONS), sessions);
     let fitted = |number: usize| design.issues[number].fitted;
     let forecasts = forecasts(&design, &walk, &tails, &mixing, window, &fitted);
@@ -223,8 +190,8 @@ pub fn train(
         format: FORMAT,
         method: options.method,
         code_version: options.code_version.clone(),
-        trained_from: day(&design, first_fitted(&sums, sessions)),
-        trained_until: day(&design, sessions - 1),
+        trained_from: design.day(first_fitted(&sums, sessions)),
+        trained_until: design.day(sessions - 1),
         fitted_rows: rows as u64,
         data: panel.info.clone(),
         own_terms: OWN_NAMES.map(str::to_owned).to_vec(),
@@ -244,10 +211,6 @@ pub fn train(
 
 /// Sessions over which the reference distribution of forecasts is taken: two years.
 const REFERENCE_SESSIONS: usize = 500;
-
-fn day(design: &Design, session: usize) -> SessionDay {
-    SessionDay::from_epoch_days(design.sessions.dates()[session])
-}
 
 fn first_fitted(sums: &DailySums, sessions: usize) -> usize {
     (0..sessions).find(|&session| sums.rows(session) > 0.0).unwrap_or(0)
@@ -348,100 +311,4 @@ fn own_moments(design: &Design) -> Vec<Moments> {
         Moments { mean, deviation: (square / rows - mean * mean).max(0.0).sqrt() }
     };
     sums.map(of).to_vec()
-}
-
-/// Scores forecasts; `None` without any.
-pub(crate) fn score<'a>(
-    design: &Design,
-    rows: impl Iterator<Item = &'a ForecastRow>,
-    origin: Origin,
-) -> Option<Validation> {
-    let mut sums = [0.0; 9];
-    let (mut realised, mut expected, mut count) = (0.0, 0.0, 0_u64);
-    let (mut first, mut last) = (usize::MAX, 0);
-    let mut issues = FxHashSet::default();
-    for row in rows {
-        let Some(forecast) = row.forecast else { continue };
-        let measured = design.issues[row.issue].day(row.at);
-        let (f, r) = (losses::bounded(&forecast), measured.r * 100.0);
-        let below = |v: f64| f64::from(u8::from(r < v));
-        let loss = [
-            losses::qlike_return(f.variance, r),
-            losses::qlike_range(f.variance, losses::measured_variance(measured.range)),
-            losses::fz0(r, f.v025, f.e025, 0.025),
-            losses::fz0(r, f.v05, f.e05, 0.05),
-            below(f.v01),
-            below(f.v025),
-            below(f.v05),
-        ];
-        sums.iter_mut().zip(loss).for_each(|(sum, loss)| *sum += loss);
-        if r <= f.v025 {
-            realised += r;
-            expected += f.e025;
-        }
-        count += 1;
-        (first, last) = (first.min(row.session), last.max(row.session));
-        issues.insert(row.issue);
-    }
-    if count == 0 {
-        return None;
-    }
-    let mean = |at: usize| sums[at] / count as f64;
-    Some(Validation {
-        origin,
-        from: day(design, first),
-        to: day(design, last),
-        rows: count,
-        symbols: issues.len() as u64,
-        qlike_r2: mean(0),
-        qlike_range: mean(1),
-        fz0_025: mean(2),
-        fz0_05: mean(3),
-        exceed_99: mean(4),
-        exceed_975: mean(5),
-        exceed_95: mean(6),
-        es_ratio_975: if expected < 0.0 { realised / expected } else { 1.0 },
-    })
-}
-
-/// Scores the forecasts of a finished `document` (no coefficient refitted, residuals moving on)
-/// over the sessions from `from` to `to`.
-///
-/// # Errors
-/// When no row of the window can be scored.
-pub fn validate(
-    panel: &Panel,
-    document: &Document,
-    origin: Origin,
-    from: SessionDay,
-    to: SessionDay,
-) -> Result<Validation, TrainError> {
-    let design = Design::new(panel, None);
-    let (first, last) = match (design.sessions.dates().first(), design.sessions.dates().last()) {
-        (Some(first), Some(last)) => {
-            (SessionDay::from_epoch_days(*first), SessionDay::from_epoch_days(*last))
-        }
-        _ => (from, from),
-    };
-    let walk = frozen_walk(&design, document, origin);
-    let tails = Tails::new(&design, &walk, &document.shape, origin);
-    let dates = design.sessions.dates();
-    let start = dates.partition_point(|date| *date < from.epoch_days());
-    let end = dates.partition_point(|date| *date <= to.epoch_days());
-    let window = (start.min(end), end);
-    let rows = forecasts(&design, &walk, &tails, &document.mixing, window, &|_| true);
-    score(&design, rows.iter(), origin).ok_or(TrainError::NoSessions { from, to, first, last })
-}
-
-/// Variances of a document for every row; the row is left out where it has no coefficients.
-fn frozen_walk(design: &Design, document: &Document, origin: Origin) -> Walk {
-    let of_issue = |issue: &super::design::IssueRows| {
-        let of = |at: usize| {
-            let market = &design.market[issue.session(at)];
-            let model = document.choose(origin, market);
-            model.map_or(f64::NAN, |model| model.variance(&issue.terms[at], market))
-        };
-        (0..issue.len()).map(of).collect()
-    };
-    Walk::of_variances(design, design.issues.par_iter().map(of_issue).collect())
 }

@@ -65,7 +65,8 @@ pub struct Walk {
 
 impl Walk {
     /// Walks over all months of `design`. A row is forecast with the first of `variants` whose
-    /// market terms are known on its session and that could be fitted before.
+    /// market terms are known on its session and that could be fitted before. Months from session
+    /// `until` on are left out.
     ///
     /// # Errors
     /// When the sums of a fit are not finite.
@@ -74,9 +75,10 @@ impl Walk {
         sums: &DailySums,
         method: Method,
         variants: &[Variant],
+        until: usize,
         progress: &(dyn Fn(usize, usize) + Sync),
     ) -> Result<Self, TrainError> {
-        let mut months = fits(design, sums, method, variants, progress)?;
+        let mut months = fits(design, sums, method, variants, until, progress)?;
         let session_parts = session_parts(design, &months);
         let mut logs: Vec<Vec<f64>> = design
             .issues
@@ -152,6 +154,7 @@ fn fits(
     sums: &DailySums,
     method: Method,
     variants: &[Variant],
+    until: usize,
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<Vec<Month>, TrainError> {
     let dates = design.sessions.dates();
@@ -160,8 +163,9 @@ fn fits(
         .into_iter()
         .map(|variant| (Gram::new(method.terms(variant)), None))
         .collect();
-    let (count, mut added) = (months.len(), 0);
-    for (done, month) in months.iter_mut().enumerate() {
+    let wanted = |month: &Month| month.first < until || month.first == until.min(dates.len());
+    let (count, mut added) = (months.iter().filter(|month| wanted(month)).count(), 0);
+    for (done, month) in months.iter_mut().filter(|month| wanted(month)).enumerate() {
         for session in added..month.first {
             for (gram, _) in &mut grams {
                 gram.add(sums, session, &design.market[session]);

@@ -46,8 +46,8 @@ pub fn measure(
     let features = start.elapsed();
     let sums = DailySums::new(&design);
     let variants = [Variant::Close, Variant::NoUs, Variant::NoIndex, Variant::OwnOnly];
-    let walk =
-        Walk::new(&design, &sums, Method::Har25, &variants, &|_, _| ()).context("cannot fit")?;
+    let walk = Walk::new(&design, &sums, Method::Har25, &variants, usize::MAX, &|_, _| ())
+        .context("cannot fit")?;
     let wall = start.elapsed();
     // The forecasts must not be left out as unused.
     anyhow::ensure!(walk.variance.len() == design.issues.len(), "an issue has no forecasts");

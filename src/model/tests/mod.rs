@@ -14,7 +14,8 @@ use super::gram::{DailySums, Gram, target};
 use super::panel::Panel;
 use super::shape::TailShape;
 use super::tails::{Mixing, TailPoints};
-use super::train::{Method, TrainError, TrainOptions, train, validate};
+use super::train::{Method, TrainError, TrainOptions, train};
+use super::validation::validate;
 use super::walk::Walk;
 use crate::market::SessionDay;
 
@@ -23,7 +24,7 @@ fn quiet(_: usize, _: usize) {}
 fn walk(panel: &Panel, variants: &[Variant]) -> (Design, Walk) {
     let design = Design::new(panel, None);
     let sums = DailySums::new(&design);
-    let walk = Walk::new(&design, &sums, Method::Adaptive, variants, &quiet).unwrap();
+    let walk = Walk::new(&design, &sums, Method::Adaptive, variants, usize::MAX, &quiet).unwrap();
     (design, walk)
 }
 

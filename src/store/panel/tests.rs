@@ -1,4 +1,13 @@
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use ::parquet::arrow::ArrowWriter;
+use ::parquet::basic::Compression;
+use ::parquet::file::properties::WriterProperties;
+use arrow_array::types::Int32Type;
+use arrow_array::{
+    ArrayRef, DictionaryArray, Float64Array, Int64Array, RecordBatch, TimestampNanosecondArray,
+};
 
 use super::*;
 
@@ -101,4 +110,64 @@ fn the_fingerprint_is_of_the_content() {
     assert_eq!(read_universe(&a).unwrap().len(), 1);
     assert!(has_bars(&a).unwrap());
     assert!(!has_bars(&file(&folder, "codes.csv", "symbol\n005930\n")).unwrap());
+}
+
+/// What pandas writes: snappy, nanoseconds, floating-point prices with gaps, several row groups.
+#[test]
+fn parquet_of_other_writers_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pandas.parquet");
+    let day = |at: i64| (19_940 + at) * 86_400_000_000_000;
+    let codes: DictionaryArray<Int32Type> =
+        vec!["000660", "005930", "005930"].into_iter().collect();
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("date", Arc::new(TimestampNanosecondArray::from(vec![day(0), day(1), day(0)]))),
+        ("symbol", Arc::new(codes)),
+        ("open", Arc::new(Float64Array::from(vec![Some(9.5), None, Some(20.0)]))),
+        ("high", Arc::new(Float64Array::from(vec![Some(10.5), Some(0.0), Some(21.0)]))),
+        ("low", Arc::new(Float64Array::from(vec![9.0, 0.0, 19.0]))),
+        ("close", Arc::new(Int64Array::from(vec![10, 20, 20]))),
+        ("volume", Arc::new(Int64Array::from(vec![7, 0, 5]))),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::SNAPPY)
+        .set_max_row_group_row_count(Some(2))
+        .build();
+    let file = std::fs::File::create(&path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let panel = read(std::slice::from_ref(&path), &[], Join::BySymbol).unwrap();
+    let bars = &panel.issues[1].bars;
+    assert_eq!(
+        (bars.date.as_slice(), bars.close.as_slice()),
+        (&[19_940, 19_941][..], &[20.0, 20.0][..])
+    );
+    assert!(bars.halted[1] && bars.open[1].is_nan() && bars.high[1].is_nan() && !bars.halted[0]);
+    let error = read(&[], &[path], Join::BySymbol).unwrap_err().to_string();
+    assert!(error.contains("column `series` is missing"), "{error}");
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["bars.parquet", "bars.csv"] {
+        let path = folder.path().join(name);
+        let price = |value: f64| Column::Numbers(vec![value, value / 3.0]);
+        let columns = [
+            ("date", Column::Days(vec![19_940, 19_941])),
+            ("symbol", Column::Texts(vec!["00088K".into(); 2])),
+            ("open", price(10.0)),
+            ("high", price(11.0)),
+            ("low", price(9.0)),
+            ("close", price(10.0)),
+            ("volume", Column::Integers(vec![3, 4])),
+        ];
+        write_table(&path, &columns).unwrap();
+        let bars = read(&[path], &[], Join::BySymbol).unwrap().issues.remove(0).bars;
+        assert_eq!(bars.close, [10.0, 10.0 / 3.0], "{name}");
+        assert_eq!((bars.volume, bars.jump), (vec![3.0, 4.0], vec![false, true]), "{name}");
+    }
+    assert!(write_table(Path::new("x.txt"), &[]).is_err());
 }
