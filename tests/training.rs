@@ -74,23 +74,39 @@ fn a_model_is_trained_put_to_use_by_running_daemons_and_rolled_back() {
     let folder = temp_dir();
     let dir = folder.path();
     std::fs::write(dir.join("bars.csv"), bars(6, 760, 1)).expect("it can be written");
-    let first = json(dir, &["train", "--data", "bars.csv", "--json"]);
+    let first = json(dir, &["train", "--data", "bars.csv", "--until", "2024-07-01", "--json"]);
     assert_eq!(first["activated"], true, "{first}");
-    assert_eq!(first["data"]["files"][0], "bars.csv");
-    assert!(first["validation"]["rows"].as_u64().is_some_and(|rows| rows > 500), "{first}");
+    assert_eq!(
+        (&first["data"]["files"][0], &first["comparison"]),
+        (&"bars.csv".into(), &Value::Null)
+    );
+    assert!(first["validation"]["rows"].as_u64().is_some_and(|rows| rows > 200), "{first}");
+    assert_eq!(first["trained_until"], "2024-07-01");
     let old = first["id"].as_str().expect("a name").to_owned();
 
+    // The months since decide between it and one that knows them. Chance alone says which is better on
+    // invented rows, so it is forced.
+    let second = json(dir, &["train", "--data", "bars.csv", "--force", "--json"]);
+    assert_eq!(second["before"], old.as_str(), "{second}");
+    let found = &second["comparison"];
+    assert_eq!((&found["with"], &found["since_its_fit"]), (&old.as_str().into(), &true.into()));
+    let [new_losses, old_losses] = [&found["losses"][0], &found["losses"][1]];
+    assert_eq!(new_losses["rows"], old_losses["rows"], "{found}");
+    assert_eq!(new_losses["to"], old_losses["to"], "{found}");
+    assert!(old_losses["from"].as_str() > Some("2024-07-01"), "{found}");
+
     // The same rows again: not worse than itself. And once more, but only registered.
-    let second = json(dir, &["train", "--data", "bars.csv", "--json"]);
-    let new = second["id"].as_str().expect("a name").to_owned();
-    assert_eq!((&second["activated"], &second["before"]), (&true.into(), &old.as_str().into()));
-    assert_eq!(second["data"]["sha256"], first["data"]["sha256"], "the same snapshot");
+    let again = json(dir, &["train", "--data", "bars.csv", "--json"]);
+    let new = again["id"].as_str().expect("a name").to_owned();
+    assert_eq!((&again["activated"], &again["before"]), (&true.into(), &second["id"]), "{again}");
+    assert_eq!(again["comparison"]["since_its_fit"], false);
+    assert_eq!(again["data"]["sha256"], second["data"]["sha256"], "the same snapshot");
     let third = json(dir, &["train", "--data", "bars.csv", "--no-activate", "--json"]);
     assert_eq!(third["activated"], false);
 
     let list = json(dir, &["models", "list", "--json"]);
     let models = list["models"].as_array().expect("a list");
-    assert_eq!((models.len(), &list["active"]), (3, &new.as_str().into()));
+    assert_eq!((models.len(), &list["active"]), (4, &new.as_str().into()));
     let shown = json(dir, &["models", "show", &old, "--json"]);
     assert_eq!(shown["version"]["model_sha256"], first["model_sha256"]);
     let text = String::from_utf8(bongsu(dir, &["models", "list"]).stdout).expect("text");

@@ -11,6 +11,7 @@
 //! **Failures.** [`ModellingError`]; too few rows are one of their own ([`ModellingError::is_too_few`]):
 //! on a fresh machine that is how it is, and no fault.
 
+mod compare;
 mod effort;
 mod jobs;
 
@@ -21,15 +22,16 @@ use std::time::Instant;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+pub use compare::Comparison;
 pub use effort::{Effort, compute};
 pub use jobs::{JobOutcome, ModelJob, ModelJobParts, run_job, run_model_jobs};
 
+use self::compare::{compare, verdict};
 use super::ingest::wall_micros;
 use crate::market::{EventTime, ModelId, SessionDay};
 use crate::messages::ModelVersion;
 use crate::model::{
-    DataInfo, Document, Origin, Panel, Progress, TrainError, TrainOptions, Validation, train,
-    validate, worse,
+    DataInfo, Document, Panel, Progress, TrainError, TrainOptions, Validation, train,
 };
 use crate::store::models::{ModelRegistry, RegistryError, sha256};
 use crate::store::panel::{Join, PanelError, read, read_database};
@@ -87,13 +89,8 @@ pub enum Step {
         /// Its measures.
         validation: Option<Validation>,
     },
-    /// The version in use was scored on the same rows.
-    Compared {
-        /// Version.
-        with: ModelId,
-        /// Its measures; `None`: it cannot be scored there.
-        validation: Option<Validation>,
-    },
+    /// It was compared with the version in use.
+    Compared(Comparison),
     /// It is in the registry.
     Registered {
         /// Its name.
@@ -130,8 +127,8 @@ pub struct TrainingReport {
     pub validation: Option<Validation>,
     /// The version that was in use before.
     pub before: Option<ModelId>,
-    /// The measures of that one on the same rows.
-    pub validation_before: Option<Validation>,
+    /// The new one beside that one; `None`: there was none.
+    pub comparison: Option<Comparison>,
     /// How long it took.
     pub seconds: f64,
 }
@@ -225,16 +222,14 @@ pub async fn make_model(
     let document = trained.document;
     let validation = document.validation.clone();
     tell(Step::Fitted { rows: document.fitted_rows, validation: validation.clone() });
-    let compared = compare(registry, &panel, &document, effort).await?;
-    if let Some((with, measured)) = &compared {
-        tell(Step::Compared { with: *with, validation: measured.clone() });
-    }
-    let mut verdict = verdict(*activate, validation.as_ref(), compared.as_ref());
+    let comparison = compare(registry, &panel, &document, effort).await?;
+    comparison.iter().for_each(|found| tell(Step::Compared(found.clone())));
+    let mut verdict = verdict(*activate, validation.as_ref(), comparison.as_ref());
     if *dry_run {
         verdict = Err("dry run (BONGSU_WRITES=off): nothing is registered".to_owned());
     }
     let (mut version, text) = entry(&document, &verdict)?;
-    let mut before = compared.as_ref().map(|(id, _)| *id);
+    let mut before = comparison.as_ref().map(|found| found.with);
     if !dry_run {
         version = registry.register(version, text.into()).await?;
         let versions = registry.index().await?.versions().len();
@@ -258,86 +253,13 @@ pub async fn make_model(
         model_sha256: version.model_sha256,
         validation,
         before,
-        validation_before: compared.and_then(|(_, measured)| measured),
+        comparison,
         seconds: began.elapsed().as_secs_f64(),
     })
 }
 
 fn now() -> EventTime {
     EventTime::from_micros(wall_micros())
-}
-
-/// The version in use, and its measures over the window the new one was validated on; `None`: there is
-/// none in use.
-async fn compare(
-    registry: &ModelRegistry,
-    panel: &Arc<Panel>,
-    new: &Document,
-    effort: Effort,
-) -> Result<Option<(ModelId, Option<Validation>)>, ModellingError> {
-    let index = registry.index().await?;
-    let Some(active) = index.active() else { return Ok(None) };
-    let Some(window) = new.validation.as_ref().map(|one| (one.from, one.to)) else {
-        return Ok(Some((active.id, None)));
-    };
-    // One that is damaged must not stand in the way of a new one.
-    let document = match in_use(registry, active).await {
-        Ok(document) => document,
-        Err(error) => {
-            tracing::warn!(%error, "the model in use cannot be compared with");
-            return Ok(Some((active.id, None)));
-        }
-    };
-    let measured = measure(panel, document, window, effort).await;
-    match measured {
-        Ok(measured) => Ok(Some((active.id, Some(measured)))),
-        Err(ModellingError::Train(TrainError::NoSessions { .. })) => Ok(Some((active.id, None))),
-        Err(error) => Err(error),
-    }
-}
-
-async fn in_use(
-    registry: &ModelRegistry,
-    version: &ModelVersion,
-) -> Result<Document, ModellingError> {
-    let bytes = registry.document(version).await?;
-    Document::from_json(&bytes)
-        .map_err(|error| ModellingError::Unusable { id: version.id, reason: error.to_string() })
-}
-
-async fn measure(
-    panel: &Arc<Panel>,
-    document: Document,
-    (from, to): (SessionDay, SessionDay),
-    effort: Effort,
-) -> Result<Validation, ModellingError> {
-    let rows = Arc::clone(panel);
-    Ok(compute(effort, move || validate(&rows, &document, Origin::Close, from, to)).await??)
-}
-
-/// Whether the new version is put to use, with a note; else why not.
-fn verdict(
-    activate: Activate,
-    new: Option<&Validation>,
-    old: Option<&(ModelId, Option<Validation>)>,
-) -> Result<String, String> {
-    match (activate, new, old) {
-        (Activate::Never, ..) => Err("registered only, as asked".to_owned()),
-        (Activate::Always, ..) => Ok("put to use by force".to_owned()),
-        (_, None, _) => {
-            Err("it could not be validated: no row of the last year has 500 clean days before it; \
-             --force puts it to use all the same"
-                .to_owned())
-        }
-        (_, Some(_), None) => Ok("the first one in use".to_owned()),
-        (_, Some(_), Some((id, None))) => {
-            Ok(format!("the model in use, {id}, cannot be scored on these rows"))
-        }
-        (_, Some(new), Some((id, Some(old)))) => match worse(new, old) {
-            Some(worse) => Err(format!("worse than {id}: {worse}")),
-            None => Ok(format!("not worse than {id}")),
-        },
-    }
 }
 
 /// What is said of a new version, and its document as text.
@@ -390,13 +312,19 @@ pub fn log(step: &Step) {
             qlike_r2 = validation.as_ref().map(|one| one.qlike_r2),
             "train: fitted and validated walk-forward"
         ),
-        Step::Compared { with, validation } => tracing::info!(
-            %with,
-            scored = validation.as_ref().map(|one| one.rows),
-            fz0_025 = validation.as_ref().map(|one| one.fz0_025),
-            qlike_r2 = validation.as_ref().map(|one| one.qlike_r2),
-            "train: the model in use, on the same rows"
-        ),
+        Step::Compared(Comparison { with, since_its_fit, losses }) => {
+            let (new, old) = losses.map_or((None, None), |(new, old)| (Some(new), Some(old)));
+            tracing::info!(
+                %with,
+                since_its_fit,
+                rows = old.map(|one| one.rows),
+                fz0_025 = new.map(|one| one.fz0_025),
+                fz0_025_in_use = old.map(|one| one.fz0_025),
+                qlike_r2 = new.map(|one| one.qlike_r2),
+                qlike_r2_in_use = old.map(|one| one.qlike_r2),
+                "train: beside the model in use, on the same sessions"
+            );
+        }
         Step::Registered { id, sha256, versions } => {
             tracing::info!(%id, sha256, versions, "models.json: the version is registered");
         }

@@ -56,9 +56,12 @@ pub fn normal_p(t: f64) -> f64 {
     2.0 * Normal::standard().sf(t.abs())
 }
 
-/// Two-sided p-value of Student's t.
+/// Two-sided p-value of Student's t; NaN for a statistic that is no number.
 #[must_use]
 pub fn student_p(t: f64, freedom: f64) -> f64 {
+    if t.is_nan() {
+        return f64::NAN;
+    }
     StudentsT::new(0.0, 1.0, freedom).map_or(f64::NAN, |law| 2.0 * law.sf(t.abs()))
 }
 
@@ -111,6 +114,8 @@ mod tests {
         // scipy.stats: 2 * norm.sf(1.96), 2 * t.sf(2.0, 50), t.ppf(0.975, 50).
         assert!((normal_p(1.96) - 0.049_995_790_296_440_87).abs() < 1e-9);
         assert!((student_p(2.0, 50.0) - 0.050_947_068_737_693_24).abs() < 1e-9);
+        // Nothing over nothing, as weeks without a pick give.
+        assert!(student_p(f64::NAN, 50.0).is_nan());
         assert!((student_quantile(50.0) - 2.008_559_112_100_761).abs() < 1e-7);
     }
 

@@ -1,19 +1,50 @@
 //! Whether a new model may take the place of the one in use.
 //!
-//! In: the measures of both over the same sessions and issues: of the new one walk-forward, each month
-//! forecast with what was fitted before it; of the one in use as it is, its parameters unchanged. Out:
-//! why the new one is worse, if it is.
+//! In: the losses of both over the same sessions and issues, both measured in the same way. Out: why the
+//! new one is worse, if it is.
 //!
 //! **Rule.** Worse is a mean FZ0 loss at 2.5 % (Patton, Ziegel & Chen 2019) or a mean QLIKE against
 //! squared returns (Patton 2011) that is higher by more than [`TOLERANCE`] of the old one's size. The
-//! tolerance lets a refit through whose losses differ by what a month more of data changes; the models
-//! that differ in kind lie 1 % and more apart. If anything the rule favours the one in use, which may
-//! have been fitted on some of the days that are scored.
+//! tolerance lets a refit through whose losses differ by what a month more of data changes; models that
+//! differ in kind lie 1 % and more apart.
+//!
+//! **Measured how.** Neither may be judged on what only it has seen. When the one in use was fitted
+//! [`LEAST_SESSIONS`] sessions ago or longer, the sessions since decide: they are new to it, and the new
+//! one is measured walk-forward there, each month forecast with what was fitted before it. When it is
+//! younger there are too few, and both are measured as they are over the new one's validation window,
+//! which both have seen: that finds a fit to broken or too few rows, and no more.
 
-use super::validation::Validation;
+use serde::Serialize;
 
+use super::Validation;
+use crate::market::SessionDay;
+
+/// Sessions since the fit of the model in use that are enough to decide by: a quarter of a year.
+pub const LEAST_SESSIONS: usize = 60;
 /// How much higher a loss may be, as a share of the old one.
 pub const TOLERANCE: f64 = 0.005;
+
+/// What two models are compared by.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Losses {
+    /// Mean FZ0 loss at 2.5 %.
+    pub fz0_025: f64,
+    /// Mean quasi-likelihood against squared returns.
+    pub qlike_r2: f64,
+    /// Rows scored.
+    pub rows: u64,
+    /// First session.
+    pub from: SessionDay,
+    /// Last session.
+    pub to: SessionDay,
+}
+
+impl From<&Validation> for Losses {
+    fn from(measured: &Validation) -> Self {
+        let Validation { fz0_025, qlike_r2, rows, from, to, .. } = *measured;
+        Self { fz0_025, qlike_r2, rows, from, to }
+    }
+}
 
 /// A loss that is too high.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -33,15 +64,15 @@ pub struct Worse {
     /// Rows scored.
     pub rows: u64,
     /// First session.
-    pub from: crate::market::SessionDay,
+    pub from: SessionDay,
     /// Last session.
-    pub to: crate::market::SessionDay,
+    pub to: SessionDay,
 }
 
 /// Why `new` is worse than `old`; `None` when it may take its place. A loss that is no number is worse
 /// than any.
 #[must_use]
-pub fn worse(new: &Validation, old: &Validation) -> Option<Worse> {
+pub fn worse(new: &Losses, old: &Losses) -> Option<Worse> {
     let losses = [
         ("FZ0 loss at 2.5 %", new.fz0_025, old.fz0_025),
         ("QLIKE against squared returns", new.qlike_r2, old.qlike_r2),
@@ -64,25 +95,11 @@ pub fn worse(new: &Validation, old: &Validation) -> Option<Worse> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::features::Origin;
     use proptest::prelude::*;
 
-    fn measured(fz0_025: f64, qlike_r2: f64) -> Validation {
-        Validation {
-            origin: Origin::Close,
-            from: "2024-07-01".parse().unwrap(),
-            to: "2025-06-30".parse().unwrap(),
-            rows: 100_000,
-            symbols: 500,
-            qlike_r2,
-            qlike_range: 0.5,
-            fz0_025,
-            fz0_05: 1.66,
-            exceed_99: 0.01,
-            exceed_975: 0.025,
-            exceed_95: 0.05,
-            es_ratio_975: 1.0,
-        }
+    fn measured(fz0_025: f64, qlike_r2: f64) -> Losses {
+        let (from, to) = ("2024-07-01".parse().unwrap(), "2025-06-30".parse().unwrap());
+        Losses { fz0_025, qlike_r2, rows: 100_000, from, to }
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub mod validation;
 pub mod version;
 pub mod walk;
 
-pub use choice::{Worse, worse};
+pub use choice::{Losses, Worse, worse};
 pub use document::{Document, DocumentError, Forecast};
 pub use features::{MarketTerms, Origin, OwnTerms, Variant, own_terms};
 pub use panel::{DataInfo, Panel};

@@ -13,9 +13,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::compare::{in_use, measure, walk};
 use super::{
-    Activate, Effort, ModellingError, Source, Step, Training, compute, in_use, log, make_model,
-    measure, now, panel,
+    Activate, Effort, ModellingError, Source, Step, Training, log, make_model, now, panel,
 };
 use crate::actors::ingest::wall_micros;
 use crate::actors::supervision::StageError;
@@ -182,10 +182,9 @@ async fn walked(
     (from, to): (SessionDay, SessionDay),
     effort: Effort,
 ) -> Result<Value, ModellingError> {
-    let rows = Arc::clone(panel);
-    let options = RunOptions { from: Some(from), to: Some(to), ..RunOptions::default() };
+    let options = RunOptions::default();
     let (origin, method) = (options.origin, options.method);
-    let run = compute(effort, move || evaluate::run(&rows, &options, &|_| ())).await??;
+    let run = walk(panel, (from, to), effort).await?;
     let Some(metrics) = &run.metrics else {
         return Err(TrainError::NoSessions { from, to, first: panel.info.from, last: to }.into());
     };

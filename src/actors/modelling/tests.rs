@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::{Losses, Origin};
 
 fn measured(fz0_025: f64) -> Validation {
     Validation {
@@ -22,9 +23,13 @@ fn measured(fz0_025: f64) -> Validation {
 fn what_is_worse_or_unproven_is_not_put_to_use() {
     let old: ModelId = "20260105T090000Z".parse().unwrap();
     let decide = |activate, new: Option<f64>, old: Option<(ModelId, Option<f64>)>| {
-        let new = new.map(measured);
-        let old = old.map(|(id, loss)| (id, loss.map(measured)));
-        verdict(activate, new.as_ref(), old.as_ref())
+        let losses = |loss| Losses::from(&measured(loss));
+        let found = old.map(|(with, old)| Comparison {
+            with,
+            since_its_fit: true,
+            losses: new.zip(old).map(|(new, old)| (losses(new), losses(old))),
+        });
+        verdict(activate, new.map(measured).as_ref(), found.as_ref())
     };
     let better = Activate::UnlessWorse;
     assert!(decide(better, Some(1.8), None).is_ok());

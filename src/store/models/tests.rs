@@ -121,3 +121,38 @@ proptest::proptest! {
         let _ = ModelIndex::parse(&bytes);
     }
 }
+
+#[tokio::test]
+async fn rows_follow_the_list_and_the_measures() {
+    use crate::messages::Evaluation;
+    use crate::store::entity::model_version;
+    use crate::store::{Database, DatabaseOptions};
+    use sea_orm::EntityTrait as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}?mode=rwc", folder.path().join("a.db").display());
+    let db = Database::connect(&url, &DatabaseOptions::default()).await.unwrap();
+    db.migrate().await.unwrap();
+    assert_eq!(newest_evaluation(&db).await.unwrap(), None);
+    let (old, mut new) = (version("20260105T090000Z"), version("20260106T090000Z"));
+    write_versions(&db, &[new.clone(), old.clone()]).await.unwrap();
+    new.active = true;
+    new.activated_at = Some(EventTime::from_micros(1_722_816_021_000_000));
+    write_versions(&db, &[new.clone(), old]).await.unwrap();
+    let rows = model_version::Entity::find().all(db.connection()).await.unwrap();
+    let active: Vec<&str> =
+        rows.iter().filter(|row| row.active).map(|row| row.id.as_str()).collect();
+    assert_eq!((rows.len(), active), (2, vec!["20260106T090000Z"]));
+    assert_eq!(rows.iter().find(|row| row.active).unwrap().activated_at, new.activated_at);
+    assert!(rows.iter().any(|row| row.object_path == "models/20260105T090000Z/model.json"));
+
+    let report = |ratio: f64| serde_json::json!({ "var_99": { "exceed_ratio": ratio }, "hit_ratio": { "5": 0.5 } });
+    let of = |run: &str, micros, ratio| {
+        Evaluation::of_report(run, EventTime::from_micros(micros), &report(ratio))
+    };
+    write_evaluation(&db, &of("one", 1_000_000, 0.01)).await.unwrap();
+    let second = of("two", 2_000_000, 0.02);
+    write_evaluation(&db, &second).await.unwrap();
+    write_evaluation(&db, &second).await.unwrap();
+    assert_eq!(newest_evaluation(&db).await.unwrap(), Some(second));
+}

@@ -94,3 +94,72 @@ fn push(issues: &mut Vec<Issue>, row: &market_price::Model) -> Result<(), StoreE
     });
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::ActiveValue::{NotSet, Set};
+
+    use super::*;
+    use crate::market::TimeOfDay;
+    use crate::store::DatabaseOptions;
+    use crate::store::upsert::upsert;
+
+    fn bar(symbol: &str, day: u32, close: i64, volume: i64) -> market_price::ActiveModel {
+        let day = SessionDay::from_yyyymmdd(day).unwrap();
+        market_price::ActiveModel {
+            id: NotSet,
+            symbol: Set(symbol.to_owned()),
+            interval: Set("1d".to_owned()),
+            ts: Set(EventTime::from_kst(day, TimeOfDay::from_hms(9, 0, 0).unwrap())),
+            open: Set(close - 10),
+            high: Set(close + 20),
+            low: Set(close - 20),
+            close: Set(close),
+            volume: Set(volume),
+            amount: Set(0),
+            source: Set("kis".to_owned()),
+            is_final: Set(true),
+        }
+    }
+
+    #[tokio::test]
+    async fn daily_bars_come_in_order_with_halts_and_jumps_marked() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}?mode=rwc", folder.path().join("a.db").display());
+        let db = Database::connect(&url, &DatabaseOptions::default()).await.unwrap();
+        db.migrate().await.unwrap();
+        assert!(read_database(&db, None).await.unwrap().issues.is_empty());
+        let mut minute = bar("005930", 20_250_107, 1, 1);
+        minute.interval = Set("1m".to_owned());
+        let mut open = bar("005930", 20_250_108, 1, 1);
+        open.is_final = Set(false);
+        let rows = [
+            bar("005930", 20_250_106, 500, 7),
+            bar("005930", 20_250_103, 1_000, 5),
+            bar("000660", 20_250_103, 200_000, 3),
+            bar("005930", 20_250_107, 500, 0),
+            bar("0001", 20_250_103, 240_000, 1),
+            minute,
+            open,
+        ];
+        upsert(db.connection(), rows).await.unwrap();
+        let panel = read_database(&db, None).await.unwrap();
+        let codes: Vec<&str> = panel.issues.iter().map(|issue| issue.symbol.as_str()).collect();
+        assert_eq!(codes, ["000660", "005930"], "an index series is no issue");
+        let bars = &panel.issues[1].bars;
+        assert_eq!(bars.close, [1_000.0, 500.0, 500.0]);
+        assert_eq!(
+            (bars.jump.as_slice(), bars.halted.as_slice()),
+            (&[false, true, false][..], &[false, false, true][..])
+        );
+        assert!(bars.open[2].is_nan() && (bars.open[0] - 990.0).abs() < 1e-9);
+        assert_eq!(
+            (panel.info.rows, panel.info.files.as_slice()),
+            (4, &["database".to_owned()][..])
+        );
+        let until = SessionDay::from_yyyymmdd(20_250_103).unwrap();
+        let early = read_database(&db, Some(until)).await.unwrap();
+        assert_eq!((early.info.rows, early.info.to), (2, until));
+        assert_ne!(early.info.sha256, panel.info.sha256);
+    }
+}
