@@ -49,7 +49,8 @@ fn bongsu(dir: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bongsu"));
     command.args(arguments).current_dir(dir).env_clear().env("HOME", dir);
     command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    command.env("BONGSU_DATA_DIR", dir.join("var"));
+    // As it is without the variable: a relative folder, which may not be there yet.
+    command.env("BONGSU_DATA_DIR", "var");
     command.output().expect("the program starts")
 }
 

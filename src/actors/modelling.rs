@@ -210,8 +210,11 @@ pub async fn make_model(
     let began = Instant::now();
     let Training { source, until, activate, effort, dry_run } = training;
     let (until, effort) = (*until, *effort);
-    // A registry that cannot be read is known before the work, not behind it.
+    // A registry that cannot be read or written is known before the work, not behind it.
     registry.index().await?;
+    if !dry_run {
+        registry.probe().await?;
+    }
     let panel = Arc::new(panel(source, until, effort).await?);
     tell(Step::Snapshot(panel.info.clone()));
     let (rows, progress) = (Arc::clone(&panel), Arc::clone(&tell));

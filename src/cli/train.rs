@@ -34,6 +34,13 @@ pub fn execute(args: TrainArgs, settings: &Settings) -> Result<(), CliError> {
     let runtime = assembly::runtime()?;
     let registry = assembly::model_registry(settings)?;
     let report = runtime.block_on(async {
+        if settings.writes {
+            // A fresh service has no bucket yet; why it gets none is told by the first write.
+            let objects = assembly::object_store(settings, None, false)?;
+            if let Err(error) = objects.prepare(&assembly::bucket_wishes(settings)).await {
+                tracing::warn!(%error, "the buckets cannot be looked after");
+            }
+        }
         let training = Training {
             source: source(&args, settings).await?,
             until: args.until,

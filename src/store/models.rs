@@ -114,6 +114,14 @@ impl ModelRegistry {
         format!("{}/{}", self.objects.place(), Bucket::Models.as_str())
     }
 
+    /// Whether versions can be stored, before there is one.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn probe(&self) -> Result<(), RegistryError> {
+        Ok(self.objects.probe().await?)
+    }
+
     /// The list; empty where nothing was ever registered.
     ///
     /// # Errors

@@ -402,7 +402,9 @@ fn remove_before(folder: &Path, newest: u64) {
 
 /// Makes a folder and those above it, for the owner alone, and syncs each parent that changed.
 fn make_folders(folder: &Path) -> Result<(), ObjectError> {
-    let missing: Vec<&Path> = folder.ancestors().take_while(|path| !path.is_dir()).collect();
+    // The last ancestor of a relative path is empty: the working directory, which is there.
+    let absent = |path: &&Path| !path.as_os_str().is_empty() && !path.is_dir();
+    let missing: Vec<&Path> = folder.ancestors().take_while(absent).collect();
     for path in missing.into_iter().rev() {
         match DirBuilder::new().mode(0o700).create(path) {
             Ok(()) => {}
