@@ -14,11 +14,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::ingest::wall_micros;
 use super::limits::BATCH_BYTES;
+use super::model_watch::built_in;
 use super::supervision::{Edge, StageError};
 use crate::journal::{Fault, JournalError, JournalReader};
 use crate::kis::sim::{Feed, PlaybackFrames};
 use crate::market::{EventTime, Reference, Symbol, TimeOfDay};
-use crate::messages::{FetchedBars, FrameBatch, FrameKind, Sample};
+use crate::messages::{FetchedBars, FrameBatch, FrameKind, ModelRecord, Sample};
 use crate::store::archive::ArchiveReader;
 
 /// Which of the recorded frames are played, and how fast.
@@ -132,7 +133,8 @@ pub fn reference_record(reference: &Reference) -> Result<Vec<u8>, StageError> {
         .map_err(|error| StageError::Failed(format!("reference as JSON: {error}")))
 }
 
-/// Plays a simulated or recorded day.
+/// Plays a simulated or recorded day, scored with the built-in model: what is played is the same on
+/// every machine.
 ///
 /// # Errors
 /// When Ingest is gone.
@@ -145,6 +147,11 @@ pub async fn play_day(
     let mut sender = Sender::new(edge, pace);
     let wants = |symbol: &Symbol| pace.symbols.is_empty() || pace.symbols.contains(symbol);
     let indices = frames.playback().index_codes();
+    if let Some(switch) = built_in().map_err(StageError::Failed)? {
+        let record = ModelRecord::payload(&switch)
+            .map_err(|error| StageError::Failed(format!("the built-in model: {error}")))?;
+        sender.add(FrameKind::Model, &record).await?;
+    }
     for reference in frames.playback().references() {
         if wants(&reference.symbol) {
             let record = reference_record(&reference)?;
