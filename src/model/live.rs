@@ -7,16 +7,17 @@
 //! the breadth of all issues, 1.697 with that of 40 and 1.704 with that of 15, against 1.725 of
 //! the published 25 terms with an issue's own tail.
 //!
-//! Input: [`Reference`]s with ranges. Output: [`Forecast`]s of the session that comes. `None` for an
-//! issue with fewer than 66 clean days: its forecast is the caller's to make from what it has.
+//! Input: [`Reference`]s with ranges. Output: what
+//! [`Document::forecast`](super::Document::forecast) takes for the session that comes. There are no
+//! terms of an issue with fewer than 66 clean days: its forecast is the caller's to make from what
+//! it has.
 
 use super::clean::{DayRow, clean};
-use super::document::{Document, Forecast};
 use super::features::breadth::{Breadth, BreadthSum};
 use super::features::window::SlidingSum;
-use super::features::{MarketTerms, Origin, own_terms};
+use super::features::{OwnTerms, own_terms};
 use super::panel::DailyBar;
-use crate::market::{Reference, SessionBar, Symbol};
+use crate::market::{Reference, SessionBar};
 
 /// Issues without which a session's breadth says nothing.
 const LEAST_WATCHED: usize = 10;
@@ -67,18 +68,11 @@ pub fn watched_breadth(histories: &[History]) -> Breadth {
     sums.iter().fold(Breadth::default(), |breadth, sum| breadth.after(sum, LEAST_WATCHED))
 }
 
-impl Document {
-    /// Forecast of the session after `history`, at the close before it.
-    #[must_use]
-    pub fn forecast_watched(
-        &self,
-        symbol: Symbol,
-        history: &[Option<DayRow>],
-        market: &MarketTerms,
-    ) -> Option<Forecast> {
-        let rows: Vec<DayRow> = history.iter().flatten().copied().collect();
-        self.forecast(Origin::Close, Some(symbol), &own_terms(&rows)?, market)
-    }
+/// The own terms of the session after `history`; `None` with fewer than 66 clean days.
+#[must_use]
+pub fn known_terms(history: &[Option<DayRow>]) -> Option<OwnTerms> {
+    let rows: Vec<DayRow> = history.iter().flatten().copied().collect();
+    own_terms(&rows)
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@
 //! `Clone` is the snapshot; serialised, it is the state without the settings.
 
 mod ahead;
+mod drift;
 mod facts;
 mod seconds;
 mod tell;
@@ -32,6 +33,7 @@ use serde::{Deserialize, Serialize};
 
 use std::sync::Arc;
 
+use self::drift::Drift;
 use self::tell::{WHOLE_MARKET, trade_context};
 use super::decays::Decays;
 use super::detectors::beyond_limit;
@@ -89,6 +91,7 @@ pub struct RiskEngine {
     model: Option<Arc<FittedModel>>,
     /// Breadth of the watched issues in the sessions before today.
     breadth_before: Option<Breadth>,
+    drift: Drift,
     changed: Vec<SymbolId>,
     #[serde(skip)]
     silent: Vec<SilentIssue>,
@@ -109,6 +112,7 @@ impl RiskEngine {
             feed: FeedSilence::default(),
             model: None,
             breadth_before: None,
+            drift: Drift::default(),
             changed: Vec::new(),
             silent: Vec::new(),
         }
@@ -201,11 +205,12 @@ impl RiskEngine {
         self.rhythm.grow(self.symbols.len());
     }
 
-    fn begin_day_if_new(&mut self, time: EventTime) {
+    fn begin_day_if_new(&mut self, time: EventTime, at: RecordRef, out: &mut ScoreBatch) {
+        let last = self.market.day;
         if self.market.enter(time.session_day()) {
             self.rhythm.begin_day();
             self.feed.begin_day();
-            self.look_ahead(time.session_day());
+            self.look_ahead(last, (time, at), out);
         }
     }
 
@@ -226,7 +231,7 @@ impl RiskEngine {
             self.rhythm.alive(index);
             return;
         }
-        self.begin_day_if_new(trade.time);
+        self.begin_day_if_new(trade.time, at, out);
         self.feed.heard(true);
         let second = trade.time.second();
         let later = second > self.market.second;

@@ -34,8 +34,12 @@ const GAP_LIMIT: f64 = 8.0;
 pub struct Outlook {
     /// Variance of the log return, close to close, fraction².
     pub variance: f64,
-    /// The loss that is passed with a chance of 2.5 %, in standard deviations.
-    pub quantile: f64,
+    /// The losses that are passed with a chance of 1, 2.5 and 5 %, in standard deviations.
+    pub v01: f64,
+    /// See `v01`.
+    pub v025: f64,
+    /// See `v01`.
+    pub v05: f64,
     /// The mean loss beyond it, in standard deviations.
     pub tail: f64,
 }
@@ -48,7 +52,9 @@ impl Outlook {
         let deviation = forecast.variance.sqrt();
         Self {
             variance: forecast.variance,
-            quantile: -forecast.v025 / deviation,
+            v01: -forecast.v01 / deviation,
+            v025: -forecast.v025 / deviation,
+            v05: -forecast.v05 / deviation,
             tail: -forecast.e025 / deviation,
         }
     }
@@ -57,7 +63,13 @@ impl Outlook {
 impl SymbolState {
     /// How far the lower tail at 2.5 % begins, and reaches on average, in standard deviations.
     pub fn tail(&self) -> (f64, f64) {
-        self.outlook.map_or(Outlook::NORMAL, |outlook| (outlook.quantile, outlook.tail))
+        self.outlook.map_or(Outlook::NORMAL, |outlook| (outlook.v025, outlook.tail))
+    }
+
+    /// Log return of the day, base price to last trade; `None` before a trade or a base price.
+    pub fn log_return(&self) -> Option<f64> {
+        let known = self.base_price > 0 && self.last_price > 0;
+        known.then(|| (self.last_price as f64 / self.base_price as f64).ln())
     }
 
     /// Takes the model's word for the day; `None`: it has none.

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::RiskEngine;
-use crate::market::{Calendar, SessionDay, SymbolId};
-use crate::model::features::Breadth;
-use crate::model::live::{History, history, watched_breadth};
-use crate::model::{FittedModel, MarketTerms};
+use crate::market::{Calendar, EventTime, RecordRef, SessionDay, SymbolId};
+use crate::model::features::{Breadth, Origin};
+use crate::model::live::{History, history, known_terms, watched_breadth};
+use crate::model::{FittedModel, MarketTerms, OwnTerms};
+use crate::risk::types::ScoreBatch;
 
 impl RiskEngine {
     /// Goes on with another model: every issue is forecast anew. Scores told before are of the
@@ -18,18 +19,30 @@ impl RiskEngine {
         }
     }
 
-    /// The sessions before `day` are over: they join the histories, and the issues are forecast.
-    pub(super) fn look_ahead(&mut self, day: SessionDay) {
+    /// A session begins: the one before, `last`, is judged and joins the histories, and the issues are
+    /// forecast.
+    pub(super) fn look_ahead(
+        &mut self,
+        last: Option<SessionDay>,
+        now: (EventTime, RecordRef),
+        out: &mut ScoreBatch,
+    ) {
+        let day = now.0.session_day();
+        if let Some(last) = last {
+            self.judge(last, day, now, out);
+        }
         for (state, reference) in self.symbols.iter_mut().zip(&mut self.references) {
             if let Some(reference) = reference {
                 state.end_session(day, Arc::make_mut(reference));
             }
         }
-        self.forecast_all(day);
+        let terms = self.forecast_all(day);
+        self.compare_terms(&terms, day, now, out);
     }
 
-    fn forecast_all(&mut self, day: SessionDay) {
-        let Some(model) = self.model.clone() else { return };
+    /// Forecasts every issue; gives the terms of those that have enough days.
+    fn forecast_all(&mut self, day: SessionDay) -> Vec<OwnTerms> {
+        let Some(model) = self.model.clone() else { return Vec::new() };
         let histories: Vec<History> = self
             .references
             .iter()
@@ -38,10 +51,16 @@ impl RiskEngine {
         let breadth = watched_breadth(&histories);
         self.breadth_before = Some(breadth);
         let terms = market_terms(day, breadth);
+        let mut all = Vec::with_capacity(histories.len());
         for (state, history) in self.symbols.iter_mut().zip(&histories) {
-            let forecast = model.document.forecast_watched(state.code, history, &terms);
+            let own = known_terms(history);
+            let forecast = own.and_then(|own| {
+                model.document.forecast(Origin::Close, Some(state.code), &own, &terms)
+            });
             state.take_outlook(forecast.as_ref(), &self.params.estimators);
+            all.extend(own);
         }
+        all
     }
 
     /// An issue whose reference came while the day was under way.
@@ -57,7 +76,8 @@ impl RiskEngine {
         }
         let Some(reference) = &self.references[symbol.index()] else { return };
         let terms = market_terms(day, breadth);
-        let forecast = model.document.forecast_watched(state.code, &history(reference), &terms);
+        let forecast = known_terms(&history(reference))
+            .and_then(|own| model.document.forecast(Origin::Close, Some(state.code), &own, &terms));
         state.take_outlook(forecast.as_ref(), &self.params.estimators);
     }
 }

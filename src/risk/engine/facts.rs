@@ -36,7 +36,7 @@ impl RiskEngine {
         directory: &D,
         out: &mut ScoreBatch,
     ) {
-        self.begin_day_if_new(tick.time);
+        self.begin_day_if_new(tick.time, at, out);
         self.feed.heard(false);
         if tick.level <= 0 {
             return;

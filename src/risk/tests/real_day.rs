@@ -145,7 +145,7 @@ fn an_ordinary_session_raises_nothing() {
             row.daily_volatility_pct,
             row.spread_pct
         );
-        assert!(low > 10.0 && high < 90.0);
+        assert!(low > 1.0 && high < 99.0);
     }
     assert!(out.points.iter().all(|point| (0.0..=100.0).contains(&point.score)));
     assert!(out.points.len() > 10_000 && out.minutes.len() > 1_000);
