@@ -8,7 +8,9 @@
 //! the published 25 terms with an issue's own tail.
 //!
 //! Input: [`Reference`]s with ranges. Output: [`Forecast`]s of the session that comes. `None` for an
-//! issue with fewer than 66 clean days: its forecast is the caller's to make from what it has.
+//! issue with fewer than 66 clean days, and for what cannot be: a deviation beyond what the price
+//! limit lets a day have, or below that of a tick. Its forecast is then the caller's to make from what
+//! it has, so a document of absurd coefficients cannot blind the detectors that measure in deviations.
 
 use super::clean::{DayRow, clean};
 use super::document::{Document, Forecast};
@@ -22,6 +24,11 @@ use crate::market::{Reference, SessionBar, Symbol};
 const LEAST_WATCHED: usize = 10;
 /// Clean days that a return is measured by.
 const NORM_DAYS: usize = 22;
+
+/// Variance of a day that can be, fraction²: from 0.05 % to the price limit of 30 % (ln 0.7 = −0.357).
+const POSSIBLE: std::ops::RangeInclusive<f64> = 2.5e-7..=0.127;
+/// Standard deviations that a mean tail loss can have.
+const MOST_DEVIATIONS: f64 = 20.0;
 
 /// Sessions of an issue before today, oldest first; `None` where it had no clean day.
 pub type History = Vec<Option<DayRow>>;
@@ -77,7 +84,9 @@ impl Document {
         market: &MarketTerms,
     ) -> Option<Forecast> {
         let rows: Vec<DayRow> = history.iter().flatten().copied().collect();
-        self.forecast(Origin::Close, Some(symbol), &own_terms(&rows)?, market)
+        let forecast = self.forecast(Origin::Close, Some(symbol), &own_terms(&rows)?, market)?;
+        let reach = -forecast.e025 / forecast.variance.sqrt();
+        (POSSIBLE.contains(&forecast.variance) && reach <= MOST_DEVIATIONS).then_some(forecast)
     }
 }
 

@@ -202,10 +202,11 @@ impl RiskEngine {
     }
 
     fn begin_day_if_new(&mut self, time: EventTime) {
+        let before = self.market.day;
         if self.market.enter(time.session_day()) {
             self.rhythm.begin_day();
             self.feed.begin_day();
-            self.look_ahead(time.session_day());
+            self.look_ahead(before, time.session_day());
         }
     }
 

@@ -18,11 +18,14 @@ impl RiskEngine {
         }
     }
 
-    /// The sessions before `day` are over: they join the histories, and the issues are forecast.
-    pub(super) fn look_ahead(&mut self, day: SessionDay) {
-        for (state, reference) in self.symbols.iter_mut().zip(&mut self.references) {
-            if let Some(reference) = reference {
-                state.end_session(day, Arc::make_mut(reference));
+    /// `day` begins after `before`, whose session joins the histories, and the issues are forecast.
+    /// A day of the past ends nothing: the one that was under way is not yet over.
+    pub(super) fn look_ahead(&mut self, before: Option<SessionDay>, day: SessionDay) {
+        if let Some(ended) = before.filter(|before| *before < day) {
+            for (state, reference) in self.symbols.iter_mut().zip(&mut self.references) {
+                if let Some(reference) = reference {
+                    state.end_session(ended, Arc::make_mut(reference));
+                }
             }
         }
         self.forecast_all(day);

@@ -3,6 +3,7 @@
 mod detect;
 mod determinism;
 mod falls;
+mod outlook;
 mod points;
 mod real_day;
 mod support;
