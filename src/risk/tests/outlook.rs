@@ -118,8 +118,7 @@ fn a_model_that_says_nothing_of_an_issue_leaves_nothing_of_the_one_before() {
     let stream_of = |models: &[(&str, &Document)]| {
         let mut stream = Stream::default();
         tell(&mut stream, reference(Some(MONDAY), 10_100, &[]));
-        let mut at = 90_000;
-        for (id, document) in models {
+        for (at, (id, document)) in (90_000..).zip(models) {
             switch(&mut stream, id, document);
             stream.trade(Trade {
                 symbol: SymbolId(0),
@@ -127,7 +126,6 @@ fn a_model_that_says_nothing_of_an_issue_leaves_nothing_of_the_one_before() {
                 price: 10_100,
                 ..Trade::default()
             });
-            at += 1;
         }
         stream
     };
