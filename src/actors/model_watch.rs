@@ -139,9 +139,11 @@ impl Watch {
             Ok(None) => None,
             Err(problem) => Some(problem),
         };
-        // A registry that cannot be read at the start must not leave the daemon without any model.
+        // A registry that cannot be read at the start must not leave the daemon without any model; one
+        // that came back with a checkpoint goes on.
         if problem.is_some()
             && self.brought.is_none()
+            && parts.board.live().is_none()
             && let Some(built_in) = &parts.built_in
         {
             self.bring(frames, built_in).await?;

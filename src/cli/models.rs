@@ -122,6 +122,22 @@ async fn activate(
         let bytes = registry.document(version).await.map_err(failed)?;
         Document::from_json(&bytes).map_err(|error| unusable(id, &error))?;
     }
+    if !settings.writes {
+        let active = index.active().map(|version| version.id);
+        if index.find(id).is_none() {
+            return Err(failed(RegistryError::Unknown { id, known: index.ids() }));
+        }
+        if json {
+            return Ok(format!(
+                "{}\n",
+                json!({ "active": active, "before": active, "dry_run": true })
+            ));
+        }
+        let stays = active.map_or_else(|| "none".to_owned(), |active| active.to_string());
+        return Ok(format!(
+            "dry run (BONGSU_WRITES=off): {id} could be put to use; in use is still {stays}\n"
+        ));
+    }
     let before = registry.activate(id, wall_clock()(), None).await.map_err(failed)?;
     store_rows(registry, settings).await;
     if json {

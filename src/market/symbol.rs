@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use super::Won;
+use super::{SessionDay, Won};
 
 /// A KRX short code (`005930`, `00088K`, `Q520057`) or a sector code of an index (`0001`):
 /// one to eight ASCII letters or digits, kept inline.
@@ -130,6 +130,10 @@ pub struct Reference {
     /// Board.
     #[serde(default)]
     pub market: Market,
+    /// Day it is about: the sessions told of are those before it. `None` where that is not known
+    /// (master files, journals of older versions).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub day: Option<SessionDay>,
     /// Base price of the day (기준가), normally the previous close; won.
     #[serde(default)]
     pub base_price: Option<Won>,
@@ -169,6 +173,7 @@ impl Reference {
             symbol,
             name: String::new(),
             market: Market::Unknown,
+            day: None,
             base_price: None,
             previous_volume: None,
             listed_shares: None,
@@ -178,6 +183,13 @@ impl Reference {
             highs: Vec::new(),
             lows: Vec::new(),
         }
+    }
+
+    /// The same with the sessions that `other` tells of.
+    #[must_use]
+    pub fn with_sessions_of(&self, other: &Self) -> Self {
+        let Self { closes, volumes, opens, highs, lows, .. } = other.clone();
+        Self { closes, volumes, opens, highs, lows, ..self.clone() }
     }
 
     /// Appends a session that ended, and forgets the oldest beyond [`Self::MAX_CLOSES`]. The range of

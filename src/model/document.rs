@@ -316,6 +316,10 @@ impl Document {
                 return Err(wrong("variants", format!("has {:?} twice", model.variant)));
             }
         }
+        // Every fit has it. Without it a daemon, which knows no index, would be left without a word.
+        if self.variant(Variant::OwnOnly).is_none() {
+            return Err(wrong("variants", "lacks OwnOnly, the terms that every reader knows"));
+        }
         Ok(())
     }
 

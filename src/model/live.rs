@@ -7,22 +7,29 @@
 //! the breadth of all issues, 1.697 with that of 40 and 1.704 with that of 15, against 1.725 of
 //! the published 25 terms with an issue's own tail.
 //!
-//! Input: [`Reference`]s with ranges. Output: what
-//! [`Document::forecast`](super::Document::forecast) takes for the session that comes. There are no
-//! terms of an issue with fewer than 66 clean days: its forecast is the caller's to make from what
-//! it has.
+//! Input: [`Reference`]s with ranges. Output: terms and [`Forecast`]s of the session that comes.
+//! There are none of an issue with fewer than 66 clean days, and no forecast that cannot be: a
+//! deviation beyond what the price limit lets a day have, or below that of a tick. It is then the
+//! caller's to make from what it has, so a document of absurd coefficients cannot blind the
+//! detectors that measure in deviations.
 
 use super::clean::{DayRow, clean};
+use super::document::{Document, Forecast};
 use super::features::breadth::{Breadth, BreadthSum};
 use super::features::window::SlidingSum;
-use super::features::{OwnTerms, own_terms};
+use super::features::{MarketTerms, Origin, OwnTerms, own_terms};
 use super::panel::DailyBar;
-use crate::market::{Reference, SessionBar};
+use crate::market::{Reference, SessionBar, Symbol};
 
 /// Issues without which a session's breadth says nothing.
 const LEAST_WATCHED: usize = 10;
 /// Clean days that a return is measured by.
 const NORM_DAYS: usize = 22;
+
+/// Variance of a day that can be, fraction²: from 0.05 % to the price limit of 30 % (ln 0.7 = −0.357).
+const POSSIBLE: std::ops::RangeInclusive<f64> = 2.5e-7..=0.127;
+/// Standard deviations that a mean tail loss can have.
+const MOST_DEVIATIONS: f64 = 20.0;
 
 /// Sessions of an issue before today, oldest first; `None` where it had no clean day.
 pub type History = Vec<Option<DayRow>>;
@@ -73,6 +80,21 @@ pub fn watched_breadth(histories: &[History]) -> Breadth {
 pub fn known_terms(history: &[Option<DayRow>]) -> Option<OwnTerms> {
     let rows: Vec<DayRow> = history.iter().flatten().copied().collect();
     own_terms(&rows)
+}
+
+impl Document {
+    /// Forecast of the session with these own terms, at the close before it.
+    #[must_use]
+    pub fn forecast_watched(
+        &self,
+        symbol: Symbol,
+        own: &OwnTerms,
+        market: &MarketTerms,
+    ) -> Option<Forecast> {
+        let forecast = self.forecast(Origin::Close, Some(symbol), own, market)?;
+        let reach = -forecast.e025 / forecast.variance.sqrt();
+        (POSSIBLE.contains(&forecast.variance) && reach <= MOST_DEVIATIONS).then_some(forecast)
+    }
 }
 
 #[cfg(test)]

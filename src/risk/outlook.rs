@@ -75,36 +75,40 @@ impl SymbolState {
     /// Takes the model's word for the day; `None`: it has none.
     pub fn take_outlook(&mut self, forecast: Option<&Forecast>, params: &EstimatorParams) {
         self.outlook = forecast.map(Outlook::of);
-        self.heed_outlook(params);
+        self.session_volatility = self.prior_session_variance(params).sqrt();
     }
 
-    /// The norm of the day is what the model says of it.
-    pub fn heed_outlook(&mut self, params: &EstimatorParams) {
-        if let Some(outlook) = self.outlook {
-            self.prior.daily_variance = outlook.variance;
-            self.session_volatility = self.prior_session_variance(params).sqrt();
+    /// Variance of a day, close to close, before anything is known of it: the model's word, else
+    /// that of the closes. The one never writes over the other, so a model that has none for an
+    /// issue leaves nothing of the model before it.
+    pub fn normal_daily_variance(&self) -> f64 {
+        self.outlook.map_or(self.prior.daily_variance, |outlook| outlook.variance)
+    }
+
+    /// The market's session of `ended` is over: it joins the history in `reference`, unless it is
+    /// in there already; one without a trade does so too.
+    pub fn end_session(&mut self, ended: SessionDay, reference: &mut Reference) {
+        let is_there = match self.history_until {
+            Some(until) => ended < until,
+            // What was told had no day and was followed by no trade: it may end with any session.
+            None => self.day.is_none(),
+        };
+        if is_there {
+            return;
         }
-    }
-
-    /// The session that ended before `day` joins the history in `reference`, unless that came with
-    /// it; one without a trade does so too.
-    pub fn end_session(&mut self, day: SessionDay, reference: &mut Reference) {
-        let Some(last) = self.day.filter(|last| *last != day && !self.fresh.prior) else { return };
-        let traded = self.told_session != Some(last);
-        self.told_session = Some(last);
-        let close = self.last_price;
+        self.history_until = Some(ended.next());
         let (range, volume) = (&self.range, self.cum_volume);
-        reference.push_session(if traded {
+        if self.day == Some(ended) {
             let (open, high, low) = (range.first(), range.high(), range.low());
-            SessionBar { open, high, low, close, volume }
-        } else {
-            SessionBar { open: 0, high: 0, low: 0, close, volume: 0 }
-        });
+            reference.push_session(SessionBar { open, high, low, close: self.last_price, volume });
+        } else if let Some(&close) = reference.closes.last() {
+            reference.push_session(SessionBar { open: 0, high: 0, low: 0, close, volume: 0 });
+        }
     }
 
     /// Variance of the whole session as the opening lets expect it, fraction².
     fn session_forecast(&self, params: &EstimatorParams) -> f64 {
-        let variance = self.prior.daily_variance;
+        let variance = self.normal_daily_variance();
         let first = self.range.first();
         if self.base_price <= 0 || first <= 0 || variance <= 0.0 {
             return self.prior_session_variance(params);

@@ -83,8 +83,8 @@ pub(super) struct SymbolState {
     broken: bool,
     /// What the daily model says of today.
     pub(super) outlook: Option<Outlook>,
-    /// Day whose session has joined the history.
-    pub(super) told_session: Option<SessionDay>,
+    /// The sessions before this day are in the history; `None` while that is not known.
+    pub(super) history_until: Option<SessionDay>,
     /// Forecast of the last score, fraction.
     daily_volatility: f64,
     /// Value at risk of the rest of the session at the last score, per cent of price.
@@ -172,7 +172,7 @@ impl SymbolState {
             halted_second: i64::MIN,
             broken: false,
             outlook: None,
-            told_session: None,
+            history_until: None,
             daily_volatility: 0.0,
             rest_of_day_var_pct: 0.0,
             session_volatility: 0.0,
@@ -190,18 +190,32 @@ impl SymbolState {
         }
     }
 
-    /// Takes in what is known of a day before its first trade. A reference carries no date: one
-    /// with the base price of the present day is taken as about that, any other as about the next.
-    pub fn take_reference(&mut self, reference: &Reference, params: &EstimatorParams) {
+    /// Takes in what is known of a day before its first trade. One that does not tell its day is
+    /// taken as about the present one when it has that one's base price, else as about the next.
+    /// The base price is always taken so: on a day without a session it is that of the session
+    /// before. Gives whether its sessions are news: they are not when it has none (a master file), or
+    /// tells of an earlier day than is known.
+    pub fn take_reference(&mut self, reference: &Reference, params: &EstimatorParams) -> bool {
         let base = reference.base_price.unwrap_or(0);
-        let of_next = self.day.is_none() || base <= 0 || base != self.base_price;
+        let other_base = self.day.is_none() || base <= 0 || base != self.base_price;
+        let of_next = match (reference.day, self.day) {
+            (Some(told), Some(present)) => told > present,
+            _ => other_base,
+        };
+        let is_older =
+            reference.day.zip(self.history_until).is_some_and(|(told, known)| told < known);
+        let is_news = !reference.closes.is_empty() && !is_older;
+        if is_news {
+            let present = if of_next { self.day.map(SessionDay::next) } else { self.day };
+            self.history_until = reference.day.or(present);
+        }
         self.is_share = reference.market != Market::Other;
         if reference.market != Market::Unknown {
             self.market = reference.market;
         }
         if base > 0 {
             self.reference_base = base;
-            self.fresh.base = of_next;
+            self.fresh.base = other_base;
         }
         // What was known when the day began stands for the day: told again, as at every start, it
         // says the same, or counts the day itself among those before it.
@@ -217,6 +231,7 @@ impl SymbolState {
             self.fresh.prior = of_next;
             self.session_volatility = self.prior_session_variance(params).sqrt();
         }
+        is_news
     }
 
     /// Ends the day there was, keeps what outlives it, and begins another.
@@ -234,7 +249,6 @@ impl SymbolState {
             self.previous_close = self.last_price;
         }
         self.fresh = Fresh::default();
-        self.heed_outlook(params);
         self.day = Some(time.session_day());
         self.base_price =
             if self.reference_base > 0 { self.reference_base } else { self.previous_close };
@@ -316,7 +330,7 @@ impl SymbolState {
 
     /// Normal variance of a session, fraction².
     pub fn prior_session_variance(&self, params: &EstimatorParams) -> f64 {
-        self.prior.daily_variance * (1.0 - params.overnight_share)
+        self.normal_daily_variance() * (1.0 - params.overnight_share)
     }
 
     /// Variance of a session by the range of today, fraction².
@@ -340,7 +354,7 @@ impl SymbolState {
     pub fn daily_variance(&self, params: &EstimatorParams) -> f64 {
         let weight = self.weight_of_today(params);
         let today = self.seen_session_variance() / (1.0 - params.overnight_share);
-        (1.0 - weight) * self.prior.daily_variance + weight * today
+        (1.0 - weight) * self.normal_daily_variance() + weight * today
     }
 
     /// Whether the day that is under way can still be forecast by a reference that just came: it is

@@ -195,6 +195,22 @@ async fn what_is_damaged_changes_nothing_and_is_told() {
 }
 
 #[tokio::test]
+async fn what_came_back_with_a_checkpoint_goes_on_while_the_registry_is_damaged() {
+    let world = world(Some(own()));
+    let id: ModelId = "20260105T090000Z".parse().unwrap();
+    world.parts.board.set_live(Some(LiveModel { id, origin: ModelOrigin::Registry }));
+    let key = "models.json".parse().unwrap();
+    world.objects.put(Bucket::Models, &key, "{".into(), About::default()).await.unwrap();
+    world
+        .during(async {
+            let told = format!("in use: {id}");
+            world.until(|health| reason(health).contains(&told)).await;
+        })
+        .await;
+    assert!(world.inbox.try_recv().is_none(), "the built-in one does not take its place");
+}
+
+#[tokio::test]
 async fn a_document_that_is_no_model_is_refused_by_name() {
     let world = world(Some(own()));
     let bad = world

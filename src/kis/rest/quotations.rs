@@ -265,6 +265,7 @@ fn reference(day: SessionDay, price: &Price, chart: &DailyChart) -> Reference {
         symbol: price.symbol,
         name: chart.name.clone().unwrap_or_default(),
         market: price.market,
+        day: Some(day),
         base_price: price.base_price.or(chart.previous_close),
         previous_volume: kept.last().map(|bar| bar.volume).or(chart.previous_volume),
         listed_shares: price.listed_shares.or(chart.listed_shares),

@@ -86,6 +86,7 @@ impl Issue {
             symbol: self.symbol,
             name: self.name.clone(),
             market: self.market,
+            day: None,
             base_price: Some(self.base_price),
             previous_volume: (self.previous_volume > 0).then_some(self.previous_volume),
             listed_shares: (self.listed_shares > 0).then_some(self.listed_shares),

@@ -83,6 +83,7 @@ fn what_is_wrong_is_named() {
     let own = |d: &mut Document| d.own_tails.values_mut().for_each(|tail| tail.v01 = 0.0);
     assert_eq!(broken(own), "own_tails.005930");
     assert_eq!(broken(|d| d.variants[1].variant = Variant::Open), "variants");
+    assert_eq!(broken(|d| d.variants.truncate(4)), "variants");
     assert_eq!(broken(|d| d.mixing.own_weight = 1.5), "mixing.own_weight");
     let mut other = example(0.1);
     other.format = 2;

@@ -21,7 +21,10 @@
 //! Waudby-Smith & Ramdas 2024): the mean number of sessions until it first passes a bound B while nothing
 //! has changed is at least B. The mean over stakes, sides and levels is one too, and it is what is
 //! compared with B: so looking every day costs nothing, and the false-alarm rate of the whole is known:
-//! [`RUN_LENGTHS`] sessions between false alarms of each level of seriousness, at least.
+//! [`RUN_LENGTHS`] sessions between false alarms of each level of seriousness, at least. Under a right
+//! model M grows by one a session on average and never comes back for good, so what has told begins
+//! anew; each level of seriousness has detectors of its own, or the first would take the evidence
+//! from the next.
 //!
 //! # Terms
 //! The population stability index between the terms now and those that were fitted. Where the document
@@ -119,8 +122,8 @@ impl Bets {
 /// Whether losses beyond the quantiles come as often as forecast.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CoverageWatch {
-    /// By level, then side.
-    bets: [[Bets; 2]; 2],
+    /// By level of seriousness, then of the quantile, then side.
+    bets: [[[Bets; 2]; 2]; 3],
     sessions: u32,
     /// Sums of the daily shares, by level.
     shares: [f64; 2],
@@ -186,24 +189,34 @@ impl CoverageWatch {
             let below = session.below[at].min(session.issues);
             let share = f64::from(below) / f64::from(session.issues);
             self.shares[at] += share;
-            self.bets[at][0].push(share, p, Side::TooMild);
-            self.bets[at][1].push(share, p, Side::TooCareful);
+            for bets in &mut self.bets {
+                bets[at][0].push(share, p, Side::TooMild);
+                bets[at][1].push(share, p, Side::TooCareful);
+            }
         }
-        let rung = rungs(self.evidence(), &RUN_LENGTHS);
-        self.told.is_news(rung).then(|| self.finding(rung, session))
+        let reached = |rung: &usize| self.evidence(*rung) >= RUN_LENGTHS[rung - 1];
+        let rung = (1..=RUN_LENGTHS.len()).rev().find(reached).unwrap_or(0);
+        let finding = self.told.is_news(rung).then(|| self.finding(rung, session));
+        for rung in 1..=rung {
+            if self.evidence(rung) >= RUN_LENGTHS[rung - 1] {
+                self.bets[rung - 1] = Default::default();
+            }
+        }
+        finding
     }
 
-    /// What is compared with the run lengths: the mean of all e-detectors.
+    /// What is compared with the run length of `rung`, 1 to 3: the mean of all its e-detectors, each since
+    /// it last told.
     #[must_use]
-    pub fn evidence(&self) -> f64 {
-        let all = self.bets.iter().flatten();
+    pub fn evidence(&self, rung: usize) -> f64 {
+        let all = self.bets[rung - 1].iter().flatten();
         all.map(Bets::mean).sum::<f64>() / (2 * LEVELS.len()) as f64
     }
 
-    /// On which side the evidence is, and at which level.
-    fn strongest(&self) -> (f64, Side) {
+    /// On which side the evidence for `rung` is, and at which level.
+    fn strongest(&self, rung: usize) -> (f64, Side) {
         let mut found = (0.0, LEVELS[0], Side::TooMild);
-        for (at, sides) in self.bets.iter().enumerate() {
+        for (at, sides) in self.bets[rung - 1].iter().enumerate() {
             for (bets, side) in sides.iter().zip([Side::TooMild, Side::TooCareful]) {
                 if bets.mean() > found.0 {
                     found = (bets.mean(), LEVELS[at], side);
@@ -215,13 +228,13 @@ impl CoverageWatch {
 
     fn finding(&self, rung: usize, session: SessionCoverage) -> DriftFinding {
         let sessions = f64::from(self.sessions.max(1));
-        let (at, side) = self.strongest();
+        let (at, side) = self.strongest(rung);
         let mean = |at: usize| 100.0 * self.shares[at] / sessions;
         DriftFinding {
             level: level(rung),
             evidence: vec![
-                ("evidence", self.evidence()),
-                ("false_alarm_sessions", RUN_LENGTHS[rung.clamp(1, 3) - 1]),
+                ("evidence", self.evidence(rung)),
+                ("false_alarm_sessions", RUN_LENGTHS[rung - 1]),
                 ("quantile_pct", 100.0 * at),
                 ("too_mild", f64::from(u8::from(side == Side::TooMild))),
                 ("below_5_pct", mean(0)),

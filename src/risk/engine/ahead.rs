@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::RiskEngine;
 use crate::market::{Calendar, EventTime, RecordRef, SessionDay, SymbolId};
-use crate::model::features::{Breadth, Origin};
+use crate::model::features::Breadth;
 use crate::model::live::{History, history, known_terms, watched_breadth};
 use crate::model::{FittedModel, MarketTerms, OwnTerms};
 use crate::risk::types::ScoreBatch;
@@ -20,7 +20,7 @@ impl RiskEngine {
     }
 
     /// A session begins: the one before, `last`, is judged and joins the histories, and the issues are
-    /// forecast.
+    /// forecast. A day of the past ends nothing: the one that was under way is not yet over.
     pub(super) fn look_ahead(
         &mut self,
         last: Option<SessionDay>,
@@ -28,12 +28,12 @@ impl RiskEngine {
         out: &mut ScoreBatch,
     ) {
         let day = now.0.session_day();
-        if let Some(last) = last {
-            self.judge(last, day, now, out);
-        }
-        for (state, reference) in self.symbols.iter_mut().zip(&mut self.references) {
-            if let Some(reference) = reference {
-                state.end_session(day, Arc::make_mut(reference));
+        if let Some(ended) = last.filter(|last| *last < day) {
+            self.judge(ended, day, now, out);
+            for (state, reference) in self.symbols.iter_mut().zip(&mut self.references) {
+                if let Some(reference) = reference {
+                    state.end_session(ended, Arc::make_mut(reference));
+                }
             }
         }
         let terms = self.forecast_all(day);
@@ -54,9 +54,8 @@ impl RiskEngine {
         let mut all = Vec::with_capacity(histories.len());
         for (state, history) in self.symbols.iter_mut().zip(&histories) {
             let own = known_terms(history);
-            let forecast = own.and_then(|own| {
-                model.document.forecast(Origin::Close, Some(state.code), &own, &terms)
-            });
+            let forecast =
+                own.and_then(|own| model.document.forecast_watched(state.code, &own, &terms));
             state.take_outlook(forecast.as_ref(), &self.params.estimators);
             all.extend(own);
         }
@@ -77,7 +76,7 @@ impl RiskEngine {
         let Some(reference) = &self.references[symbol.index()] else { return };
         let terms = market_terms(day, breadth);
         let forecast = known_terms(&history(reference))
-            .and_then(|own| model.document.forecast(Origin::Close, Some(state.code), &own, &terms));
+            .and_then(|own| model.document.forecast_watched(state.code, &own, &terms));
         state.take_outlook(forecast.as_ref(), &self.params.estimators);
     }
 }

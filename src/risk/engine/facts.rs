@@ -74,8 +74,12 @@ impl RiskEngine {
             Mark::Reference(symbol, reference) => {
                 self.meet(*symbol, directory);
                 let state = &mut self.symbols[symbol.index()];
-                state.take_reference(reference, &self.params.estimators);
-                self.references[symbol.index()] = Some(Arc::clone(reference));
+                let is_news = state.take_reference(reference, &self.params.estimators);
+                let known = &mut self.references[symbol.index()];
+                *known = Some(match known.as_deref().filter(|_| !is_news) {
+                    Some(known) => Arc::new(reference.with_sessions_of(known)),
+                    None => Arc::clone(reference),
+                });
                 self.forecast_late(*symbol);
             }
             Mark::Silence { time, silence_us } => {

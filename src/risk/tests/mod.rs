@@ -3,6 +3,7 @@
 mod detect;
 mod determinism;
 mod falls;
+mod histories;
 mod outlook;
 mod points;
 mod real_day;

@@ -46,6 +46,22 @@ fn a_right_model_is_left_alone_for_as_long_as_stated() {
     assert!(warning > 1_250.0, "a false warning every {warning} sessions");
 }
 
+/// Not only the first time: over ten years of one model, whatever was told before.
+#[test]
+fn a_right_model_is_left_alone_for_years() {
+    let mut rng = ChaCha8Rng::seed_from_u64(9);
+    let (runs, sessions) = (40, 2_500);
+    let mut told = 0;
+    for _ in 0..runs {
+        let mut watch = CoverageWatch::default();
+        let days =
+            (0..sessions).filter(|_| watch.push(session(&mut rng, 0.05, 0.01), false).is_some());
+        told += days.count();
+    }
+    let apart = f64::from(runs * sessions) / told as f64;
+    assert!(apart > 250.0, "a false alarm every {apart} sessions");
+}
+
 #[test]
 fn a_wrong_one_is_found() {
     let mut rng = ChaCha8Rng::seed_from_u64(8);
@@ -64,7 +80,7 @@ fn the_side_and_the_level_are_told_and_a_new_model_begins_anew() {
     let mut watch = CoverageWatch::default();
     let bad = SessionCoverage { issues: 100, below: [30, 15] };
     let mut told = Vec::new();
-    for _ in 0..30 {
+    for _ in 0..COOLDOWN_SESSIONS {
         told.extend(watch.push(bad, false));
     }
     let levels: Vec<Level> = told.iter().map(|found| found.level).collect();
@@ -77,7 +93,7 @@ fn the_side_and_the_level_are_told_and_a_new_model_begins_anew() {
     assert!((evidence(last, "too_mild") - 1.0).abs() < f64::EPSILON);
     assert!((evidence(last, "below_5_pct") - 30.0).abs() < 1e-9);
     assert!(watch.push(SessionCoverage { issues: 100, below: [5, 1] }, true).is_none());
-    assert!(watch.evidence() < 2.0, "{}", watch.evidence());
+    assert!((1..=3).all(|rung| watch.evidence(rung) < 2.0), "{watch:?}");
     // Too few issues tell nothing.
     let before = watch.clone();
     assert!(watch.push(SessionCoverage { issues: 9, below: [9, 9] }, false).is_none());
@@ -133,10 +149,13 @@ proptest! {
         let mut watch = CoverageWatch::default();
         for (issues, five, one, new) in days {
             let found = watch.push(SessionCoverage { issues, below: [five, one] }, new);
-            prop_assert!(watch.evidence().is_finite() && watch.evidence() >= 0.0);
+            for rung in 1..=3 {
+                prop_assert!((0.0..RUN_LENGTHS[rung - 1]).contains(&watch.evidence(rung)));
+            }
             if let Some(found) = found {
                 prop_assert!(found.evidence.iter().all(|(_, value)| value.is_finite()));
-                prop_assert!(watch.evidence() >= RUN_LENGTHS[0]);
+                let told = |name| found.evidence.iter().find(|(known, _)| *known == name).unwrap().1;
+                prop_assert!(told("evidence") >= told("false_alarm_sessions"));
             }
         }
     }
