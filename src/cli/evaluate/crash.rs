@@ -196,12 +196,14 @@ pub fn run_days<P: AsRef<Path> + Sync>(
     days: &[SessionDay],
     options: &CrashOptions,
 ) -> anyhow::Result<CrashReport> {
-    let played = days.par_iter().map(|&day| {
+    let play = |&day: &SessionDay| {
         let playback =
             rebuilt(data, indices, day, options).with_context(|| format!("the day {day}"))?;
         watch::play(playback, &options.params)
-    });
-    Ok(CrashReport::of(played.collect::<anyhow::Result<_>>()?))
+    };
+    let played: Vec<anyhow::Result<CrashDay>> = days.par_iter().map(play).collect();
+    // The first error by day, not by time.
+    Ok(CrashReport::of(played.into_iter().collect::<anyhow::Result<_>>()?))
 }
 
 fn rebuilt<P: AsRef<Path>>(
