@@ -26,6 +26,7 @@ mod licences;
 mod models;
 mod objects;
 mod outages;
+mod quality;
 mod replay;
 mod settings_cli;
 mod soak;

@@ -9,7 +9,6 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
 use crate::support::parquet::{each_batch, integers};
-use crate::support::skip::skip;
 
 fn bongsu(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bongsu"));
@@ -130,75 +129,5 @@ fn what_is_wrong_is_said() {
         assert_eq!(output.status.code(), Some(code), "{arguments:?} {}", errors(&output));
         assert!(errors(&output).contains(expected), "{arguments:?} {}", errors(&output));
         assert!(output.stdout.is_empty());
-    }
-}
-
-/// The real market's bars and index series; nothing where they are not on this machine.
-fn real_files() -> Option<(String, String)> {
-    let shared = std::env::var_os("BONGSU_SHARED")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
-    let file = |name: &str| {
-        let path = shared.join("data").join(name);
-        path.exists().then(|| path.to_string_lossy().into_owned())
-    };
-    Some((file("krx-daily-kospi-2020-2025.parquet")?, file("indices-1995-2025.parquet")?))
-}
-
-/// One year of the real market, fitted month by month: figures that were computed independently
-/// in Python (polars, numpy) over the same files.
-#[test]
-fn real_year() {
-    let Some((data, indices)) = real_files() else { skip!("no daily bars of the real market") };
-    let folder = tempfile::tempdir().unwrap();
-    let files = ["evaluate", "--data", &data, "--indices", &indices];
-    let window = ["--method", "har25", "--from", "2024-07-01", "--to", "2025-06-30", "--json"];
-    let output = bongsu(folder.path(), &[&files[..], &window].concat());
-    assert!(output.status.success(), "{}", errors(&output));
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((report["rows"].as_u64(), report["symbols"].as_u64()), (Some(112_053), Some(523)));
-    let near = |value: &Value, expected: f64, tolerance: f64| {
-        let found = value.as_f64().unwrap();
-        assert!((found - expected).abs() < tolerance, "{found}, expected {expected}");
-    };
-    near(&report["qlike_r2"], 2.7962, 1e-4);
-    near(&report["qlike_range"], 0.5122, 1e-4);
-    near(&report["fz0_025"], 1.8804, 1e-4);
-    near(&report["fz0_05"], 1.6612, 1e-4);
-    near(&report["var_99"]["exceed_ratio"], 0.0129, 1e-4);
-    near(&report["var_975"]["exceed_ratio"], 0.0290, 1e-4);
-    near(&report["var_95"]["exceed_ratio"], 0.0521, 1e-4);
-    near(&report["var_99"]["clustered_p"], 0.475, 1e-3);
-}
-
-/// Single forecasts of the default method against the same Python source: date, symbol, variance,
-/// quantiles and tail means before the open of 2022-06-13 and after the close before it.
-#[test]
-fn real_day() {
-    let Some((data, indices)) = real_files() else { skip!("no daily bars of the real market") };
-    let folder = tempfile::tempdir().unwrap();
-    let close: [(&str, [f64; 6]); 3] = [
-        ("005930", [0.000_175_38, -0.034_983, -0.026_847, -0.022_851, -0.035_963, -0.030_287]),
-        ("000660", [0.000_421_75, -0.059_350, -0.044_738, -0.036_594, -0.059_442, -0.049_976]),
-        ("011200", [0.000_687_21, -0.069_857, -0.053_540, -0.042_775, -0.074_277, -0.061_446]),
-    ];
-    let open: [(&str, [f64; 6]); 3] = [
-        ("005930", [0.000_248_24, -0.042_335, -0.034_412, -0.028_194, -0.044_491, -0.037_622]),
-        ("000660", [0.000_599_16, -0.072_601, -0.056_987, -0.043_610, -0.074_067, -0.062_179]),
-        ("011200", [0.000_988_12, -0.085_540, -0.066_762, -0.054_909, -0.094_981, -0.077_338]),
-    ];
-    for (origin, expected) in [("close", close), ("open", open)] {
-        let files = ["evaluate", "--data", &data, "--indices", &indices, "--origin", origin];
-        let day = ["--from", "2022-06-13", "--to", "2022-06-13", "--forecasts", "f.csv"];
-        let output = bongsu(folder.path(), &[&files[..], &day].concat());
-        assert!(output.status.success(), "{}", errors(&output));
-        let text = std::fs::read_to_string(folder.path().join("f.csv")).unwrap();
-        for (symbol, figures) in expected {
-            let start = format!("2022-06-13,{symbol},");
-            let line = text.lines().find_map(|line| line.strip_prefix(&start)).unwrap();
-            let found = line.split(',').map(|figure| figure.parse::<f64>().unwrap());
-            for (found, expected) in found.zip(figures) {
-                assert!((found / expected - 1.0).abs() < 1e-4, "{origin} {symbol}: {line}");
-            }
-        }
     }
 }

@@ -75,7 +75,7 @@ fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Run(args) => run::execute(args, settings),
         Command::KisSim(args) => kis_sim::execute(*args, settings),
         Command::Replay(args) => replay::execute(args, settings),
-        Command::Evaluate(args) => evaluate::execute(&args),
+        Command::Evaluate(args) => evaluate::execute(&args, &settings),
         Command::Bench(args) => bench::execute(args, settings),
         Command::Tail(args) => tail::execute(args, settings),
         Command::Journal(args) => journal::execute(args, settings),

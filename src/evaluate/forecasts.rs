@@ -17,6 +17,10 @@ pub struct HalfYear {
     pub exceed_99: f64,
     /// Share of rows below the 5 % quantile.
     pub exceed_95: f64,
+    /// p-value of the former, clustered by session.
+    pub clustered_p_99: f64,
+    /// p-value of the latter.
+    pub clustered_p_95: f64,
 }
 
 /// Figures of a window; means over its rows.
@@ -123,19 +127,29 @@ pub fn evaluate_forecasts(rows: &[ScoredRow], dates: &[i32]) -> Option<ForecastM
 }
 
 fn half_years(rows: &[ScoredRow], day: impl Fn(usize) -> SessionDay) -> BTreeMap<String, HalfYear> {
-    let mut counts: BTreeMap<String, [u64; 3]> = BTreeMap::new();
+    let mut halves: BTreeMap<String, Vec<&ScoredRow>> = BTreeMap::new();
     for row in rows {
-        let count = counts.entry(half_year(day(row.session))).or_default();
-        count[0] += 1;
-        count[1] += u64::from(row.r < row.forecast.v01);
-        count[2] += u64::from(row.r < row.forecast.v05);
+        halves.entry(half_year(day(row.session))).or_default().push(row);
     }
-    let shares = |[rows, hits_99, hits_95]: [u64; 3]| HalfYear {
-        rows,
-        exceed_99: hits_99 as f64 / rows as f64,
-        exceed_95: hits_95 as f64 / rows as f64,
+    let judged = |rows: Vec<&ScoredRow>| {
+        let of = |below: fn(&ScoredRow) -> bool, level: f64| {
+            let hits: Vec<(usize, usize, bool)> =
+                rows.iter().map(|row| (row.issue, row.session, below(row))).collect();
+            coverage(&hits, level)
+        };
+        let [one, five] = [
+            of(|row| row.r < row.forecast.v01, LEVELS[0]),
+            of(|row| row.r < row.forecast.v05, LEVELS[2]),
+        ];
+        HalfYear {
+            rows: rows.len() as u64,
+            exceed_99: one.exceed_ratio,
+            exceed_95: five.exceed_ratio,
+            clustered_p_99: one.clustered_p,
+            clustered_p_95: five.clustered_p,
+        }
     };
-    counts.into_iter().map(|(label, counts)| (label, shares(counts))).collect()
+    halves.into_iter().map(|(label, rows)| (label, judged(rows))).collect()
 }
 
 #[cfg(test)]

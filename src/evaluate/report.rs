@@ -52,6 +52,10 @@ pub struct HalfYearReport {
     pub exceed_99: f64,
     /// Share of rows below the 5 % quantile.
     pub exceed_95: f64,
+    /// p-value of the former, clustered by session.
+    pub clustered_p_99: f64,
+    /// p-value of the latter.
+    pub clustered_p_95: f64,
     /// Rows.
     pub rows: u64,
 }
@@ -125,7 +129,7 @@ pub struct Evaluation {
     pub pick_intervals: BTreeMap<usize, IntervalReport>,
     /// Share of valid answers of the language model; this evaluation asks none.
     pub llm_valid_ratio: Option<f64>,
-    /// Crash days, where they were played.
+    /// Crash days of the window, where they were played.
     pub crash: Option<CrashReport>,
     /// Rows scored.
     pub rows: u64,
@@ -157,8 +161,14 @@ impl Evaluation {
             picks.iter().map(|pick| (pick.horizon, of(pick))).collect::<BTreeMap<_, _>>()
         };
         let half_years = metrics.half_years.iter().map(|(label, half)| {
-            let (exceed_99, exceed_95) = (half.exceed_99, half.exceed_95);
-            (label.clone(), HalfYearReport { exceed_99, exceed_95, rows: half.rows })
+            let report = HalfYearReport {
+                exceed_99: half.exceed_99,
+                exceed_95: half.exceed_95,
+                clustered_p_99: half.clustered_p_99,
+                clustered_p_95: half.clustered_p_95,
+                rows: half.rows,
+            };
+            (label.clone(), report)
         });
         Self {
             var_99: coverage(0),
@@ -223,10 +233,11 @@ impl Evaluation {
                 share(level.symbols_passing_christoffersen),
             )?;
         }
-        writeln!(text, "\nhalf-year  below 1 %  below 5 %")?;
+        writeln!(text, "\nhalf-year  below 1 %  clustered p  below 5 %  clustered p")?;
         for (label, half) in &self.half_years {
             let (one, five) = (100.0 * half.exceed_99, 100.0 * half.exceed_95);
-            writeln!(text, "{label:<9} {one:>8.2} % {five:>8.2} %")?;
+            let (p_one, p_five) = (half.clustered_p_99, half.clustered_p_95);
+            writeln!(text, "{label:<9} {one:>8.2} % {p_one:>12.3} {five:>8.2} % {p_five:>12.3}")?;
         }
         let figures = [
             ("QLIKE against r²", self.qlike_r2),
@@ -259,6 +270,14 @@ impl Evaluation {
                 interval.hit_p,
                 100.0 * self.excess_return[horizon],
                 self.rank_ic[horizon],
+            )?;
+        }
+        if let Some(crash) = &self.crash {
+            let delay = crash.median_delay_s.map_or("none".into(), |delay| format!("{delay:.0} s"));
+            writeln!(
+                text,
+                "\nmarket crash days {}: {} detected, {} missed; {} false alarms; median delay {delay}",
+                crash.days, crash.detected, crash.missed, crash.false_alarms
             )?;
         }
         Ok(())

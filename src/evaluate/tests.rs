@@ -1,6 +1,7 @@
 //! Tests across the module, over made-up markets.
 
 use super::leak::{cuts, first_difference};
+use super::report::CrashReport;
 use super::{Evaluation, RunOptions, run};
 use crate::market::SessionDay;
 use crate::model::design::SCORED_FROM;
@@ -98,9 +99,16 @@ fn the_report_has_every_figure() {
     ] {
         assert!(json.get(key).is_some(), "{key}");
     }
-    assert!(json["half_years"]["2022H1"]["exceed_99"].is_number(), "{json}");
+    for key in ["exceed_99", "exceed_95", "clustered_p_99", "clustered_p_95", "rows"] {
+        assert!(json["half_years"]["2022H1"][key].is_number(), "{key}: {json}");
+    }
     let table = report.table();
     assert!(table.contains("FZ0 2.5 %") && table.contains("2022H1"), "{table}");
+    assert!(!table.contains("crash days"), "{table}");
+    let crash = CrashReport { days: 3, detected: 2, missed: 1, ..CrashReport::default() };
+    let table = Evaluation { crash: Some(crash), ..report }.table();
+    let line = "crash days 3: 2 detected, 1 missed; 0 false alarms; median delay none";
+    assert!(table.contains(line), "{table}");
 }
 
 #[test]

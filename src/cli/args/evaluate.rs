@@ -16,7 +16,8 @@ Examples:
   bongsu evaluate --data krx-daily.parquet --leak-check
 
 Files are Parquet or CSV. Bars: date, symbol, open, high, low, close, volume (halted, jump). Index \
-series: date, series, open, high, low, close, of which KOSPI, VIX and SP500 are used. A row is \
+series: date, series, open, high, low, close, of which KOSPI, VIX and SP500 are used, and KOSPI and \
+KOSDAQ to play the crash days of the window (Parquet only; bars with name, market, halted). A row is \
 scored once its issue has 500 days of history and enough value traded.";
 
 /// When forecasts are made.

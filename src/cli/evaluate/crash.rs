@@ -19,17 +19,25 @@ mod days;
 mod watch;
 
 use std::fmt::{Display, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
+use rayon::prelude::*;
 use serde::{Serialize, Serializer};
 
-use crate::kis::sim::{FrameShape, Playback, SimSource};
+use crate::kis::sim::{FrameShape, Playback, SimError, SimSource};
 use crate::market::{EventTime, SessionDay};
+use crate::model::panel::Panel;
 use crate::risk::RiskParams;
 
 /// Fall of an index at which a day is a market crash day, per cent.
 pub const CRASH_PCT: f64 = 5.0;
+
+/// Most traded issues and mean trades of each that show what a day gives about as well as all of it
+/// does, in a tenth of a second.
+pub const FEWER_SYMBOLS: usize = 120;
+/// See [`FEWER_SYMBOLS`].
+pub const FEWER_TRADES: usize = 300;
 
 /// Which days are played.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,21 +175,60 @@ pub fn run(
     if days.is_empty() {
         return Err(anyhow!("no day to play: the files have no market crash day in common"));
     }
-    let mut sessions = Vec::with_capacity(days.len());
-    for day in days {
+    run_days(&[data], &[indices], &days, options)
+}
+
+/// The market crash days in `panel` from the first to the last day of `window`, and of the calmest days
+/// of the years those that lie in it.
+#[must_use]
+pub fn days_within(panel: &Panel, window: (SessionDay, SessionDay)) -> Vec<SessionDay> {
+    days::within(panel, window)
+}
+
+/// Plays each of `days` from the first of the files `data` and of the files `indices` that have it. No day
+/// at all gives a report of zeros.
+///
+/// # Errors
+/// A file is missing or not what it should be, or no file has a day.
+pub fn run_days<P: AsRef<Path> + Sync>(
+    data: &[P],
+    indices: &[P],
+    days: &[SessionDay],
+    options: &CrashOptions,
+) -> anyhow::Result<CrashReport> {
+    let play = |&day: &SessionDay| {
+        let playback =
+            rebuilt(data, indices, day, options).with_context(|| format!("the day {day}"))?;
+        watch::play(playback, &options.params)
+    };
+    let played: Vec<anyhow::Result<CrashDay>> = days.par_iter().map(play).collect();
+    // The first error by day, not by time.
+    Ok(CrashReport::of(played.into_iter().collect::<anyhow::Result<_>>()?))
+}
+
+fn rebuilt<P: AsRef<Path>>(
+    data: &[P],
+    indices: &[P],
+    day: SessionDay,
+    options: &CrashOptions,
+) -> anyhow::Result<Playback> {
+    let mut lacking = None;
+    for (bars, levels) in data.iter().flat_map(|bars| indices.iter().map(move |file| (bars, file)))
+    {
         let source = SimSource::Data {
-            path: data.to_path_buf(),
+            path: bars.as_ref().to_path_buf(),
             day: Some(day),
-            indices: Some(PathBuf::from(indices)),
+            indices: Some(levels.as_ref().to_path_buf()),
             symbols: options.symbols,
         };
         // Books are left out: the trades carry best quotes and depth.
         let shape = FrameShape { records_per_frame: 100, book_every: 0, ..FrameShape::default() };
-        let playback = Playback::load(&source, options.seed, options.trades_per_symbol, shape)
-            .with_context(|| format!("the day {day}"))?;
-        sessions.push(watch::play(playback, &options.params)?);
+        match Playback::load(&source, options.seed, options.trades_per_symbol, shape) {
+            Err(error @ SimError::Day { .. }) => lacking = Some(error),
+            loaded => return Ok(loaded?),
+        }
     }
-    Ok(CrashReport::of(sessions))
+    Err(lacking.map_or_else(|| anyhow!("no file to rebuild it from"), Into::into))
 }
 
 impl CrashReport {

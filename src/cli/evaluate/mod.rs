@@ -1,7 +1,7 @@
 //! `bongsu evaluate`: how good forecasts and picks would have been, month by month.
 //!
-//! Reads bars and index series, walks through the window as if it were lived through, and prints
-//! the figures as a table or as one JSON object. `--leak-check` does it again on data that end
+//! Reads bars and index series, walks through the window as if it were lived through, plays its
+//! market crash days through the detectors, and prints the figures as a table or as one JSON object. `--leak-check` does it again on data that end
 //! earlier and compares.
 
 pub mod crash;
@@ -12,9 +12,11 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use rustc_hash::FxHashSet;
 
-use super::CliError;
 use super::args::EvaluateArgs;
+use super::{CliError, assembly};
+use crate::config::Settings;
 use crate::evaluate::leak::{cuts, first_difference};
+use crate::evaluate::report::CrashReport;
 use crate::evaluate::{Evaluation, Run, RunOptions, run};
 use crate::market::{SessionDay, Symbol};
 use crate::model::panel::Panel;
@@ -30,7 +32,7 @@ const CUTS: usize = 5;
 /// [`CliError::Usage`] without `--data` or with dates in the wrong order; [`CliError::Runtime`]
 /// when a file cannot be read or written, no row can be scored, or later data reached an earlier
 /// result.
-pub fn execute(args: &EvaluateArgs) -> Result<(), CliError> {
+pub fn execute(args: &EvaluateArgs, settings: &Settings) -> Result<(), CliError> {
     check(args)?;
     let progress = Line::new();
     progress.say("reading");
@@ -43,8 +45,8 @@ pub fn execute(args: &EvaluateArgs) -> Result<(), CliError> {
     }
     let result = run(&panel, &options, &|step| progress.step(step));
     let result = result.context("cannot evaluate")?;
-    progress.end();
     if args.leak_check {
+        progress.end();
         return leak_check(&panel, &options, &result);
     }
     write_results(args, &result)?;
@@ -54,12 +56,51 @@ pub fn execute(args: &EvaluateArgs) -> Result<(), CliError> {
             "no row can be scored: the data cover {from} to {to}, and an issue is scored after 500 clean days with a median of 200 million won traded a day; give earlier data or another --from and --to"
         )));
     };
-    let report = Evaluation::new(metrics, &result.pick_metrics, options.origin, options.method);
+    let mut report = Evaluation::new(metrics, &result.pick_metrics, options.origin, options.method);
+    if !args.indices.is_empty() {
+        report.crash = crashes(args, settings, &panel, metrics.window, &progress);
+    }
+    progress.end();
     if args.json {
         let text = serde_json::to_string(&report).context("figures as JSON")?;
         return super::print(&format!("{text}\n"));
     }
     super::print(&report.table())
+}
+
+/// How the window's market crash days were found; `None` with a note when they cannot be played, which
+/// takes nothing from the other figures.
+fn crashes(
+    args: &EvaluateArgs,
+    settings: &Settings,
+    panel: &Panel,
+    window: (SessionDay, SessionDay),
+    progress: &Line,
+) -> Option<CrashReport> {
+    if !["KOSPI", "KOSDAQ"].iter().any(|name| panel.indices.contains_key(*name)) {
+        return None;
+    }
+    let days = crash::days_within(panel, window);
+    progress.say(&format!("{} crash days and calm days through the detectors", days.len()));
+    let options = crash::CrashOptions {
+        params: assembly::risk_params(settings),
+        symbols: Some(crash::FEWER_SYMBOLS),
+        trades_per_symbol: Some(crash::FEWER_TRADES),
+        seed: settings.sim.seed,
+    };
+    match crash::run_days(&args.data, &args.indices, &days, &options) {
+        Ok(played) => Some(CrashReport {
+            days: played.days as u64,
+            detected: played.detected as u64,
+            missed: played.missed as u64,
+            false_alarms: played.false_alarms as u64,
+            median_delay_s: played.median_delay_s,
+        }),
+        Err(error) => {
+            progress.note(&format!("crash days are left out: {error:#}"));
+            None
+        }
+    }
 }
 
 fn check(args: &EvaluateArgs) -> Result<(), CliError> {
