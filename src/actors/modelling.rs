@@ -136,6 +136,9 @@ pub struct TrainingReport {
 /// Why there is no new version, or no measures.
 #[derive(Debug, thiserror::Error)]
 pub enum ModellingError {
+    /// The built-in model: a mistake of the build.
+    #[error("the built-in model: {0}")]
+    BuiltIn(String),
     /// The files.
     #[error(transparent)]
     Panel(#[from] PanelError),

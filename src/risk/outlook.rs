@@ -98,9 +98,13 @@ impl SymbolState {
         }
         self.history_until = Some(ended.next());
         let (range, volume) = (&self.range, self.cum_volume);
-        if self.day == Some(ended) {
+        // Of a session that was not seen from its opening on, only the last price is known.
+        if self.day == Some(ended) && !self.seen_late {
             let (open, high, low) = (range.first(), range.high(), range.low());
             reference.push_session(SessionBar { open, high, low, close: self.last_price, volume });
+        } else if self.day == Some(ended) {
+            let close = self.last_price;
+            reference.push_session(SessionBar { open: 0, high: 0, low: 0, close, volume: 0 });
         } else if let Some(&close) = reference.closes.last() {
             reference.push_session(SessionBar { open: 0, high: 0, low: 0, close, volume: 0 });
         }

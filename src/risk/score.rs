@@ -2,8 +2,9 @@
 //!
 //! It states **where the downside of the next day-equivalent stands among those of ordinary days**:
 //! a score of 80 says that four of five forecasts of Korean issues were milder. The downside is the
-//! loss, in per cent of the price, that the holder of an issue should reckon with on average in the
-//! worst 2.5 % of cases (expected shortfall at 97.5 %), in four parts that add up ([`ScoreParts`]):
+//! loss that the holder of an issue should reckon with on average in the worst 2.5 % of cases
+//! (expected shortfall at 97.5 %), as a log return in per cent, so 17.8 means that 16.3 % of the price
+//! are lost. It has four parts that add up ([`ScoreParts`]):
 //!
 //! - *volatility*: the daily model's forecast ([`super::outlook`]) of the mean loss in the tail,
 //!   carried on through the day: the deviation blends the forecast with today (pre-averaged

@@ -89,6 +89,8 @@ pub(super) struct SymbolState {
     daily_volatility: f64,
     /// Value at risk of the rest of the session at the last score, per cent of price.
     rest_of_day_var_pct: f64,
+    /// The first trade that was seen today was not the first of the day.
+    pub(super) seen_late: bool,
     /// Normal standard deviation of a session, fraction.
     pub session_volatility: f64,
     /// Place in the market's breadth, and the market epoch it belongs to.
@@ -175,6 +177,7 @@ impl SymbolState {
             history_until: None,
             daily_volatility: 0.0,
             rest_of_day_var_pct: 0.0,
+            seen_late: false,
             session_volatility: 0.0,
             step: None,
             epoch: 0,
@@ -292,6 +295,10 @@ impl SymbolState {
             (self.gap_second, self.broken) = (second, true);
         }
         self.window.push(second, trade.price);
+        if self.range.first() == 0 {
+            // The opening print brings the first volume of the day, all of it.
+            self.seen_late = trade.cum_volume > trade.quantity;
+        }
         self.range.push(trade.price);
         self.drawdown.push(trade.price);
         self.spread.push(second, trade.ask, trade.bid, &decays.spread);

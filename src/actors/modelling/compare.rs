@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::super::model_watch::built_in;
 use super::{Activate, Effort, ModellingError, compute};
 use crate::evaluate::{self, Run, RunOptions};
-use crate::market::{ModelId, SessionDay};
+use crate::market::{ModelId, ModelSwitch, SessionDay};
 use crate::messages::ModelVersion;
 use crate::model::choice::LEAST_SESSIONS;
 use crate::model::{Document, Losses, Origin, Panel, Validation, validate, worse};
@@ -32,10 +33,17 @@ pub(super) async fn compare(
     effort: Effort,
 ) -> Result<Option<Comparison>, ModellingError> {
     let index = registry.index().await?;
-    let Some(active) = index.active() else { return Ok(None) };
-    let nothing = Comparison { with: active.id, since_its_fit: false, losses: None };
+    let (id, old) = match index.active() {
+        Some(active) => (active.id, in_use(registry, active).await),
+        // Daemons score with the one that is built in until there is another.
+        None => match built_in().map_err(ModellingError::BuiltIn)? {
+            Some(switch) => (switch.id, of_switch(&switch)),
+            None => return Ok(None),
+        },
+    };
+    let nothing = Comparison { with: id, since_its_fit: false, losses: None };
     // One that is damaged must not stand in the way of a new one.
-    let old = match in_use(registry, active).await {
+    let old = match old {
         Ok(document) => document,
         Err(error) => {
             tracing::warn!(%error, "the model in use cannot be compared with");
@@ -98,6 +106,11 @@ pub(super) async fn walk(
     let rows = Arc::clone(panel);
     let options = RunOptions { from: Some(from), to: Some(to), ..RunOptions::default() };
     Ok(compute(effort, move || evaluate::run(&rows, &options, &|_| ())).await??)
+}
+
+fn of_switch(switch: &ModelSwitch) -> Result<Document, ModellingError> {
+    Document::from_json(switch.document.as_bytes())
+        .map_err(|error| ModellingError::Unusable { id: switch.id, reason: error.to_string() })
 }
 
 pub(super) async fn in_use(
