@@ -20,7 +20,7 @@ pub struct Counts {
     pub rows: u64,
     /// Rows that exceeded.
     pub hits: u64,
-    /// Pairs of consecutive rows: [before][after], 0 no, 1 yes.
+    /// Pairs of consecutive rows: by the row before, then the row after, 0 no, 1 yes.
     pub pairs: [[u64; 2]; 2],
 }
 

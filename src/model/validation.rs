@@ -15,7 +15,7 @@ use super::walk::Walk;
 use crate::market::SessionDay;
 
 /// Metrics of forecasts over a window, each month's parameters fitted on the rows before it.
-/// Definitions: [`losses`](super::losses); returns in per cent.
+/// Definitions: [`losses`]; returns in per cent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Validation {
     /// Origin of the forecasts.

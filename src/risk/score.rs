@@ -6,7 +6,7 @@
 //! (expected shortfall at 97.5 %), as a log return in per cent, so 17.8 means that 16.3 % of the price
 //! are lost. It has four parts that add up ([`ScoreParts`]):
 //!
-//! - *volatility*: the daily model's forecast ([`super::outlook`]) of the mean loss in the tail,
+//! - *volatility*: the daily model's forecast (`outlook.rs`) of the mean loss in the tail,
 //!   carried on through the day: the deviation blends the forecast with today (pre-averaged
 //!   intraday variance and Parkinson's range), today gaining weight as the session goes on.
 //! - *drawdown*: part of the fall under way, beyond what this noise explains: from the day's

@@ -1,7 +1,7 @@
 //! Which issues may do better than the others: a weekly ranking.
 //!
 //! Each ISO week's last session T, the issues that were traded enough are ranked by 19 traits of
-//! their past ([`traits`]); a pooled linear model of the ranks says how high an issue's return over
+//! their past ([`mod@traits`]); a pooled linear model of the ranks says how high an issue's return over
 //! the following 5 and 20 sessions will rank. It is fitted each January and July, on weeks whose
 //! outcomes were known by then. A ranking is no promise: the evaluation says how often it was right.
 

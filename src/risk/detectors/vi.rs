@@ -1,7 +1,7 @@
 //! Volatility interruption (변동성완화장치, VI) of one issue: near, or under way.
 //!
 //! - *Near* (watch): the price stands within a per cent of the one at which the static VI begins, by
-//!   the exchange's rule (±10 % of the last auction's price, to the tick; [`rules::vi`]).
+//!   the exchange's rule (±10 % of the last auction's price, to the tick; `market/rules/vi.rs`).
 //! - *Under way* (warning, from the third of a day on critical): the feed says so, or trading shows
 //!   it: the static reference changed after a pause as long as a VI takes. That is seen only when the
 //!   auction has ended it. KIS tells market states of one issue a registration, so most
