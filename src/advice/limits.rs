@@ -56,7 +56,7 @@ impl Default for ScenarioLimits {
             max_weight: 0.2,
             max_market_share: 0.7,
             max_correlation: 0.8,
-            max_score: 70.0,
+            max_score: 85.0,
             max_fall_pct: 10.0,
             max_volatility_pct: 6.0,
             max_spread_pct: 0.6,

@@ -196,18 +196,19 @@ impl SymbolState {
     /// Takes in what is known of a day before its first trade. One that does not tell its day is
     /// taken as about the present one when it has that one's base price, else as about the next.
     /// The base price is always taken so: on a day without a session it is that of the session
-    /// before. Gives whether its sessions are news: they are not when it has none (a master file), or
-    /// tells of an earlier day than is known.
+    /// before. Gives whether its sessions are news: they are not when it has none (a master file),
+    /// tells of an earlier day than is known, or of a later one with the base price of the present.
     pub fn take_reference(&mut self, reference: &Reference, params: &EstimatorParams) -> bool {
         let base = reference.base_price.unwrap_or(0);
         let other_base = self.day.is_none() || base <= 0 || base != self.base_price;
-        let of_next = match (reference.day, self.day) {
-            (Some(told), Some(present)) => told > present,
-            _ => other_base,
-        };
+        let later = reference.day.zip(self.day).map(|(told, present)| told > present);
+        let of_next = other_base && later != Some(false);
+        // Of a later day with the base price of the present one, which is still under way where a
+        // recorded day is played as if it were today: its sessions may count the present one in.
+        let of_present = later == Some(true) && !other_base;
         let is_older =
             reference.day.zip(self.history_until).is_some_and(|(told, known)| told < known);
-        let is_news = !reference.closes.is_empty() && !is_older;
+        let is_news = !reference.closes.is_empty() && !is_older && !of_present;
         if is_news {
             let present = if of_next { self.day.map(SessionDay::next) } else { self.day };
             self.history_until = reference.day.or(present);
