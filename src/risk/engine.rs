@@ -15,11 +15,9 @@
 //!
 //! Cost: a trade touches the one compact state of its issue, its beat in the rhythm, and the
 //! breadth; it allocates nothing unless it shows an issue for the first time or fires a detector.
-//! Optimised, with 2.5 trades a second for each issue, a trade takes about 140 ns with 40 issues and
-//! 180 ns with 4,000 (of which 20 to 30 are reading the row); a trade that gives a point takes more
-//! than twice as long as one that does not, so a sparse market costs up to 450 ns a trade. Every
-//! tenth second in which anything traded, the rhythm of all issues is scanned: some microseconds
-//! for thousands.
+//! A trade that gives a point takes more than twice as long as one that does not. Every tenth second
+//! in which anything traded, the rhythm of all issues is scanned: some microseconds for thousands.
+//! At the first trade of a session every issue is forecast.
 //!
 //! `Clone` is the snapshot; serialised, it is the state without the settings.
 
