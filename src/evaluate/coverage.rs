@@ -6,7 +6,7 @@
 
 use statrs::distribution::{ChiSquared, ContinuousCDF as _};
 
-use super::series::{by_session, test_mean};
+use crate::model::series::{by_session, test_mean};
 
 /// Rows an issue needs for tests of its own.
 pub const LEAST_ROWS: u64 = 100;

@@ -7,9 +7,11 @@ use serde::Serialize;
 
 use super::coverage::Coverage;
 use super::forecasts::ForecastMetrics;
-use super::picks::{Estimate, PickMetrics};
+use super::run::Run;
 use crate::market::SessionDay;
 use crate::model::features::Origin;
+use crate::model::ranker::Evidence;
+use crate::model::ranker::picks::{Estimate, PickMetrics};
 use crate::model::train::Method;
 
 /// Coverage of one quantile.
@@ -90,6 +92,16 @@ pub struct IntervalReport {
     pub weeks: usize,
 }
 
+/// What came of one way to rank, over one horizon.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RankingReport {
+    /// The figures.
+    #[serde(flatten)]
+    pub evidence: Evidence,
+    /// Whether return by score and excess return both lie above zero with their interval.
+    pub edge: bool,
+}
+
 /// What `bongsu evaluate` found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Evaluation {
@@ -127,6 +139,9 @@ pub struct Evaluation {
     pub rank_ic: BTreeMap<usize, f64>,
     /// Intervals of the four above.
     pub pick_intervals: BTreeMap<usize, IntervalReport>,
+    /// The picks of `full` traits (those above), of the `watched` ones that a daemon knows, and of the
+    /// calmest issues, `low_risk`; by horizon.
+    pub rankings: BTreeMap<&'static str, BTreeMap<usize, RankingReport>>,
     /// Share of valid answers of the language model; this evaluation asks none.
     pub llm_valid_ratio: Option<f64>,
     /// Crash days of the window, where they were played.
@@ -150,12 +165,8 @@ pub struct Evaluation {
 impl Evaluation {
     /// From the figures of forecasts and picks.
     #[must_use]
-    pub fn new(
-        metrics: &ForecastMetrics,
-        picks: &[PickMetrics],
-        origin: Origin,
-        method: Method,
-    ) -> Self {
+    pub fn new(metrics: &ForecastMetrics, run: &Run, origin: Origin, method: Method) -> Self {
+        let picks = &run.pick_metrics;
         let coverage = |at: usize| CoverageReport::new(&metrics.coverage[at], metrics.pinball[at]);
         let by_horizon = |of: fn(&PickMetrics) -> f64| {
             picks.iter().map(|pick| (pick.horizon, of(pick))).collect::<BTreeMap<_, _>>()
@@ -188,6 +199,13 @@ impl Evaluation {
             excess_return: by_horizon(|pick| pick.excess_return.mean),
             rank_ic: by_horizon(|pick| pick.rank_ic.mean),
             pick_intervals: picks.iter().map(|pick| (pick.horizon, interval(pick))).collect(),
+            rankings: [
+                ("full", picks),
+                ("watched", &run.watched_metrics),
+                ("low_risk", &run.low_risk_metrics),
+            ]
+            .map(|(name, metrics)| (name, rankings(metrics, &run.dates)))
+            .into(),
             llm_valid_ratio: None,
             crash: None,
             rows: metrics.rows,
@@ -253,25 +271,7 @@ impl Evaluation {
         for (name, value) in figures {
             writeln!(text, "{name:<40} {value:>8.4}")?;
         }
-        if !self.hit_ratio.is_empty() {
-            writeln!(
-                text,
-                "\npicks     weeks  above median  by chance      p  excess return  rank IC"
-            )?;
-        }
-        for (horizon, hit) in &self.hit_ratio {
-            let interval = &self.pick_intervals[horizon];
-            writeln!(
-                text,
-                "{horizon:>2} days   {:>5} {:>13.3} {:>10.3} {:>6.3} {:>12.2} % {:>8.3}",
-                interval.weeks,
-                hit,
-                self.null_hit_ratio[horizon],
-                interval.hit_p,
-                100.0 * self.excess_return[horizon],
-                self.rank_ic[horizon],
-            )?;
-        }
+        self.write_rankings(text)?;
         if let Some(crash) = &self.crash {
             let delay = crash.median_delay_s.map_or("none".into(), |delay| format!("{delay:.0} s"));
             writeln!(
@@ -282,6 +282,51 @@ impl Evaluation {
         }
         Ok(())
     }
+}
+
+impl Evaluation {
+    fn write_rankings(&self, text: &mut String) -> std::fmt::Result {
+        if self.hit_ratio.is_empty() {
+            return Ok(());
+        }
+        writeln!(
+            text,
+            "\nten picks a week    weeks  above median (95 %)  chance      p  excess return (95 %)   rank IC (95 %)        edge"
+        )?;
+        for (name, horizons) in &self.rankings {
+            for (horizon, RankingReport { evidence, edge }) in horizons {
+                let Evidence { hit_ratio: hit, excess_return: excess, rank_ic: ic, .. } = evidence;
+                writeln!(
+                    text,
+                    "{name:<9} {horizon:>2} days {:>7}  {:.3} ({:.3}…{:.3}) {:>7.3} {:>6.3} {:>6.2} % ({:.2}…{:.2})  {:>6.3} ({:.3}…{:.3})  {}",
+                    evidence.weeks,
+                    hit.mean,
+                    hit.low,
+                    hit.high,
+                    evidence.null_hit_ratio,
+                    evidence.hit_p,
+                    100.0 * excess.mean,
+                    100.0 * excess.low,
+                    100.0 * excess.high,
+                    ic.mean,
+                    ic.low,
+                    ic.high,
+                    if *edge { "yes" } else { "none" },
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn rankings(metrics: &[PickMetrics], dates: &[i32]) -> BTreeMap<usize, RankingReport> {
+    let of = |one: &PickMetrics| {
+        let day = |session: usize| SessionDay::from_epoch_days(dates[session]);
+        let evidence = Evidence::new(one, day);
+        let edge = evidence.has_edge();
+        (one.horizon, RankingReport { evidence, edge })
+    };
+    metrics.iter().map(of).collect()
 }
 
 fn interval(pick: &PickMetrics) -> IntervalReport {

@@ -3,7 +3,6 @@
 use rustc_hash::FxHashSet;
 
 use super::forecasts::{ForecastMetrics, evaluate_forecasts};
-use super::picks::{PickMetrics, evaluate_picks};
 use super::scored::{ScoredRow, scored};
 use crate::market::{SessionDay, Symbol};
 use crate::model::design::Design;
@@ -11,7 +10,9 @@ use crate::model::features::{Origin, Variant};
 use crate::model::forecasts::{ForecastRow, Tails, forecasts};
 use crate::model::gram::DailySums;
 use crate::model::panel::Panel;
-use crate::model::ranker::{Week, rank_weeks};
+use crate::model::ranker::fitted::calmest;
+use crate::model::ranker::picks::{PickMetrics, evaluate_picks};
+use crate::model::ranker::{TraitSet, Week, rank_weeks};
 use crate::model::tails::Mixing;
 use crate::model::train::{Method, Progress, TrainError};
 use crate::model::walk::{LEAST_ROWS, Walk};
@@ -52,6 +53,10 @@ pub struct Run {
     pub metrics: Option<ForecastMetrics>,
     /// Figures of the picks, by horizon.
     pub pick_metrics: Vec<PickMetrics>,
+    /// The same of picks by the traits alone that a daemon knows.
+    pub watched_metrics: Vec<PickMetrics>,
+    /// The same of the calmest issues.
+    pub low_risk_metrics: Vec<PickMetrics>,
 }
 
 /// Forecasts and picks of every session of the window, each from what was known before it.
@@ -92,11 +97,28 @@ pub fn run(
     let scored = scored(&design, &forecasts);
     progress(Progress::Validation);
     let metrics = evaluate_forecasts(&scored, &dates);
-    let weeks =
-        rank_weeks(panel, &design).map_err(|error| TrainError::Solver(error.to_string()))?;
-    let weeks: Vec<Week> =
-        weeks.into_iter().filter(|week| (window.0..window.1).contains(&week.session)).collect();
+    let ranked = |set: TraitSet| -> Result<Vec<Week>, TrainError> {
+        let ranking = rank_weeks(panel, &design, set)
+            .map_err(|error| TrainError::Solver(error.to_string()))?;
+        let within = |week: &Week| (window.0..window.1).contains(&week.session);
+        Ok(ranking.weeks.into_iter().filter(within).collect())
+    };
+    let weeks = ranked(TraitSet::Full)?;
     let picks = weeks.iter().map(|week| week.picks(&wanted)).collect();
     let pick_metrics = evaluate_picks(&weeks, &wanted);
-    Ok(Run { symbols, dates, forecasts, scored, weeks, picks, metrics, pick_metrics })
+    let watched = ranked(TraitSet::Watched)?;
+    let watched_metrics = evaluate_picks(&watched, &wanted);
+    let low_risk_metrics = evaluate_picks(&calmest(TraitSet::Watched, &watched), &wanted);
+    Ok(Run {
+        symbols,
+        dates,
+        forecasts,
+        scored,
+        weeks,
+        picks,
+        metrics,
+        pick_metrics,
+        watched_metrics,
+        low_risk_metrics,
+    })
 }

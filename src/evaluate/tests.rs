@@ -58,8 +58,8 @@ fn the_window_and_the_wanted_issues_bound_the_result() {
 fn the_report_has_every_figure() {
     let market = market();
     let result = run(&market, &RunOptions::default(), &|_| ()).unwrap();
-    let metrics = result.metrics.unwrap();
-    let report = Evaluation::new(&metrics, &result.pick_metrics, Origin::Close, Default::default());
+    let metrics = result.metrics.as_ref().unwrap();
+    let report = Evaluation::new(metrics, &result, Origin::Close, Default::default());
     let json: serde_json::Value = serde_json::to_value(&report).unwrap();
     for key in ["var_99", "var_975", "var_95"] {
         for part in [
@@ -98,6 +98,9 @@ fn the_report_has_every_figure() {
         "to",
     ] {
         assert!(json.get(key).is_some(), "{key}");
+    }
+    for ranking in ["full", "watched", "low_risk"] {
+        assert!(json["rankings"][ranking].is_object(), "{ranking}");
     }
     for key in ["exceed_99", "exceed_95", "clustered_p_99", "clustered_p_95", "rows"] {
         assert!(json["half_years"]["2022H1"][key].is_number(), "{key}: {json}");

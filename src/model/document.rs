@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::features::{Breadth, MARKET_NAMES, MarketTerms, OWN_NAMES, Origin, OwnTerms, Variant};
 use super::panel::DataInfo;
+use super::ranker::RankerModel;
 use super::shape::TailShape;
 use super::tails::{Mixing, TailPoints};
 use super::train::Method;
@@ -61,6 +62,10 @@ pub struct Document {
     pub own_moments: Vec<Moments>,
     /// Walk-forward metrics of the last year; `None` when there were too few days.
     pub validation: Option<Validation>,
+    /// Which issues may do better than the others; `None` in documents of earlier versions, and where
+    /// there were too few weeks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ranker: Option<RankerModel>,
 }
 
 /// Mean and standard deviation.
@@ -315,6 +320,9 @@ impl Document {
             if self.variants[..at].iter().any(|other| other.variant == model.variant) {
                 return Err(wrong("variants", format!("has {:?} twice", model.variant)));
             }
+        }
+        if let Some((part, problem)) = self.ranker.as_ref().and_then(RankerModel::problem) {
+            return Err(wrong(format!("ranker.{part}"), problem));
         }
         // Every fit has it. Without it a daemon, which knows no index, would be left without a word.
         if self.variant(Variant::OwnOnly).is_none() {

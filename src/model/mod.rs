@@ -17,7 +17,8 @@
 //! - [`version`]: a document with its name, as scoring uses it
 //! - [`choice`]: whether a new model may take the place of another
 //! - [`ranker`]: which issues may do better than others
-//! - [`losses`] and [`validation`]: how good forecasts were
+//! - [`losses`] and [`validation`]: how good forecasts were; [`series`]: Newey–West errors,
+//!   Diebold–Mariano
 
 pub mod choice;
 pub mod clean;
@@ -32,6 +33,7 @@ pub mod live;
 pub mod losses;
 pub mod panel;
 pub mod ranker;
+pub mod series;
 pub mod shape;
 pub mod tails;
 #[cfg(test)]

@@ -11,6 +11,7 @@ use super::features::{MARKET_NAMES, OWN, OWN_NAMES, Origin, TermSet, Variant};
 use super::forecasts::{ForecastRow, Tails, forecasts, own_tails};
 use super::gram::DailySums;
 use super::panel::Panel;
+use super::ranker::{RankerModel, TraitSet};
 use super::shape::TailShape;
 use super::tails::{Mixing, TailPoints, quantile};
 use super::validation::score;
@@ -195,6 +196,8 @@ pub fn train(
     let since = validation_start(&design, options.validation_months);
     let recent = forecasts.iter().filter(|row| row.session >= since);
     let validation = score(&design, recent, Origin::Close);
+    let ranker = RankerModel::fit(panel, &design, TraitSet::Watched)
+        .map_err(|error| TrainError::Solver(error.to_string()))?;
     let document = Document {
         format: FORMAT,
         method: options.method,
@@ -213,6 +216,7 @@ pub fn train(
         reference: reference(&forecasts),
         own_moments: own_moments(&design),
         validation,
+        ranker,
     };
     document.check()?;
     Ok(Trained { document })

@@ -188,7 +188,7 @@ async fn walked(
     let Some(metrics) = &run.metrics else {
         return Err(TrainError::NoSessions { from, to, first: panel.info.from, last: to }.into());
     };
-    let report = evaluate::Evaluation::new(metrics, &run.pick_metrics, origin, method);
+    let report = evaluate::Evaluation::new(metrics, &run, origin, method);
     Ok(serde_json::to_value(&report).unwrap_or_default())
 }
 

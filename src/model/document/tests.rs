@@ -48,6 +48,7 @@ pub(crate) fn example(seed: f64) -> Document {
         reference: (0..REFERENCE_POINTS).map(|at| at as f64 * (0.1 + seed.abs())).collect(),
         own_moments: vec![Moments { mean: seed, deviation: 1.0 }; OWN],
         validation: None,
+        ranker: Some(crate::model::ranker::fitted::tests::example(true)),
     }
 }
 
@@ -85,12 +86,21 @@ fn what_is_wrong_is_named() {
     assert_eq!(broken(|d| d.variants[1].variant = Variant::Open), "variants");
     assert_eq!(broken(|d| d.variants.truncate(4)), "variants");
     assert_eq!(broken(|d| d.mixing.own_weight = 1.5), "mixing.own_weight");
+    assert_eq!(broken(|d| d.ranker.as_mut().unwrap().slopes[0] = f64::NAN), "ranker.slopes");
     let mut other = example(0.1);
     other.format = 2;
     assert_eq!(other.check(), Err(DocumentError::Format { found: 2 }));
     assert!(matches!(Document::from_json(b"{"), Err(DocumentError::Shape(_))));
     let text = serde_json::to_string(&other).unwrap();
     assert_eq!(Document::from_json(text.as_bytes()), Err(DocumentError::Format { found: 2 }));
+}
+
+#[test]
+fn a_document_without_a_ranker_is_one_of_an_earlier_version() {
+    let document = Document { ranker: None, ..example(0.1) };
+    let text = document.to_json().unwrap();
+    assert!(!text.contains("ranker"));
+    assert_eq!(Document::from_json(text.as_bytes()).unwrap(), document);
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! Which issues may do better than the others: a weekly ranking.
 //!
-//! Each ISO week's last session T, the issues that were traded enough are ranked by 19 traits of
+//! Each ISO week's last session T, the issues that were traded enough are ranked by traits of
 //! their past ([`mod@traits`]); a pooled linear model of the ranks says how high an issue's return over
-//! the following 5 and 20 sessions will rank. It is fitted each January and July, on weeks whose
-//! outcomes were known by then. A ranking is no promise: the evaluation says how often it was right.
+//! the following 5 and 20 sessions will rank. Walking forward it is fitted each January and July, on
+//! weeks whose outcomes were known by then, and [`picks`] judges what it said. The model document
+//! keeps the last fit with that judgement ([`fitted`]). A ranking is no promise.
 
+pub mod fitted;
 pub mod outcomes;
+pub mod picks;
 pub mod traits;
 
 use ndarray::Array2;
@@ -16,8 +19,10 @@ use super::design::Design;
 use super::fit::{Moments, RegressError, regress};
 use super::panel::Panel;
 use crate::market::SessionDay;
+pub use fitted::{Evidence, Interval, RankerModel};
 pub use outcomes::{HORIZONS, outcome};
-use traits::{TRAITS, eligible, traits};
+pub use traits::TraitSet;
+use traits::{eligible, traits};
 
 /// Picks of a week.
 pub const PICKS: usize = 10;
@@ -25,12 +30,12 @@ pub const PICKS: usize = 10;
 const LEAST_WEEKS: usize = 26;
 
 /// One issue in one week.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     /// Place of the issue in the panel.
     pub issue: usize,
     /// Ranks of its traits among the eligible, −½ to ½.
-    pub ranks: [f64; TRAITS],
+    pub ranks: Vec<f64>,
     /// Log returns over [`HORIZONS`]; `None` where they are not known or not defined.
     pub outcomes: [Option<f64>; 2],
     /// Expected rank of the return; `None` before the first fit.
@@ -69,63 +74,102 @@ pub fn week_ends(sessions: &Sessions) -> Vec<usize> {
     (0..dates.len()).filter(last).collect()
 }
 
-/// All weeks of a panel with their scores.
+/// The weeks of a panel, and what was fitted on them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ranking {
+    /// All weeks, each scored with what was fitted before it.
+    pub weeks: Vec<Week>,
+    /// Fitted on every week with known outcomes: what later weeks are scored with. `None` with too few.
+    pub last: Option<WeeklyFit>,
+}
+
+/// Slopes of the expected rank on the traits' ranks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WeeklyFit {
+    /// One a trait.
+    pub slopes: Vec<f64>,
+    /// Weeks fitted.
+    pub weeks: usize,
+    /// Session of the last of them.
+    pub session: usize,
+}
+
+impl WeeklyFit {
+    fn score(&self, ranks: &[f64]) -> f64 {
+        ranks.iter().zip(&self.slopes).map(|(rank, slope)| rank * slope).sum()
+    }
+}
+
+/// All weeks of a panel with their scores by the traits of `set`.
 ///
 /// # Errors
 /// When a fit's sums are not finite.
-pub fn rank_weeks(panel: &Panel, design: &Design) -> Result<Vec<Week>, RegressError> {
+pub fn rank_weeks(panel: &Panel, design: &Design, set: TraitSet) -> Result<Ranking, RegressError> {
     let market = traits::market_returns(design);
     let mut weeks: Vec<Week> = week_ends(&design.sessions)
         .into_par_iter()
-        .map(|session| week(panel, design, &market, session))
+        .map(|session| week(panel, design, set, &market, session))
         .collect();
     let dates = design.sessions.dates();
     let half = |session: usize| {
         let (year, month, _) = SessionDay::from_epoch_days(dates[session]).ymd();
         (year, month > 6)
     };
-    let mut slopes: Option<Vec<f64>> = None;
+    let mut known: Option<WeeklyFit> = None;
     let mut fitted_in = None;
     for at in 0..weeks.len() {
         let session = weeks[at].session;
         if fitted_in != Some(half(session)) {
             fitted_in = Some(half(session));
             let first = (0..=session).find(|&s| half(s) == half(session)).unwrap_or(session);
-            if let Some(fresh) = fit(design, &weeks, first)? {
-                slopes = Some(fresh);
+            if let Some(fresh) = fit(design, &weeks, set, first)? {
+                known = Some(fresh);
             }
         }
-        if let Some(slopes) = &slopes {
+        if let Some(fit) = &known {
             for entry in &mut weeks[at].entries {
-                entry.score = Some(entry.ranks.iter().zip(slopes).map(|(x, b)| x * b).sum());
+                entry.score = Some(fit.score(&entry.ranks));
             }
         }
     }
-    Ok(weeks)
+    let last = fit(design, &weeks, set, dates.len())?;
+    Ok(Ranking { weeks, last })
 }
 
-fn week(panel: &Panel, design: &Design, market: &[f64], session: usize) -> Week {
+fn week(panel: &Panel, design: &Design, set: TraitSet, market: &[f64], session: usize) -> Week {
     let of = |issue: usize| {
         let rows = &design.issues[issue].clean;
         let at = rows.session.binary_search(&(session as u32)).ok()?;
-        eligible(rows, at).then(|| (issue, traits(rows, at, market)))
+        if !eligible(rows, at) {
+            return None;
+        }
+        let first = (at + 1).saturating_sub(set.span());
+        let sessions = &rows.session[first..=at];
+        let market: Vec<f64> = sessions.iter().map(|&session| market[session as usize]).collect();
+        Some((issue, traits(set, &rows.rows[first..=at], &market)?))
     };
-    let known: Vec<(usize, [f64; TRAITS])> = (0..design.issues.len()).filter_map(of).collect();
-    let mut entries: Vec<Entry> = known
-        .iter()
-        .map(|&(issue, _)| {
-            let bars = &panel.issues[issue].bars;
-            let outcomes = HORIZONS.map(|h| outcome(bars, &design.sessions, session, h));
-            Entry { issue, ranks: [0.0; TRAITS], outcomes, score: None }
-        })
-        .collect();
-    for place in 0..TRAITS {
-        let values: Vec<f64> = known.iter().map(|(_, traits)| traits[place]).collect();
-        for (entry, rank) in entries.iter_mut().zip(centred_ranks(&values)) {
-            entry.ranks[place] = rank;
+    let known: Vec<(usize, Vec<f64>)> = (0..design.issues.len()).filter_map(of).collect();
+    let ranks = cross_section(known.iter().map(|(_, traits)| traits.as_slice()), set.names().len());
+    let entries = known.iter().zip(ranks).map(|(&(issue, _), ranks)| {
+        let bars = &panel.issues[issue].bars;
+        let outcomes = HORIZONS.map(|h| outcome(bars, &design.sessions, session, h));
+        Entry { issue, ranks, outcomes, score: None }
+    });
+    Week { session, entries: entries.collect() }
+}
+
+/// Ranks of each trait among the issues, −½ to ½, by issue.
+#[must_use]
+pub fn cross_section<'a>(issues: impl Iterator<Item = &'a [f64]>, traits: usize) -> Vec<Vec<f64>> {
+    let issues: Vec<&[f64]> = issues.collect();
+    let mut ranks = vec![vec![0.0; traits]; issues.len()];
+    for place in 0..traits {
+        let values: Vec<f64> = issues.iter().map(|issue| issue[place]).collect();
+        for (ranks, rank) in ranks.iter_mut().zip(centred_ranks(&values)) {
+            ranks[place] = rank;
         }
     }
-    Week { session, entries }
+    ranks
 }
 
 /// Ranks of values, equal values sharing theirs, brought to −½ … ½.
@@ -153,11 +197,17 @@ pub fn average_ranks(values: &[f64]) -> Vec<f64> {
 
 /// Slopes of the mean rank of the outcomes on the traits' ranks, over the fitted issues in weeks
 /// whose outcomes were known before session `first`; `None` with too few.
-fn fit(design: &Design, weeks: &[Week], first: usize) -> Result<Option<Vec<f64>>, RegressError> {
+fn fit(
+    design: &Design,
+    weeks: &[Week],
+    set: TraitSet,
+    first: usize,
+) -> Result<Option<WeeklyFit>, RegressError> {
+    let traits = set.names().len();
     let longest = HORIZONS[HORIZONS.len() - 1];
-    let mut sums = [[0.0; TRAITS]; TRAITS];
-    let mut with_target = [0.0; TRAITS];
-    let (mut used, mut rows) = (0, 0.0);
+    let mut sums = vec![vec![0.0; traits]; traits];
+    let mut with_target = vec![0.0; traits];
+    let (mut used, mut rows, mut last) = (0, 0.0, 0);
     for week in weeks.iter().filter(|week| week.session + longest < first) {
         let known: Vec<&Entry> = week
             .entries
@@ -176,21 +226,23 @@ fn fit(design: &Design, weeks: &[Week], first: usize) -> Result<Option<Vec<f64>>
             let target = f64::midpoint(ranks[0][place], ranks[1][place]);
             for (a, x) in entry.ranks.iter().enumerate() {
                 with_target[a] += x * target;
-                sums[a].iter_mut().zip(entry.ranks).for_each(|(sum, y)| *sum += x * y);
+                sums[a].iter_mut().zip(&entry.ranks).for_each(|(sum, y)| *sum += x * y);
             }
         }
         used += 1;
         rows += known.len() as f64;
+        last = week.session;
     }
     if used < LEAST_WEEKS {
         return Ok(None);
     }
     // Ranks are centred in every week: their means are all but zero.
     let moments = Moments {
-        covariance: Array2::from_shape_fn((TRAITS, TRAITS), |(a, b)| sums[a][b] / rows),
+        covariance: Array2::from_shape_fn((traits, traits), |(a, b)| sums[a][b] / rows),
         with_target: with_target.iter().map(|sum| sum / rows).collect(),
     };
-    regress(&moments).map(|slopes| Some(slopes.values))
+    let slopes = regress(&moments)?.values;
+    Ok(Some(WeeklyFit { slopes, weeks: used, session: last }))
 }
 
 #[cfg(test)]

@@ -1,7 +1,11 @@
 //! How good picks were: against the median of what could have been picked.
+//!
+//! Issues fall and rise together, so the week is the unit: each gives one figure, and the interval is
+//! that of their mean. A week's outcome over 20 sessions overlaps the next three, which the Newey–West
+//! error allows for (1 lag for 5 sessions, 5 for 20); it is never taken below the plain one.
 
-use super::series::{mean, newey_west, student_p, student_quantile};
-use crate::model::ranker::{HORIZONS, Week, average_ranks};
+use super::{HORIZONS, Week, average_ranks};
+use crate::model::series::{mean, newey_west, student_p, student_quantile};
 
 /// A mean over weeks with its 95 % interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -33,14 +37,20 @@ pub struct PickMetrics {
     pub excess_return: Estimate,
     /// Spearman correlation of score and return.
     pub rank_ic: Estimate,
+    /// Simple return for each unit of score, by a regression within each week (Fama & MacBeth 1973).
+    pub return_slope: Estimate,
+    /// Sessions of the first and the last week judged.
+    pub span: (usize, usize),
 }
 
 /// Figures of one week; `None` when nothing is known.
 struct WeekResult {
+    session: usize,
     hit: f64,
     null: f64,
     excess: f64,
     rank_ic: f64,
+    slope: f64,
 }
 
 /// Judges the picks of weeks over both horizons. Only issues for which `wanted` holds take part.
@@ -64,7 +74,9 @@ fn judge(week: &Week, place: usize, wanted: &dyn Fn(usize) -> bool) -> Option<We
         return None;
     }
     let mut outcomes: Vec<f64> = known.iter().map(|entry| entry.2).collect();
-    let rank_ic = spearman(&known.iter().map(|entry| entry.1).collect::<Vec<_>>(), &outcomes);
+    let scores: Vec<f64> = known.iter().map(|entry| entry.1).collect();
+    let rank_ic = spearman(&scores, &outcomes);
+    let slope = slope(&scores, &outcomes.iter().map(|f| f.exp_m1()).collect::<Vec<_>>());
     outcomes.sort_by(f64::total_cmp);
     let half = outcomes.len() / 2;
     let even = outcomes.len().is_multiple_of(2);
@@ -81,11 +93,22 @@ fn judge(week: &Week, place: usize, wanted: &dyn Fn(usize) -> bool) -> Option<We
     };
     let simple = |values: &[f64]| mean(&values.iter().map(|f| f.exp_m1()).collect::<Vec<_>>());
     Some(WeekResult {
+        session: week.session,
+        slope,
         hit: share(&picked),
         null: share(&outcomes),
         excess: simple(&picked) - simple(&outcomes),
         rank_ic,
     })
+}
+
+/// Least-squares slope of `y` on `x`; 0 when `x` does not vary.
+fn slope(x: &[f64], y: &[f64]) -> f64 {
+    let (mean_x, mean_y) = (mean(x), mean(y));
+    let (cross, square) = x.iter().zip(y).fold((0.0, 0.0), |sum, (x, y)| {
+        (sum.0 + (x - mean_x) * (y - mean_y), sum.1 + (x - mean_x).powi(2))
+    });
+    if square > 0.0 { cross / square } else { 0.0 }
 }
 
 /// Spearman's rank correlation; 0 when one side does not vary.
@@ -117,6 +140,8 @@ fn summary(horizon: usize, results: &[WeekResult]) -> Option<PickMetrics> {
         hit_p: student_p(over_null.mean / over_null.error, freedom),
         excess_return: estimate(&series(|week| week.excess), horizon),
         rank_ic: estimate(&series(|week| week.rank_ic), horizon),
+        return_slope: estimate(&series(|week| week.slope), horizon),
+        span: (results[0].session, results[results.len() - 1].session),
     })
 }
 
@@ -134,12 +159,11 @@ fn estimate(series: &[f64], horizon: usize) -> Estimate {
 mod tests {
     use super::*;
     use crate::model::ranker::Entry;
-    use crate::model::ranker::traits::TRAITS;
 
     fn week(session: usize, outcomes: &[f64]) -> Week {
         let entry = |(issue, f): (usize, &f64)| Entry {
             issue,
-            ranks: [0.0; TRAITS],
+            ranks: Vec::new(),
             outcomes: [Some(*f), None],
             score: Some(issue as f64),
         };
@@ -157,7 +181,17 @@ mod tests {
         assert_eq!((found[0].weeks, found[0].null_hit_ratio), (3, 0.5));
         assert!((found[0].hit_ratio.mean - 0.9).abs() < 1e-12);
         assert!((found[0].excess_return.mean - 0.042).abs() < 0.001 && found[0].rank_ic.mean > 0.7);
+        assert_eq!(found[0].span, (4, 14));
         assert!(evaluate_picks(&weeks[..1], &|_| true).is_empty());
+    }
+
+    #[test]
+    fn the_slope_is_return_by_score() {
+        // Simple returns of one per cent for each unit of score.
+        let f: Vec<f64> = (0..20).map(|at| (0.01 * f64::from(at)).ln_1p()).collect();
+        let found = evaluate_picks(&[week(4, &f), week(9, &f)], &|_| true);
+        assert!((found[0].return_slope.mean - 0.01).abs() < 1e-12);
+        assert!(found[0].return_slope.error < 1e-12);
     }
 
     #[test]
