@@ -28,6 +28,7 @@ mod objects;
 mod outages;
 mod quality;
 mod replay;
+mod schedule;
 mod settings_cli;
 mod soak;
 mod store;

@@ -28,7 +28,6 @@ pub use ask::Ranking;
 pub use log::{FailureLine, RunLog, RunStatus, StepLog};
 
 use super::ingest::wall_micros;
-use super::supervision::StageError;
 use crate::kis::{Account, KisClient};
 use crate::market::{EventTime, Symbol};
 use crate::messages::health::{Component, HealthRegistry, HealthState};
@@ -109,35 +108,6 @@ pub async fn collect(
     if let Some(state) = state {
         parts.health.set(Component::Collection, state);
     }
-    if log.status == RunStatus::Done {
-        metrics::gauge!("bongsu_job_last_success_timestamp_seconds", "job" => "collect_market_prices")
-            .set(wall_micros() as f64 / 1e6);
-    }
     tracing::info!(job, run = log.id, status = log.status.as_str(), "{}", log.summary());
     log
-}
-
-/// Runs `job` at every multiple of `every` by the wall clock, one run at a time, until it is told
-/// to stop. A run that takes longer than the interval leaves out the times it passes over.
-///
-/// # Errors
-/// None; a run that fails is told by its log and the component's health.
-pub async fn run_collection(
-    parts: Arc<CollectionParts>,
-    job: String,
-    every: Duration,
-    stop: CancellationToken,
-) -> Result<(), StageError> {
-    let every = i64::try_from(every.as_micros()).unwrap_or(i64::MAX).max(1);
-    loop {
-        let now = wall_micros();
-        let planned = (now.div_euclid(every) + 1).saturating_mul(every);
-        let wait = Duration::from_micros(u64::try_from(planned - now).unwrap_or(0));
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return Ok(()),
-            () = tokio::time::sleep(wait) => {}
-        }
-        collect(&parts, &job, EventTime::from_micros(planned), &stop).await;
-    }
 }

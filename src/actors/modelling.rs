@@ -24,7 +24,7 @@ use serde_json::{Map, Value};
 
 pub use compare::Comparison;
 pub use effort::{Effort, compute};
-pub use jobs::{JobOutcome, ModelJob, ModelJobParts, run_job, run_model_jobs};
+pub use jobs::{JobOutcome, ModelJob, ModelJobParts, run_job};
 
 use self::compare::{compare, verdict};
 use super::ingest::wall_micros;

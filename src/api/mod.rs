@@ -12,6 +12,7 @@
 //! | `prices` | `/v1/prices/{symbol}`, with technical indicators |
 //! | `events` | `/v1/events`, `/v1/events/stream` |
 //! | `models` | `/v1/models`, `/v1/evaluation` |
+//! | `jobs` | `/v1/jobs` |
 //! | `advice` | `/v1/recommendations[/{id}]`, `/v1/mitigations[/{id}]`, `/v1/reports/…` |
 //!
 //! Limits: list sizes by parameter, event streams by number, a request without a body only.
@@ -21,6 +22,7 @@
 mod advice;
 mod events;
 mod health;
+mod jobs;
 mod market;
 mod models;
 mod prices;
@@ -40,7 +42,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::market::EventTime;
-use crate::messages::{AdviceBoard, EventBus, HealthRegistry, ModelBoard, RiskBoard};
+use crate::messages::{AdviceBoard, EventBus, HealthRegistry, JobBoard, ModelBoard, RiskBoard};
 
 pub use prices::{BarQuery, ReadBars};
 pub use problem::{Details, Problem};
@@ -59,6 +61,8 @@ pub struct ApiState {
     pub advice: AdviceBoard,
     /// Model versions and how good they are.
     pub models: ModelBoard,
+    /// The schedule.
+    pub jobs: JobBoard,
     /// Components.
     pub health: HealthRegistry,
     /// The exposition.
@@ -94,6 +98,7 @@ impl ApiState {
             bus,
             advice,
             models: ModelBoard::default(),
+            jobs: JobBoard::default(),
             health,
             metrics,
             bars: None,
@@ -116,6 +121,13 @@ impl ApiState {
     #[must_use]
     pub fn with_models(mut self, models: ModelBoard) -> Self {
         self.models = models;
+        self
+    }
+
+    /// The same state over this board of the schedule.
+    #[must_use]
+    pub fn with_jobs(mut self, jobs: JobBoard) -> Self {
+        self.jobs = jobs;
         self
     }
 
@@ -181,6 +193,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/prices/{symbol}", get(prices::prices))
         .route("/v1/models", get(models::models))
         .route("/v1/evaluation", get(models::evaluation))
+        .route("/v1/jobs", get(jobs::jobs))
         .route("/v1/events", get(events::list))
         .route("/v1/events/stream", get(events::stream))
         .route("/v1/recommendations", get(advice::recommendations))

@@ -148,6 +148,16 @@ pub enum JobsCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Print the coming runs of each job, with zone and reason
+    Next {
+        /// How many of each job
+        #[arg(long, value_name = "N", default_value_t = 3,
+              value_parser = clap::value_parser!(u16).range(1..=1_000))]
+        count: u16,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Do a job now, whether or not it is on; of the collection it is that of KIS, or of the
     /// simulator's day played to its end
     Run {

@@ -7,6 +7,7 @@ mod kis;
 mod models;
 mod objects;
 mod recovery;
+mod schedule;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,11 +21,12 @@ pub use self::data_dir::DataDir;
 pub use self::database::{bars, database, database_or_away, recorder, with_spill};
 pub use self::feed::feed_parts;
 pub use self::kis::{environment, kis_clients, kis_options, watch};
-pub use self::models::{ModelJobs, model_jobs, model_registry, model_watch};
+pub use self::models::{model_jobs, model_registry, model_watch};
 pub use self::objects::{
     ObjectParts, add_object_services, bucket_wishes, object_parts, object_store,
 };
 pub use self::recovery::{Continuity, after};
+pub use self::schedule::{JobWorks, scheduler};
 use super::CliError;
 use crate::actors::collection::{Clock, CollectionParts, Patience, Ranking, Universe};
 use crate::actors::tree::{AdviceParts, SupervisionOptions, Tree, journal_folder};
@@ -39,7 +41,7 @@ use crate::market::Symbol;
 use crate::messages::EventBus;
 use crate::messages::health::{Component, HealthRegistry};
 use crate::risk::RiskParams;
-use crate::schedule::{Jobs, Task};
+use crate::schedule::Jobs;
 use crate::store::{Database, Objects};
 use crate::telemetry;
 
@@ -243,7 +245,7 @@ pub fn advice(settings: &Settings) -> Result<AdviceParts, CliError> {
         ..ScenarioLimits::default()
     };
     Ok(AdviceParts {
-        every: jobs.interval_of(Task::GenerateRecommendations),
+        every: jobs.event_interval(),
         limits,
         plans: PlanSettings::default(),
         assumed_position: settings.advice.capital,

@@ -5,39 +5,80 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use serde_json::json;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use super::run::wait_for_the_end;
 use super::{CliError, assembly};
 use crate::actors::collection::{Clock, RunLog, RunStatus, collect, wall_clock};
-use crate::actors::modelling::{Effort, ModelJob, ModelJobParts, run_job};
+use crate::actors::modelling::{Effort, JobOutcome, ModelJob, ModelJobParts, run_job};
+use crate::actors::scheduler::view;
 use crate::config::{FeedSource, Settings};
 use crate::kis::sim::{RunningSim, SimOptions, SimSpeed, Simulator};
-use crate::market::{EventTime, Symbol, rules};
-use crate::messages::ModelBoard;
+use crate::market::{Calendar, EventTime, Symbol, rules};
 use crate::messages::health::HealthRegistry;
-use crate::schedule::Task;
+use crate::messages::{JobRow, ModelBoard};
+use crate::store::Database;
+use crate::store::job_runs::{JobRun, RunStatus as RunState, write_job_run};
 
 /// Prints the jobs.
 ///
 /// # Errors
 /// When `jobs.yaml` is wrong, or the output cannot be written.
 pub fn list(json: bool) -> Result<(), CliError> {
-    let jobs = assembly::schedule()?;
+    let rows = rows(1)?;
     if json {
-        let text = serde_json::to_string(&jobs).context("jobs as JSON")?;
-        return super::print(&format!("{text}\n"));
+        return print_json(&rows);
     }
     let mut text = String::new();
-    for job in &jobs.jobs {
-        let state = if job.enabled { "on" } else { "off" };
-        let task = serde_json::to_value(job.task).context("task as JSON")?;
-        let task = task.as_str().unwrap_or_default();
+    for row in &rows {
+        let state = if row.enabled { "on" } else { "off" };
+        let next = match (row.next.first(), &row.problem) {
+            (Some(next), _) => format!("next {}", next.local),
+            (None, Some(problem)) => format!("no next run: {problem}"),
+            (None, None) if row.clock == "event" => "by the market's clock".to_owned(),
+            (None, None) => String::new(),
+        };
         // Writing into a text cannot fail.
-        let _ = writeln!(text, "{:<24} {:<4} every {:<6} {task}", job.name, state, job.every);
+        let _ =
+            writeln!(text, "{:<20} {state:<3}  {:<26} {:<44} {next}", row.name, row.task, row.when);
     }
     super::print(&text)
+}
+
+/// Prints the `count` coming runs of each job that the scheduler starts, with zone and reason.
+///
+/// # Errors
+/// As [`list`].
+pub fn next(count: usize, json: bool) -> Result<(), CliError> {
+    let mut rows = rows(count)?;
+    rows.retain(|row| row.enabled && row.clock == "wall");
+    if json {
+        return print_json(&rows);
+    }
+    let mut text = String::new();
+    for row in &rows {
+        let _ = writeln!(text, "{}: {} ({})", row.name, row.when, row.zone);
+        for next in &row.next {
+            let _ = writeln!(text, "  {}  {}", next.at, next.local);
+        }
+        if let Some(problem) = &row.problem {
+            let _ = writeln!(text, "  {problem}");
+        }
+    }
+    super::print(&text)
+}
+
+/// Rows of all jobs by the built-in calendar, with their `count` coming runs.
+fn rows(count: usize) -> Result<Vec<JobRow>, CliError> {
+    let (jobs, calendar, now) = (assembly::schedule()?, Calendar::krx(), wall_clock()());
+    Ok(jobs.jobs.iter().map(|job| view::row(job, &calendar, now, count, None)).collect())
+}
+
+fn print_json(rows: &[JobRow]) -> Result<(), CliError> {
+    let text = serde_json::to_string(&json!({ "jobs": rows })).context("jobs as JSON")?;
+    super::print(&format!("{text}\n"))
 }
 
 /// Does the job `name` now.
@@ -52,12 +93,12 @@ pub fn run(name: &str, json: bool, settings: &Settings) -> Result<(), CliError> 
         return Err(CliError::Usage(format!("there is no job \"{name}\"; jobs.yaml has: {known}")));
     };
     match job.task {
-        Task::CollectMarketPrices => {}
-        Task::RetrainModel => return model_job(ModelJob::Retrain, &job.name, json, settings),
-        Task::EvaluateModels => return model_job(ModelJob::Evaluate, &job.name, json, settings),
-        Task::GenerateRecommendations => {
+        "collect_market_prices" => {}
+        "retrain_model" => return model_job(ModelJob::Retrain, &job.name, json, settings),
+        "evaluate_models" => return model_job(ModelJob::Evaluate, &job.name, json, settings),
+        task => {
             return Err(CliError::Usage(format!(
-                "the job \"{name}\" follows the market within `bongsu run` and cannot be done by hand"
+                "the job \"{name}\" ({task}) is done within `bongsu run` and cannot be done by hand"
             )));
         }
     }
@@ -101,7 +142,10 @@ fn model_job(job: ModelJob, name: &str, json: bool, settings: &Settings) -> Resu
             effort: Effort::Full,
             dry_run: false,
         };
-        Ok::<_, CliError>(run_job(&parts, job, name, wall_clock()()).await)
+        let planned = wall_clock()();
+        let outcome = run_job(&parts, job, name, planned).await;
+        note(&parts.database, name, planned, &outcome).await;
+        Ok::<_, CliError>(outcome)
     })?;
     let text = match json {
         true => serde_json::to_string(&outcome).context("the outcome as JSON")?,
@@ -111,6 +155,28 @@ fn model_job(job: ModelJob, name: &str, json: bool, settings: &Settings) -> Resu
     match outcome.is_failure() {
         false => Ok(()),
         true => Err(CliError::runtime(format!("the job \"{name}\" failed: {}", outcome.detail))),
+    }
+}
+
+/// Puts a run by hand into `job_runs`.
+async fn note(database: &Database, job: &str, planned: EventTime, outcome: &JobOutcome) {
+    let status = match outcome.status {
+        "done" => RunState::Done,
+        "skipped" => RunState::Skipped,
+        _ => RunState::Failed,
+    };
+    let run = JobRun {
+        job: job.to_owned(),
+        planned,
+        status,
+        detail: outcome.detail.clone(),
+        started: planned,
+        finished: Some(wall_clock()()),
+        task_id: None,
+        attempt: 1,
+    };
+    if let Err(error) = write_job_run(database, &run).await {
+        tracing::warn!(job, %error, "the run is not in job_runs");
     }
 }
 

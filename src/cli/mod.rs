@@ -80,6 +80,9 @@ fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Tail(args) => tail::execute(args, settings),
         Command::Journal(args) => journal::execute(args, settings),
         Command::Jobs { command: JobsCommand::List { json } } => jobs::list(json),
+        Command::Jobs { command: JobsCommand::Next { count, json } } => {
+            jobs::next(count.into(), json)
+        }
         Command::Jobs { command: JobsCommand::Run { name, json } } => {
             jobs::run(&name, json, &settings)
         }

@@ -16,11 +16,11 @@ use super::CliError;
 use super::args::{Role, RunArgs};
 use super::assembly::{self, Continuity, DataDir};
 use crate::actors::backfill::{BackfillParts, run_backfill};
-use crate::actors::collection::{Clock, CollectionParts, run_collection, wall_clock};
+use crate::actors::collection::{Clock, CollectionParts, wall_clock};
 use crate::actors::feed::{FeedParts, run_feed};
 use crate::actors::model_watch::{ModelWatchParts, run_model_watch};
-use crate::actors::modelling::run_model_jobs;
 use crate::actors::poll::{PollParts, run_poll};
+use crate::actors::scheduler::{SchedulerParts, run_scheduler};
 use crate::actors::supervision::StageError;
 use crate::actors::trading_days::run_trading_days;
 use crate::actors::tree::{Tree, TreeParts};
@@ -33,9 +33,8 @@ use crate::kis::{Lane, MarketHours};
 use crate::market::{Directory, EventTime};
 use crate::messages::health::{Component, HealthRegistry};
 use crate::messages::{
-    AdviceBoard, BusLimits, EventBus, Flag, ModelBoard, Repairs, RiskBoard, SegmentUse,
+    AdviceBoard, BusLimits, EventBus, Flag, JobBoard, ModelBoard, Repairs, RiskBoard, SegmentUse,
 };
-use crate::schedule::Task;
 use crate::store::{Database, Objects};
 use crate::telemetry;
 
@@ -75,24 +74,17 @@ struct Daemon {
     advice_board: AdviceBoard,
     models: ModelBoard,
     model_watch: Arc<ModelWatchParts>,
-    model_jobs: Option<assembly::ModelJobs>,
+    jobs: JobBoard,
+    scheduler: Arc<SchedulerParts>,
     listener: tokio::net::TcpListener,
     feed: FeedParts,
     repairs: Repairs,
-    collection: Option<Collection>,
     objects: Option<assembly::ObjectParts>,
     sim: Option<RunningSim>,
     parts: TreeParts,
     continuity: Continuity,
     /// What the HTTP interface reads bars with; `None` in a dry run.
     bars: Option<ReadBars>,
-}
-
-/// The job of the collection.
-struct Collection {
-    parts: Arc<CollectionParts>,
-    job: String,
-    every: Duration,
 }
 
 impl Daemon {
@@ -130,6 +122,13 @@ impl Daemon {
         let models = ModelBoard::default();
         let model_watch =
             assembly::model_watch(settings, objects.as_ref(), database.as_ref(), &models, &health)?;
+        let jobs = JobBoard::default();
+        let works =
+            assembly::JobWorks { collection, models: assembly::model_jobs(settings, &model_watch) };
+        let days = feed.config.days.clone();
+        let (ledger, board_of_jobs) = (database.clone(), jobs.clone());
+        let scheduler =
+            assembly::scheduler(runtime, settings, works, ledger, days, board_of_jobs, &health)?;
         let mut continuity = Continuity::of(settings, &data_dir.path, &segments)?;
         let states = continuity.states(&board.directory, &repairs, &publisher);
         let checkpoints = continuity.checkpoints.clone();
@@ -165,12 +164,12 @@ impl Daemon {
             board,
             advice_board,
             models,
-            model_jobs: assembly::model_jobs(settings, &model_watch)?,
+            jobs,
+            scheduler: Arc::new(scheduler),
             model_watch: Arc::new(model_watch),
             listener,
             feed,
             repairs,
-            collection,
             objects,
             sim,
             parts,
@@ -194,11 +193,11 @@ impl Daemon {
             advice_board,
             models,
             model_watch,
-            model_jobs,
+            jobs,
+            scheduler,
             listener,
             feed,
             repairs,
-            collection,
             objects,
             sim,
             parts,
@@ -215,7 +214,8 @@ impl Daemon {
             settings.http.max_streams,
         )
         .with_bars(bars)
-        .with_models(models);
+        .with_models(models)
+        .with_jobs(jobs);
         tracing::info!(
             source = settings.feed.source.as_str(),
             issues = feed.symbols.len(),
@@ -244,16 +244,9 @@ impl Daemon {
                 if let Some(objects) = objects {
                     assembly::add_object_services(&mut tree, objects);
                 }
-                if let Some(Collection { parts, job, every }) = collection {
-                    tree.add_service("collection", move |stop| {
-                        run_collection(Arc::clone(&parts), job.clone(), every, stop)
-                    });
-                }
-                if let Some((parts, jobs)) = model_jobs {
-                    tree.add_service("model_jobs", move |stop| {
-                        run_model_jobs(Arc::clone(&parts), jobs.clone(), stop)
-                    });
-                }
+                tree.add_service("scheduler", move |stop| {
+                    run_scheduler(Arc::clone(&scheduler), stop)
+                });
                 tree.add_service("http", move |stop| {
                     serve(Arc::clone(&listener), listen, state.clone(), stop)
                 });
@@ -443,18 +436,20 @@ fn start_simulator(runtime: &Arc<Runtime>, settings: &Settings) -> Result<Runnin
     Ok(running)
 }
 
-/// The job of the collection with the shortest interval, when one is on. The simulator's day is left
-/// alone: what is played there has no calls in it but those of the feed.
+/// What collection works with. The simulator's day is left alone: what is played there has no calls in it
+/// but those of the feed.
 fn collection_of(
     settings: &Settings,
     feed: &FeedParts,
     stores: (Option<Database>, Option<Objects>),
     health: &HealthRegistry,
     repairs: &Repairs,
-) -> Result<Option<Collection>, CliError> {
+) -> Result<Option<Arc<CollectionParts>>, CliError> {
     let jobs = assembly::schedule()?;
-    let job = jobs.of(Task::CollectMarketPrices).min_by_key(|job| job.interval());
-    let (Some(job), FeedSource::Kis) = (job, settings.feed.source) else { return Ok(None) };
+    let wanted = jobs.scheduled().any(|job| job.task == "collect_market_prices");
+    if !wanted || settings.feed.source != FeedSource::Kis {
+        return Ok(None);
+    }
     let parts = assembly::collection(
         settings,
         feed.clients[0].clone(),
@@ -463,8 +458,7 @@ fn collection_of(
         health,
         market_clock(settings, repairs),
     )?;
-    let (job, every) = (job.name.clone(), job.interval());
-    Ok(Some(Collection { parts: Arc::new(parts), job, every }))
+    Ok(Some(Arc::new(parts)))
 }
 
 /// The wall clock; with `feed.market_hours=frames`, the time of the newest tick, and the wall clock

@@ -240,6 +240,7 @@ pub(super) fn settings(values: &Values, effective: Vec<Effective>) -> Settings {
             retention_days: v.optional_integer("archive.retention_days"),
         },
         models: ModelsSettings { watch_seconds: v.integer("models.watch_seconds") },
+        schedule: ScheduleSettings { lease_seconds: v.integer("schedule.lease_seconds") },
         llm: LlmSettings {
             base_url: v.optional_url("llm.base_url"),
             api_key: v.secret("llm.api_key"),

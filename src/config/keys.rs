@@ -117,6 +117,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("objects", "Object store: raw answers, the archive of the journal"),
     ("archive", "Sealed journal segments as Parquet in the object store"),
     ("models", "Fitted models, in the object store"),
+    ("schedule", "The scheduler of jobs.yaml"),
     ("llm", "An OpenAI-compatible service that writes reports; without one, templates do"),
     ("advice", "Recommendations and defence plans"),
     ("http", "API, metrics, events and dashboard"),
@@ -454,6 +455,9 @@ pub const KEYS: &[Key] = &[
         .example("1825"),
     // models
     Key::new("models.watch_seconds", Integer(1, 86_400), "The registry is asked so often whether another model is in use, s")
+        .default("15"),
+    // schedule
+    Key::new("schedule.lease_seconds", Integer(1, 300), "Of several processes one starts the planned runs; another takes over when it has been silent for so long, s")
         .default("15"),
     // llm
     Key::new(

@@ -85,6 +85,8 @@ pub struct Settings {
     pub archive: ArchiveSettings,
     /// Fitted models.
     pub models: ModelsSettings,
+    /// The scheduler.
+    pub schedule: ScheduleSettings,
     /// Language model.
     pub llm: LlmSettings,
     /// Advice.

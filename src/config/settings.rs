@@ -344,6 +344,13 @@ pub struct ArchiveSettings {
     pub retention_days: Option<u32>,
 }
 
+/// `schedule`: the scheduler.
+#[derive(Debug, Clone)]
+pub struct ScheduleSettings {
+    /// Seconds the lease of the scheduler is taken for.
+    pub lease_seconds: u64,
+}
+
 /// `models`: fitted models.
 #[derive(Debug, Clone)]
 pub struct ModelsSettings {

@@ -42,11 +42,13 @@ pub enum Component {
     Archive,
     /// The fitted model that scores are made with.
     Model,
+    /// What starts the planned runs of `jobs.yaml`.
+    Scheduler,
 }
 
 impl Component {
     /// All components, in the order in which they are shown.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Feed,
         Self::Journal,
         Self::Pipeline,
@@ -59,6 +61,7 @@ impl Component {
         Self::Collection,
         Self::Archive,
         Self::Model,
+        Self::Scheduler,
     ];
 
     /// As in events, `/readyz` and metric labels.
@@ -77,6 +80,7 @@ impl Component {
             Self::Collection => "collection",
             Self::Archive => "archive",
             Self::Model => "model",
+            Self::Scheduler => "scheduler",
         }
     }
 }

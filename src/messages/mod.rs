@@ -13,6 +13,7 @@ pub mod event_bus;
 pub mod feed;
 pub mod flag;
 pub mod health;
+pub mod jobs;
 pub mod model_record;
 pub mod models;
 pub mod record;
@@ -37,6 +38,7 @@ pub use feed::{
 };
 pub use flag::Flag;
 pub use health::{Component, ComponentHealth, HealthRegistry, HealthState};
+pub use jobs::{JobBoard, JobRow, JobsState, LastRun, PlannedAt};
 pub use model_record::{ModelRecord, ModelRecordError};
 pub use models::{Evaluation, LiveModel, Measure, ModelBoard, ModelVersion};
 pub use record::{Reject, StoreBatch};

@@ -7,7 +7,8 @@
 //!
 //! - [`db`]: connecting; [`migration`]: the schema; [`entity`]: the tables
 //! - [`upsert`]: the one way rows are written; [`writer`]: from messages to rows
-//! - [`collected`]: what was asked of KIS besides the feed; [`job_runs`]: how jobs ended
+//! - [`collected`]: what was asked of KIS besides the feed
+//! - [`job_runs`]: planned runs of jobs and how they ended; [`lease`]: who may start them
 //! - [`fault`]: what kind of failure an error is; [`spill`]: rows on disk while the database is away
 //! - [`objects`]: the object store, for what is no row; [`archive`]: the journal as Parquet in it;
 //!   [`models`]: the registry of fitted models in it
@@ -22,6 +23,7 @@ pub mod entity;
 pub mod error;
 pub mod fault;
 pub mod job_runs;
+pub mod lease;
 pub mod migration;
 pub mod models;
 pub mod objects;

@@ -86,7 +86,8 @@ upserts! {
         8 << 10;
     task_run => TaskRuns, key [Id],
         replace [State, Result, Error, Retries, StartedAt, FinishedAt], 256 << 10;
-    job_run => JobRuns, key [Job, ScheduledFor], replace [Status, Detail, StartedAt, FinishedAt],
+    job_run => JobRuns, key [Job, ScheduledFor],
+        replace [Status, Detail, StartedAt, FinishedAt, TaskId, Attempt],
         8 << 10;
     model_version => ModelVersions, key [Id], replace [Active, Metrics, ActivatedAt], 64 << 10;
     evaluation_metric => EvaluationMetrics, key [RunId, Metric, Label], replace [Value, CreatedAt],

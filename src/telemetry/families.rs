@@ -157,6 +157,17 @@ pub const TASKS: &[&str] = &[
     "weekly_review",
     "snapshot_backup",
 ];
+/// Jobs, as in `bongsu_job_last_success_timestamp_seconds{job}`: those of the built-in schedule. A file
+/// of one's own may name others, 200 at most.
+pub const JOBS: &[&str] = &[
+    "collection",
+    "daily_bars",
+    "daily_report",
+    "retrain",
+    "evaluation",
+    "weekly_review",
+    "backup",
+];
 /// Tasks that ask a language model.
 pub const LLM_TASKS: &[&str] =
     &["summarize_recommendation", "draft_alert", "generate_report", "weekly_review"];
@@ -299,8 +310,9 @@ pub const FAMILIES: &[Family] = &[
     gauge("bongsu_queue_length", &[("queue", &["ai_tasks"])], "Messages in the queue."),
     counter("bongsu_tasks_total", &[("task", TASKS), ("state", &["success", "failure", "retry", "revoked", "rejected"])], "Tasks by outcome."),
     histogram("bongsu_task_seconds", &[("task", TASKS)], "Time a task takes."),
-    gauge("bongsu_job_last_success_timestamp_seconds", &[("job", &["collect_market_prices", "retrain_model", "evaluate_models", "generate_report", "weekly_review", "snapshot_backup"])],
-        "When the job last succeeded, Unix time; 0 for never."),
+    gauge("bongsu_job_last_success_timestamp_seconds", &[("job", JOBS)], "When a run of the job last succeeded, Unix time; 0 for never."),
+    counter("bongsu_job_runs_total", &[("status", &["done", "failed", "skipped", "missed", "replaced"])], "Planned runs that are over, by how they ended."),
+    gauge("bongsu_scheduler_leader", &[], "1 while this process starts the planned runs."),
     // language model
     counter("bongsu_llm_requests_total", &[("task", LLM_TASKS), ("outcome", &["ok", "cached", "invalid", "timeout", "refused", "error", "fallback"])],
         "Requests to the language model by outcome."),

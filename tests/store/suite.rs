@@ -35,7 +35,7 @@ fn code(text: &str) -> Symbol {
 /// Drops every table.
 pub async fn wipe(db: &Database) {
     let own = Table::ALL.map(Table::as_str);
-    for table in own.into_iter().chain(["seaql_migrations"]) {
+    for table in own.into_iter().chain(["seaql_migrations", "scheduler_lease", "job_cursors"]) {
         let sql = format!("DROP TABLE IF EXISTS {table}");
         db.connection().execute_unprepared(&sql).await.unwrap();
     }

@@ -2,30 +2,24 @@
 //!
 //! In: the daily bars of the database. Out: a new version; the figures of `bongsu evaluate` over the last
 //! year, and those of the model in use as it is (`active.…`), as rows of `evaluation_metrics`, as gauges
-//! and on the board; a row of `job_runs`. A job that is not done has said
+//! and on the board. A job that is not done has said
 //! why ([`JobOutcome`]) and is not tried again before its next time. A machine that has collected too
 //! little yet is no failure.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
 use super::compare::{in_use, measure, walk};
 use super::{
     Activate, Effort, ModellingError, Source, Step, Training, log, make_model, now, panel,
 };
-use crate::actors::ingest::wall_micros;
-use crate::actors::supervision::StageError;
 use crate::evaluate::{self, RunOptions};
 use crate::market::{EventTime, ModelId, SessionDay};
 use crate::messages::{Evaluation, ModelBoard};
 use crate::model::{Panel, TrainError, Validation};
-use crate::schedule::after_hours;
 use crate::store::Database;
-use crate::store::job_runs::{JobRun, write_job_run};
 use crate::store::models::{ModelRegistry, write_evaluation, write_versions};
 
 /// Days before the last session that are judged.
@@ -92,7 +86,6 @@ pub async fn run_job(
     name: &str,
     planned: EventTime,
 ) -> JobOutcome {
-    let started = now();
     let done = match job {
         ModelJob::Retrain => retrain(parts).await,
         ModelJob::Evaluate => judge(parts, planned).await,
@@ -109,17 +102,6 @@ pub async fn run_job(
         tracing::error!(job = name, detail, "the job failed");
     } else {
         tracing::info!(job = name, status, detail, "the job has ended");
-    }
-    if *status == "done" {
-        metrics::gauge!("bongsu_job_last_success_timestamp_seconds", "job" => job.as_str())
-            .set(wall_micros() as f64 / 1e6);
-    }
-    if !parts.dry_run {
-        let (job, detail) = (name.to_owned(), detail.clone());
-        let run = JobRun { job, planned, status, detail, started, finished: Some(now()) };
-        if let Err(error) = write_job_run(&parts.database, &run).await {
-            tracing::warn!(job = name, %error, "the run is not in job_runs");
-        }
     }
     outcome
 }
@@ -231,39 +213,5 @@ pub fn show(evaluation: &Evaluation) {
     }
     if let Some(ratio) = evaluation.value("underestimate_ratio", "") {
         metrics::gauge!("bongsu_risk_underestimate_ratio").set(ratio);
-    }
-}
-
-/// Does the jobs at their times, one after the other, until it is told to stop; a computation that is
-/// under way then is left behind.
-///
-/// # Errors
-/// None: how a job ended is told by its outcome.
-pub async fn run_model_jobs(
-    parts: Arc<ModelJobParts>,
-    jobs: Vec<(ModelJob, String, Duration)>,
-    stop: CancellationToken,
-) -> Result<(), StageError> {
-    let mut due: Vec<i64> =
-        jobs.iter().map(|(_, _, every)| after_hours(wall_micros(), *every)).collect();
-    loop {
-        // In the order of the file where two are due at once.
-        let Some(next) = (0..jobs.len()).min_by_key(|&at| due[at]) else {
-            stop.cancelled().await;
-            return Ok(());
-        };
-        let wait = Duration::from_micros(u64::try_from(due[next] - wall_micros()).unwrap_or(0));
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return Ok(()),
-            () = tokio::time::sleep(wait) => {}
-        }
-        let (job, name, every) = &jobs[next];
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return Ok(()),
-            _ = run_job(&parts, *job, name, EventTime::from_micros(due[next])) => {}
-        }
-        due[next] = after_hours(wall_micros(), *every);
     }
 }

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use super::ObjectParts;
 use crate::actors::model_watch::{ModelWatchParts, built_in};
-use crate::actors::modelling::{Effort, ModelJob, ModelJobParts};
+use crate::actors::modelling::{Effort, ModelJobParts};
 use crate::cli::CliError;
 use crate::config::{FeedSource, Settings};
 use crate::messages::health::{Component, HealthRegistry};
 use crate::messages::{Flag, ModelBoard};
-use crate::schedule::Task;
 use crate::store::Database;
 use crate::store::models::ModelRegistry;
 
@@ -22,37 +21,22 @@ pub fn model_registry(settings: &Settings) -> Result<ModelRegistry, CliError> {
     Ok(ModelRegistry::new(super::object_store(settings, None, false)?))
 }
 
-/// The jobs about models that are on, with what they need; `None` where there is no database or no such
-/// job. The simulator's invented days are no history to learn from.
-///
-/// # Errors
-/// When `jobs.yaml` is wrong.
-pub fn model_jobs(
-    settings: &Settings,
-    watch: &ModelWatchParts,
-) -> Result<Option<ModelJobs>, CliError> {
-    let Some(database) = watch.database.clone() else { return Ok(None) };
-    let jobs = super::schedule()?;
-    let of = |task, job: ModelJob| {
-        jobs.of(task).map(move |one| (job, one.name.clone(), one.interval())).collect::<Vec<_>>()
-    };
-    let mut due = of(Task::RetrainModel, ModelJob::Retrain);
-    due.extend(of(Task::EvaluateModels, ModelJob::Evaluate));
-    if due.is_empty() || settings.feed.source == FeedSource::Sim {
-        return Ok(None);
+/// What the jobs about models work with; `None` where there is no database. The simulator's invented
+/// days are no history to learn from.
+#[must_use]
+pub fn model_jobs(settings: &Settings, watch: &ModelWatchParts) -> Option<Arc<ModelJobParts>> {
+    let database = watch.database.clone()?;
+    if settings.feed.source == FeedSource::Sim {
+        return None;
     }
-    let parts = ModelJobParts {
+    Some(Arc::new(ModelJobParts {
         registry: watch.registry.clone(),
         database,
         board: watch.board.clone(),
         effort: Effort::Background,
         dry_run: !settings.writes,
-    };
-    Ok(Some((Arc::new(parts), due)))
+    }))
 }
-
-/// Jobs about models: name and interval of each.
-pub type ModelJobs = (Arc<ModelJobParts>, Vec<(ModelJob, String, Duration)>);
 
 /// The watch of a daemon. In a dry run it reads the registry all the same.
 ///

@@ -21,7 +21,6 @@ use crate::kis::sim::RunningSim;
 use crate::kis::subscriptions::Watch;
 use crate::market::{SessionDay, Symbol};
 use crate::messages::health::HealthRegistry;
-use crate::schedule::Task;
 use crate::store::{Database, DatabaseOptions, StoreError, read};
 
 /// Calls of a run for an issue: daily bars, half hours of a session, price, trades, price.
@@ -199,9 +198,7 @@ impl Etl<'_> {
                 count => count,
             },
         };
-        let interval = assembly::schedule().map(|jobs| {
-            jobs.of(Task::CollectMarketPrices).map(crate::schedule::Job::interval).min()
-        });
+        let interval = assembly::schedule().map(|jobs| jobs.interval_of("collect_market_prices"));
         match interval {
             Ok(interval) => budget(self.settings.kis.calls_per_second, keys, issues, interval),
             Err(error) => Check::fail("kis budget", error.to_string(), "correct jobs.yaml"),

@@ -15,7 +15,7 @@ pub struct Model {
     pub job: String,
     /// Moment of the schedule; with the job, the run's identity.
     pub scheduled_for: EventTime,
-    /// `running`, `done`, `failed`, `skipped`.
+    /// `waiting`, `running`, `done`, `failed`, `skipped`, `missed`, `replaced`.
     pub status: String,
     /// What happened.
     pub detail: String,
@@ -23,6 +23,12 @@ pub struct Model {
     pub started_at: EventTime,
     /// End, wall clock.
     pub finished_at: Option<EventTime>,
+    /// Id of the task of the newest attempt.
+    pub task_id: Option<String>,
+    /// The newest attempt, from 1.
+    pub attempt: Option<i32>,
+    /// Epoch of the lease under which the row was last written.
+    pub epoch: Option<i64>,
 }
 
 /// No relation is declared: rows are joined by their ids.

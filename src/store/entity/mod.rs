@@ -9,6 +9,7 @@
 pub mod etl_failure;
 pub mod etl_run;
 pub mod evaluation_metric;
+pub mod job_cursor;
 pub mod job_run;
 pub mod llm_usage;
 pub mod market_price;
@@ -18,6 +19,7 @@ pub mod recommendation;
 pub mod recommendation_item;
 pub mod report;
 pub mod risk_score;
+pub mod scheduler_lease;
 pub mod task_run;
 pub mod threat_event;
 pub mod trade_log;

@@ -41,7 +41,7 @@ use Kind::{
     Ascii, Bool, Integer, LongText, Name, Real, RunningId, Small, Text, TextId, Time, Tiny,
 };
 
-fn column_type(backend: DbBackend, kind: Kind) -> ColumnType {
+pub(crate) fn column_type(backend: DbBackend, kind: Kind) -> ColumnType {
     let mysql = backend == DbBackend::MySql;
     match kind {
         RunningId | Integer => ColumnType::BigInteger,
