@@ -88,7 +88,7 @@ pub fn run(
     let months = |done, of| progress(Progress::Months { done, of });
     let walk = Walk::new(&design, &sums, options.method, variants, 0..to, &months)?;
     progress(Progress::Tails);
-    let tails = Tails::new(&design, &walk, &options.method.shape(), options.origin);
+    let tails = Tails::new(&design, &walk, &options.method.shapes(), options.origin);
     let window = (from.min(to), to);
     let symbols: Vec<Symbol> = panel.issues.iter().map(|issue| issue.symbol).collect();
     let wanted =

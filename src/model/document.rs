@@ -49,7 +49,7 @@ pub struct Document {
     pub variants: Vec<VariantModel>,
     /// How own and pooled residuals are mixed.
     pub mixing: Mixing,
-    /// What moves the tail of the residuals.
+    /// What moves the tail of the residuals in the sessions after `trained_until`.
     pub shape: TailShape,
     /// Breadth of the market after the last session: where a reader goes on from.
     pub breadth: Breadth,

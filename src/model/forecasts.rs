@@ -5,7 +5,8 @@ use rayon::prelude::*;
 use super::design::Design;
 use super::document::Forecast;
 use super::features::{Origin, Variant};
-use super::shape::TailShape;
+use super::shape::{LevelRule, TailShape};
+use super::slopes::ShapeSchedule;
 use super::tails::{Mixing, SortedWindow, TailPoints};
 use super::walk::Walk;
 
@@ -100,9 +101,11 @@ pub struct Tails {
 }
 
 impl Tails {
-    /// Of a walk whose forecasts are made at `origin`.
+    /// Of a walk whose forecasts are made at `origin`, each row with the shape of its own session.
     #[must_use]
-    pub fn new(design: &Design, walk: &Walk, shape: &TailShape, origin: Origin) -> Self {
+    pub fn new(design: &Design, walk: &Walk, shapes: &ShapeSchedule, origin: Origin) -> Self {
+        let dates = design.sessions.dates();
+        let of_day: Vec<&TailShape> = dates.iter().map(|date| shapes.on(*date)).collect();
         let variants: Vec<Variant> =
             design.market.iter().map(|market| market.variant(origin)).collect();
         let mut scale: Vec<Vec<f64>> = design
@@ -111,13 +114,19 @@ impl Tails {
             .map(|issue| {
                 let of = |at: usize| {
                     let session = issue.session(at);
-                    shape.downside(variants[session], &issue.terms[at], &design.market[session])
+                    let (own, market) = (&issue.terms[at], &design.market[session]);
+                    of_day[session].downside(variants[session], own, market)
                 };
                 (0..issue.len()).map(of).collect()
             })
             .collect();
-        let level =
-            levels(design, shape, &|issue, at| walk.residual(design, issue, at) / scale[issue][at]);
+        // After the last session that of the day that follows.
+        let next = dates.last().map(|date| shapes.on(*date + 1));
+        let rules: Vec<Option<LevelRule>> =
+            of_day.iter().copied().chain(next).map(|shape| shape.level).collect();
+        let level = levels(design, &rules, &|issue, at| {
+            walk.residual(design, issue, at) / scale[issue][at]
+        });
         scale.par_iter_mut().zip(&design.issues).for_each(|(scale, issue)| {
             for (at, scale) in scale.iter_mut().enumerate() {
                 *scale *= level[issue.session(at)];
@@ -130,17 +139,23 @@ impl Tails {
     }
 }
 
-/// The slow level before each session, and after the last.
-fn levels(design: &Design, shape: &TailShape, value: &dyn Fn(usize, usize) -> f64) -> Vec<f64> {
-    let sessions = design.sessions.len();
-    let Some(rule) = shape.level else { return vec![1.0; sessions + 1] };
+/// The slow level before each session, and after the last, each by its rule.
+fn levels(
+    design: &Design,
+    rules: &[Option<LevelRule>],
+    value: &dyn Fn(usize, usize) -> f64,
+) -> Vec<f64> {
+    if rules.iter().all(Option::is_none) {
+        return vec![1.0; rules.len()];
+    }
     let residuals = SessionResiduals::new(design, value);
-    let before = |session: usize| {
+    let before = |(session, rule): (usize, &Option<LevelRule>)| {
+        let Some(rule) = rule else { return 1.0 };
         let enough = residuals.count_before(session, rule.sessions) >= rule.least_rows;
         let tail = residuals.tail_before(session, rule.sessions).filter(|_| enough);
         rule.level(tail.map(|tail| tail.v05))
     };
-    (0..=sessions).into_par_iter().map(before).collect()
+    rules.par_iter().enumerate().map(before).collect()
 }
 
 /// Forecasts of the scored rows of the sessions from `from` to before `to`, by issue and session.

@@ -12,7 +12,7 @@
 //! - [`panel`]: bars in columns; [`clean`]: which of them count, and their return and variance
 //! - [`features`]: the terms; [`design`]: the rows that are fitted and forecast
 //! - [`gram`], [`fit`] and [`glm`]: least squares and gamma likelihood; [`walk`]: month by month
-//! - [`shape`]: what moves their tail; [`tails`]: quantiles of residuals; [`forecasts`]: those of a session
+//! - [`shape`] and [`slopes`]: what moves their tail, and how it changed; [`tails`]: quantiles of residuals; [`forecasts`]: those of a session
 //! - [`document`]: the fitted model as it is stored; [`train`](mod@train): from a panel to it
 //! - [`version`]: a document with its name, as scoring uses it
 //! - [`choice`]: whether a new model may take the place of another
@@ -35,6 +35,7 @@ pub mod panel;
 pub mod ranker;
 pub mod series;
 pub mod shape;
+pub mod slopes;
 pub mod tails;
 #[cfg(test)]
 pub(crate) mod tests;

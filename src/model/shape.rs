@@ -7,19 +7,22 @@
 //! s = max(q / reference, floor)^power with q the 5 % quantile of z / g. What is left,
 //! u = z / (g s), is near to one distribution for all times.
 //!
-//! The slopes are constants. They were estimated on days before 2022 (large Korean issues from 2015
-//! on, KOSPI issues from 2020 on) by a gamma likelihood of min(z, 0)², each session counting once;
-//! later refits moved them little. So nothing of a later day is in them when they are used from
-//! 2022 on, and there is nothing to fit on the data at hand.
+//! Slopes, means and deviations are constants, the slopes by half-year: [`slopes`](super::slopes).
 
 use serde::{Deserialize, Serialize};
 
-use super::features::{LTV, MARKET_NAMES, MarketTerms, OwnTerms, Variant};
+use super::features::{
+    BREADTH, INDEX_TERMS, LTV, MarketTerms, OwnTerms, US_OPEN, US_RETURN, Variant,
+};
 
 /// Standardised inputs count up to this.
 const LIMIT: f64 = 4.0;
 /// ln of the value traded from which size is measured: 3.6 billion won.
 const SIZE_CENTRE: f64 = 22.0;
+/// Where `mpos1` stands among the market terms.
+const MPOS1: usize = INDEX_TERMS + 4;
+/// Where `ousneg` stands among the market terms.
+const OUSNEG: usize = US_OPEN + 2;
 
 /// What the downside scale looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,18 +44,14 @@ pub enum ScaleInput {
 
 impl ScaleInput {
     fn value(self, own: &OwnTerms, market: &MarketTerms) -> f64 {
-        let of = |name: &str| {
-            let place = MARKET_NAMES.iter().position(|known| *known == name);
-            place.map_or(f64::NAN, |place| market.0[place])
-        };
         let size = own.0[LTV] - SIZE_CENTRE;
         match self {
-            Self::Bz => of("bz"),
-            Self::Mpos1 => of("mpos1"),
-            Self::BzSize => of("bz") * size,
+            Self::Bz => market.0[BREADTH],
+            Self::Mpos1 => market.0[MPOS1],
+            Self::BzSize => market.0[BREADTH] * size,
             Self::Size => size,
-            Self::Ousret => of("ousret"),
-            Self::Ousneg => of("ousneg"),
+            Self::Ousret => market.0[US_RETURN],
+            Self::Ousneg => market.0[OUSNEG],
         }
     }
 }
@@ -108,40 +107,7 @@ pub struct TailShape {
     pub level: Option<LevelRule>,
 }
 
-const fn term(input: ScaleInput, mean: f64, deviation: f64, slope: f64) -> ScaleTerm {
-    ScaleTerm { input, mean, deviation, slope }
-}
-
 impl TailShape {
-    /// The constants described above.
-    #[must_use]
-    pub fn adaptive() -> Self {
-        use ScaleInput::{Bz, BzSize, Mpos1, Ousneg, Ousret, Size};
-        Self {
-            close: vec![
-                term(Bz, -0.005_397, 0.136_948, -0.105_466),
-                term(Mpos1, 0.390_574, 0.568_296, -0.058_422),
-                term(BzSize, -0.003_832, 0.201_205, 0.044_103),
-                term(Size, 0.501_284, 1.375_608, 0.109_561),
-            ],
-            open: vec![
-                term(Bz, -0.005_397, 0.136_948, -0.081_331),
-                term(Mpos1, 0.390_574, 0.568_296, -0.051_282),
-                term(BzSize, -0.003_832, 0.201_205, 0.040_749),
-                term(Size, 0.501_284, 1.375_608, 0.116_322),
-                term(Ousret, 0.040_764, 0.781_264, -0.206_959),
-                term(Ousneg, -0.262_086, 0.505_473, 0.074_049),
-            ],
-            level: Some(LevelRule {
-                sessions: 90,
-                least_rows: 5_000,
-                reference: -1.49,
-                floor: 0.2,
-                power: 0.6,
-            }),
-        }
-    }
-
     /// The downside scale g of a forecast made with the terms of `variant`; an input that is not
     /// known counts as its mean.
     #[must_use]
@@ -177,18 +143,30 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::features::{MARKET, OWN};
+    use crate::model::features::{MARKET, MARKET_NAMES, OWN};
+    use crate::model::slopes::ShapeSchedule;
+
+    /// Of a day before 2022.
+    fn adaptive() -> TailShape {
+        ShapeSchedule::adaptive().on(0).clone()
+    }
 
     fn terms(bz: f64, mpos1: f64, ltv: f64) -> (OwnTerms, MarketTerms) {
         let (mut own, mut market) = ([0.0; OWN], [f64::NAN; MARKET]);
         own[LTV] = ltv;
-        (market[1], market[9]) = (bz, mpos1);
+        (market[BREADTH], market[MPOS1]) = (bz, mpos1);
         (OwnTerms(own), MarketTerms(market))
     }
 
     #[test]
+    fn places_are_those_of_the_names() {
+        let names = [BREADTH, MPOS1, US_RETURN, OUSNEG].map(|place| MARKET_NAMES[place]);
+        assert_eq!(names, ["bz", "mpos1", "ousret", "ousneg"]);
+    }
+
+    #[test]
     fn by_hand() {
-        let shape = TailShape::adaptive();
+        let shape = adaptive();
         let (own, market) = terms(-0.142_345, 0.390_574, 22.0);
         // bz one deviation below its mean; bz × size and size at 0.
         let bzsize: f64 = 0.003_832 / 0.201_205 * 0.044_103;
@@ -211,8 +189,9 @@ mod tests {
         #[test]
         fn bounded(bz in -9.0..9.0_f64, mpos1 in 0.0..9.0_f64, ltv in 5.0..40.0_f64) {
             let (own, market) = terms(bz, mpos1, ltv);
+            let shape = adaptive();
             for variant in Variant::ALL {
-                let g = TailShape::adaptive().downside(variant, &own, &market);
+                let g = shape.downside(variant, &own, &market);
                 prop_assert!((0.2..5.0).contains(&g), "{g}");
             }
         }

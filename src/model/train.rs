@@ -13,6 +13,7 @@ use super::gram::DailySums;
 use super::panel::Panel;
 use super::ranker::{RankerModel, TraitSet};
 use super::shape::TailShape;
+use super::slopes::ShapeSchedule;
 use super::tails::{Mixing, TailPoints, quantile};
 use super::validation::score;
 use super::walk::{Fitted, LEAST_ROWS, Walk};
@@ -41,12 +42,12 @@ impl Method {
         }
     }
 
-    /// What moves the residuals' tail.
+    /// What moves the residuals' tail, by day.
     #[must_use]
-    pub fn shape(self) -> TailShape {
+    pub fn shapes(self) -> ShapeSchedule {
         match self {
-            Self::Adaptive => TailShape::adaptive(),
-            Self::Har25 => TailShape::default(),
+            Self::Adaptive => ShapeSchedule::adaptive(),
+            Self::Har25 => ShapeSchedule::constant(TailShape::default()),
         }
     }
 }
@@ -167,14 +168,14 @@ pub fn train(
     }
     let sums = DailySums::new(&design);
     let months = |done, of| progress(Progress::Months { done, of });
-    let (mixing, shape) = (Mixing::default(), options.method.shape());
+    let (mixing, shapes) = (Mixing::default(), options.method.shapes());
     let sessions = design.sessions.len();
     let last = |span: usize| sessions.saturating_sub(span)..sessions;
     let mut variants = Vec::new();
     for variant in Variant::ALL {
         let walk =
             Walk::new(&design, &sums, options.method, &[variant], last(STORED_SPAN), &months)?;
-        variants.extend(variant_model(&design, &walk, &shape, &mixing));
+        variants.extend(variant_model(&design, &walk, &shapes, &mixing));
     }
     progress(Progress::Tails);
     if variants.is_empty() {
@@ -188,7 +189,7 @@ pub fn train(
         last(SCORED_SPAN),
         &|_, _| (),
     )?;
-    let tails = Tails::new(&design, &walk, &shape, Origin::Close);
+    let tails = Tails::new(&design, &walk, &shapes, Origin::Close);
     let window = (sessions.saturating_sub(REFERENCE_SESSIONS), sessions);
     let fitted = |number: usize| design.issues[number].fitted;
     let forecasts = forecasts(&design, &walk, &tails, &mixing, window, &fitted);
@@ -198,19 +199,20 @@ pub fn train(
     let validation = score(&design, recent, Origin::Close);
     let ranker = RankerModel::fit(panel, &design, TraitSet::Watched)
         .map_err(|error| TrainError::Solver(error.to_string()))?;
+    let trained_until = design.day(sessions - 1);
     let document = Document {
         format: FORMAT,
         method: options.method,
         code_version: options.code_version.clone(),
         trained_from: design.day(first_fitted(&sums, sessions)),
-        trained_until: design.day(sessions - 1),
+        trained_until,
         fitted_rows: rows as u64,
         data: panel.info.clone(),
         own_terms: OWN_NAMES.map(str::to_owned).to_vec(),
         market_terms: MARKET_NAMES.map(str::to_owned).to_vec(),
         variants,
         mixing,
-        shape,
+        shape: shapes.on(trained_until.next().epoch_days()).clone(),
         breadth: design.session_terms.breadth(sessions),
         own_tails: own_tails_by_symbol(&design, &walk, &tails, &mixing),
         reference: reference(&forecasts),
@@ -275,13 +277,13 @@ fn own_tails_by_symbol(
 fn variant_model(
     design: &Design,
     walk: &Walk,
-    shape: &TailShape,
+    shapes: &ShapeSchedule,
     mixing: &Mixing,
 ) -> Option<VariantModel> {
     let Fitted { variant, coefficients } = walk.next.fits.first()?;
     let sessions = design.sessions.len();
     let origin = if *variant == Variant::Open { Origin::Open } else { Origin::Close };
-    let tails = Tails::new(design, walk, shape, origin);
+    let tails = Tails::new(design, walk, shapes, origin);
     let pooled = tails.residuals.tail_before(sessions, mixing.pooled_sessions)?;
     let all = tails.residuals.sorted(sessions.saturating_sub(mixing.pooled_sessions), sessions);
     let probabilities = probabilities();

@@ -10,6 +10,7 @@ use super::features::Origin;
 use super::forecasts::{ForecastRow, Tails, forecasts};
 use super::losses;
 use super::panel::Panel;
+use super::slopes::ShapeSchedule;
 use super::train::TrainError;
 use super::walk::Walk;
 use crate::market::SessionDay;
@@ -120,7 +121,8 @@ pub fn validate(
         _ => (from, from),
     };
     let walk = frozen_walk(&design, document, origin);
-    let tails = Tails::new(&design, &walk, &document.shape, origin);
+    let shapes = ShapeSchedule::constant(document.shape.clone());
+    let tails = Tails::new(&design, &walk, &shapes, origin);
     let dates = design.sessions.dates();
     let start = dates.partition_point(|date| *date < from.epoch_days());
     let end = dates.partition_point(|date| *date <= to.epoch_days());

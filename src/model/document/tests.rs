@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::features::{MARKET, OWN};
+use crate::model::slopes::ShapeSchedule;
 
 const OWN_TAIL: TailPoints =
     TailPoints { v01: -9.0, v025: -8.0, v05: -7.0, e025: -10.0, e05: -9.0 };
@@ -76,7 +77,7 @@ fn what_is_wrong_is_named() {
     assert_eq!(broken(|d| d.breadth.bp = f64::NAN), "breadth");
     assert_eq!(
         broken(|d| {
-            d.shape = TailShape::adaptive();
+            d.shape = ShapeSchedule::adaptive().on(0).clone();
             d.shape.open[1].deviation = 0.0;
         }),
         "shape"
@@ -131,7 +132,7 @@ fn own_residuals_scale_and_level_move_the_tail() {
     assert!((with(&document, Some("000660")) + 2.7).abs() < 1e-12);
     assert!((with(&document, Some("005930")) + f64::midpoint(9.0, 2.7)).abs() < 1e-12);
     document.variants.iter_mut().for_each(|model| model.level = 1.5);
-    document.shape = TailShape::adaptive();
+    document.shape = ShapeSchedule::adaptive().on(0).clone();
     let scale = document.shape.downside(Variant::OwnOnly, &own, &MarketTerms::UNKNOWN);
     assert!((with(&document, None) + 2.7 * 1.5 * scale).abs() < 1e-12);
     let broken = OwnTerms([f64::NAN; OWN]);

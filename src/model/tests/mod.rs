@@ -12,7 +12,7 @@ use super::fit::solve;
 use super::forecasts::{SessionResiduals, Tails, forecasts};
 use super::gram::{DailySums, Gram, target};
 use super::panel::Panel;
-use super::shape::TailShape;
+use super::slopes::ShapeSchedule;
 use super::tails::{Mixing, TailPoints};
 use super::train::{Method, TrainError, TrainOptions, train};
 use super::validation::validate;
@@ -146,7 +146,7 @@ fn splits_halts_and_reopenings_are_not_scored() {
     let mut market = panel(6, 4, SCORED_FROM + 120);
     let scored = |market: &Panel| {
         let (design, walk) = walk(market, &Variant::ALL[1..]);
-        let tails = Tails::new(&design, &walk, &TailShape::adaptive(), Origin::Close);
+        let tails = Tails::new(&design, &walk, &ShapeSchedule::adaptive(), Origin::Close);
         let window = (0, design.sessions.len());
         let rows = forecasts(&design, &walk, &tails, &Mixing::default(), window, &|_| true);
         let worst = rows
