@@ -4,6 +4,7 @@
 //! another. Both take all rows for independent. Stocks fall together, so over many issues they
 //! reject almost any forecast; the clustered test, over sums by session, does not.
 
+use serde::Serialize;
 use statrs::distribution::{ChiSquared, ContinuousCDF as _};
 
 use crate::model::series::{by_session, test_mean};
@@ -96,7 +97,7 @@ fn chi_squared_p(statistic: f64, freedom: f64) -> f64 {
 }
 
 /// Coverage of one quantile over many issues.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Coverage {
     /// Share of rows below the quantile.
     pub exceed_ratio: f64,
@@ -106,8 +107,6 @@ pub struct Coverage {
     pub christoffersen_p: f64,
     /// p-value of the share by session: the one to judge by.
     pub clustered_p: f64,
-    /// Its statistic.
-    pub clustered_z: f64,
     /// Share of issues with enough rows that pass Kupiec's test; `None` without such an issue.
     pub symbols_passing_kupiec: Option<f64>,
     /// The same of Christoffersen's.
@@ -133,7 +132,6 @@ pub fn coverage(hits: &[(usize, usize, bool)], level: f64) -> Coverage {
         kupiec_p: pooled.kupiec_p(level),
         christoffersen_p: pooled.christoffersen_p(level),
         clustered_p: clustered.p,
-        clustered_z: clustered.t,
         symbols_passing_kupiec: passing(&|counts| counts.kupiec_p(level)),
         symbols_passing_christoffersen: passing(&|counts| counts.christoffersen_p(level)),
     }

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Serialize;
+
 use super::coverage::{Coverage, coverage};
 use super::scored::ScoredRow;
 use crate::market::SessionDay;
@@ -9,7 +11,7 @@ use crate::model::losses::{fz0, pinball, qlike_range, qlike_return};
 use crate::model::tails::LEVELS;
 
 /// Exceedances of a half-year.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct HalfYear {
     /// Rows.
     pub rows: u64,
@@ -23,21 +25,25 @@ pub struct HalfYear {
     pub clustered_p_95: f64,
 }
 
+/// How good one quantile was.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct QuantileMetrics {
+    /// Whether it was exceeded as often as it should be.
+    #[serde(flatten)]
+    pub coverage: Coverage,
+    /// Its pinball loss.
+    pub pinball: f64,
+}
+
 /// Figures of a window; means over its rows.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ForecastMetrics {
-    /// Rows.
-    pub rows: u64,
-    /// Of these, rows whose forecast was missing and replaced.
-    pub replaced: u64,
-    /// Issues.
-    pub symbols: u64,
-    /// First and last session.
-    pub window: (SessionDay, SessionDay),
-    /// Coverage of the 1 %, 2.5 % and 5 % quantiles.
-    pub coverage: [Coverage; 3],
-    /// Pinball losses of the same.
-    pub pinball: [f64; 3],
+    /// The 1 % quantile.
+    pub var_99: QuantileMetrics,
+    /// The 2.5 % quantile.
+    pub var_975: QuantileMetrics,
+    /// The 5 % quantile.
+    pub var_95: QuantileMetrics,
     /// By half-year, `2024H2`.
     pub half_years: BTreeMap<String, HalfYear>,
     /// Quasi-likelihood against squared returns.
@@ -56,6 +62,16 @@ pub struct ForecastMetrics {
     pub underestimate_ratio: f64,
     /// Sum of variances over sum of squared returns: above 1 there is too much risk on average.
     pub variance_ratio: f64,
+    /// Rows.
+    pub rows: u64,
+    /// Of these, rows whose forecast was missing and replaced by historical simulation.
+    pub replaced: u64,
+    /// Issues.
+    pub symbols: u64,
+    /// First session.
+    pub from: SessionDay,
+    /// Last session.
+    pub to: SessionDay,
 }
 
 /// Loss functions by row, in the order of [`LOSSES`].
@@ -89,7 +105,7 @@ fn half_year(day: SessionDay) -> String {
 pub fn evaluate_forecasts(rows: &[ScoredRow], dates: &[i32]) -> Option<ForecastMetrics> {
     let day = |session: usize| SessionDay::from_epoch_days(dates[session]);
     let sessions = || rows.iter().map(|row| row.session);
-    let window = (day(sessions().min()?), day(sessions().max()?));
+    let (from, to) = (day(sessions().min()?), day(sessions().max()?));
     let n = rows.len() as f64;
     let mut losses = [0.0; 7];
     for row in rows {
@@ -107,13 +123,14 @@ pub fn evaluate_forecasts(rows: &[ScoredRow], dates: &[i32]) -> Option<ForecastM
     let worst = |of: fn(&ScoredRow) -> f64| {
         rows.iter().filter(|row| row.r <= row.forecast.v025).map(of).sum::<f64>()
     };
+    let quantile = |at: usize| QuantileMetrics {
+        coverage: coverage(&hits(at), LEVELS[at]),
+        pinball: losses[4 + at],
+    };
     Some(ForecastMetrics {
-        rows: rows.len() as u64,
-        replaced: rows.iter().filter(|row| row.replaced).count() as u64,
-        symbols: rows.iter().map(|row| row.issue).collect::<BTreeSet<_>>().len() as u64,
-        window,
-        coverage: [0, 1, 2].map(|at| coverage(&hits(at), LEVELS[at])),
-        pinball: [losses[4], losses[5], losses[6]],
+        var_99: quantile(0),
+        var_975: quantile(1),
+        var_95: quantile(2),
         half_years: half_years(rows, day),
         qlike_r2: losses[0],
         qlike_range: losses[1],
@@ -123,6 +140,11 @@ pub fn evaluate_forecasts(rows: &[ScoredRow], dates: &[i32]) -> Option<ForecastM
         overestimate_ratio: share(&|row| row.forecast.variance > 2.0 * row.measured),
         underestimate_ratio: share(&|row| row.forecast.variance < row.measured / 2.0),
         variance_ratio: sum(&|row| row.forecast.variance) / sum(&|row| row.r * row.r),
+        rows: rows.len() as u64,
+        replaced: rows.iter().filter(|row| row.replaced).count() as u64,
+        symbols: rows.iter().map(|row| row.issue).collect::<BTreeSet<_>>().len() as u64,
+        from,
+        to,
     })
 }
 
@@ -171,7 +193,8 @@ mod tests {
         // 2024-06-28 and 2024-07-01.
         let metrics = evaluate_forecasts(&rows, &[19_902, 19_905]).unwrap();
         assert_eq!((metrics.rows, metrics.symbols, metrics.replaced), (4, 2, 2));
-        let ratios = metrics.coverage.map(|coverage| coverage.exceed_ratio);
+        let quantiles = [metrics.var_99, metrics.var_975, metrics.var_95];
+        let ratios = quantiles.map(|quantile| quantile.coverage.exceed_ratio);
         assert_eq!(ratios, [0.25, 0.25, 0.5]);
         assert_eq!(metrics.half_years["2024H1"].exceed_99, 0.5);
         assert_eq!(metrics.half_years["2024H2"].exceed_95, 0.0);
@@ -190,9 +213,9 @@ mod tests {
             let dates: Vec<i32> = (19_900..19_940).collect();
             let metrics = evaluate_forecasts(&rows, &dates).unwrap();
             prop_assert!(metrics.fz0_025.is_finite() && metrics.qlike_r2.is_finite());
-            prop_assert!(metrics.pinball.iter().all(|loss| *loss >= 0.0));
-            for coverage in metrics.coverage {
-                prop_assert!((0.0..=1.0).contains(&coverage.clustered_p));
+            for quantile in [metrics.var_99, metrics.var_975, metrics.var_95] {
+                prop_assert!(quantile.pinball >= 0.0);
+                prop_assert!((0.0..=1.0).contains(&quantile.coverage.clustered_p));
             }
         }
     }

@@ -5,62 +5,13 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::coverage::Coverage;
-use super::forecasts::ForecastMetrics;
+use super::forecasts::{ForecastMetrics, QuantileMetrics};
 use super::run::Run;
 use crate::market::SessionDay;
 use crate::model::features::Origin;
 use crate::model::ranker::Evidence;
 use crate::model::ranker::picks::{Estimate, PickMetrics};
 use crate::model::train::Method;
-
-/// Coverage of one quantile.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct CoverageReport {
-    /// Share of rows below the quantile.
-    pub exceed_ratio: f64,
-    /// Kupiec's p-value, pooled.
-    pub kupiec_p: f64,
-    /// Christoffersen's p-value, pooled.
-    pub christoffersen_p: f64,
-    /// p-value clustered by session: the one to judge by.
-    pub clustered_p: f64,
-    /// Share of issues that pass Kupiec's test.
-    pub symbols_passing_kupiec: Option<f64>,
-    /// Share of issues that pass Christoffersen's test.
-    pub symbols_passing_christoffersen: Option<f64>,
-    /// Pinball loss.
-    pub pinball: f64,
-}
-
-impl CoverageReport {
-    fn new(coverage: &Coverage, pinball: f64) -> Self {
-        Self {
-            exceed_ratio: coverage.exceed_ratio,
-            kupiec_p: coverage.kupiec_p,
-            christoffersen_p: coverage.christoffersen_p,
-            clustered_p: coverage.clustered_p,
-            symbols_passing_kupiec: coverage.symbols_passing_kupiec,
-            symbols_passing_christoffersen: coverage.symbols_passing_christoffersen,
-            pinball,
-        }
-    }
-}
-
-/// Exceedances of a half-year.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct HalfYearReport {
-    /// Share of rows below the 1 % quantile.
-    pub exceed_99: f64,
-    /// Share of rows below the 5 % quantile.
-    pub exceed_95: f64,
-    /// p-value of the former, clustered by session.
-    pub clustered_p_99: f64,
-    /// p-value of the latter.
-    pub clustered_p_95: f64,
-    /// Rows.
-    pub rows: u64,
-}
 
 /// How market crashes were found on recorded days.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -105,30 +56,9 @@ pub struct RankingReport {
 /// What `bongsu evaluate` found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Evaluation {
-    /// Coverage of the 1 % quantile.
-    pub var_99: CoverageReport,
-    /// Coverage of the 2.5 % quantile.
-    pub var_975: CoverageReport,
-    /// Coverage of the 5 % quantile.
-    pub var_95: CoverageReport,
-    /// Exceedances by half-year.
-    pub half_years: BTreeMap<String, HalfYearReport>,
-    /// Quasi-likelihood against squared returns.
-    pub qlike_r2: f64,
-    /// Quasi-likelihood against range variances.
-    pub qlike_range: f64,
-    /// Joint loss of quantile and tail mean at 2.5 %.
-    pub fz0_025: f64,
-    /// The same at 5 %.
-    pub fz0_05: f64,
-    /// Realised over forecast loss in the worst 2.5 %.
-    pub es_ratio_975: f64,
-    /// Share of variances forecast at more than twice the measured one.
-    pub overestimate_ratio: f64,
-    /// Share of variances forecast at less than half the measured one.
-    pub underestimate_ratio: f64,
-    /// Sum of variances over sum of squared returns.
-    pub variance_ratio: f64,
+    /// Figures of the forecasts.
+    #[serde(flatten)]
+    pub forecasts: ForecastMetrics,
     /// Share of picks above the median, by horizon.
     pub hit_ratio: BTreeMap<usize, f64>,
     /// The share that chance gives.
@@ -146,16 +76,6 @@ pub struct Evaluation {
     pub llm_valid_ratio: Option<f64>,
     /// Crash days of the window, where they were played.
     pub crash: Option<CrashReport>,
-    /// Rows scored.
-    pub rows: u64,
-    /// Of these, rows whose forecast was missing and replaced by historical simulation.
-    pub replaced: u64,
-    /// Issues.
-    pub symbols: u64,
-    /// First session.
-    pub from: SessionDay,
-    /// Last session.
-    pub to: SessionDay,
     /// When forecasts were made.
     pub origin: Origin,
     /// How tails were forecast.
@@ -167,33 +87,11 @@ impl Evaluation {
     #[must_use]
     pub fn new(metrics: &ForecastMetrics, run: &Run, origin: Origin, method: Method) -> Self {
         let picks = &run.pick_metrics;
-        let coverage = |at: usize| CoverageReport::new(&metrics.coverage[at], metrics.pinball[at]);
         let by_horizon = |of: fn(&PickMetrics) -> f64| {
             picks.iter().map(|pick| (pick.horizon, of(pick))).collect::<BTreeMap<_, _>>()
         };
-        let half_years = metrics.half_years.iter().map(|(label, half)| {
-            let report = HalfYearReport {
-                exceed_99: half.exceed_99,
-                exceed_95: half.exceed_95,
-                clustered_p_99: half.clustered_p_99,
-                clustered_p_95: half.clustered_p_95,
-                rows: half.rows,
-            };
-            (label.clone(), report)
-        });
         Self {
-            var_99: coverage(0),
-            var_975: coverage(1),
-            var_95: coverage(2),
-            half_years: half_years.collect(),
-            qlike_r2: metrics.qlike_r2,
-            qlike_range: metrics.qlike_range,
-            fz0_025: metrics.fz0_025,
-            fz0_05: metrics.fz0_05,
-            es_ratio_975: metrics.es_ratio_975,
-            overestimate_ratio: metrics.overestimate_ratio,
-            underestimate_ratio: metrics.underestimate_ratio,
-            variance_ratio: metrics.variance_ratio,
+            forecasts: metrics.clone(),
             hit_ratio: by_horizon(|pick| pick.hit_ratio.mean),
             null_hit_ratio: by_horizon(|pick| pick.null_hit_ratio),
             excess_return: by_horizon(|pick| pick.excess_return.mean),
@@ -208,11 +106,6 @@ impl Evaluation {
             .into(),
             llm_valid_ratio: None,
             crash: None,
-            rows: metrics.rows,
-            replaced: metrics.replaced,
-            symbols: metrics.symbols,
-            from: metrics.window.0,
-            to: metrics.window.1,
             origin,
             method,
         }
@@ -228,17 +121,18 @@ impl Evaluation {
     }
 
     fn write(&self, text: &mut String) -> std::fmt::Result {
+        let found = &self.forecasts;
         writeln!(
             text,
             "{} to {}: {} rows of {} issues, {} without a forecast of their own",
-            self.from, self.to, self.rows, self.symbols, self.replaced
+            found.from, found.to, found.rows, found.symbols, found.replaced
         )?;
         writeln!(
             text,
             "\nquantile  exceeded  clustered p  Kupiec p  Christoffersen p  issues passing"
         )?;
-        let levels = [("1 %", &self.var_99), ("2.5 %", &self.var_975), ("5 %", &self.var_95)];
-        for (name, level) in levels {
+        let levels = [("1 %", found.var_99), ("2.5 %", found.var_975), ("5 %", found.var_95)];
+        for (name, QuantileMetrics { coverage: level, .. }) in levels {
             let share = |value: Option<f64>| value.map_or("–".into(), |v| format!("{v:.2}"));
             writeln!(
                 text,
@@ -252,20 +146,20 @@ impl Evaluation {
             )?;
         }
         writeln!(text, "\nhalf-year  below 1 %  clustered p  below 5 %  clustered p")?;
-        for (label, half) in &self.half_years {
+        for (label, half) in &found.half_years {
             let (one, five) = (100.0 * half.exceed_99, 100.0 * half.exceed_95);
             let (p_one, p_five) = (half.clustered_p_99, half.clustered_p_95);
             writeln!(text, "{label:<9} {one:>8.2} % {p_one:>12.3} {five:>8.2} % {p_five:>12.3}")?;
         }
         let figures = [
-            ("QLIKE against r²", self.qlike_r2),
-            ("QLIKE against the range", self.qlike_range),
-            ("FZ0 2.5 %", self.fz0_025),
-            ("FZ0 5 %", self.fz0_05),
-            ("realised over expected shortfall, 2.5 %", self.es_ratio_975),
-            ("variance above twice the measured", self.overestimate_ratio),
-            ("variance below half the measured", self.underestimate_ratio),
-            ("sum of variances over sum of r²", self.variance_ratio),
+            ("QLIKE against r²", found.qlike_r2),
+            ("QLIKE against the range", found.qlike_range),
+            ("FZ0 2.5 %", found.fz0_025),
+            ("FZ0 5 %", found.fz0_05),
+            ("realised over expected shortfall, 2.5 %", found.es_ratio_975),
+            ("variance above twice the measured", found.overestimate_ratio),
+            ("variance below half the measured", found.underestimate_ratio),
+            ("sum of variances over sum of r²", found.variance_ratio),
         ];
         writeln!(text)?;
         for (name, value) in figures {

@@ -1,5 +1,5 @@
 //! The market's own vocabulary: time, issues, trades, quotes, index levels, the KRX calendar,
-//! phases of the day, KRX rules, bars and their technical indicators.
+//! phases of the day, KRX rules, bars, estimators over days and technical indicators.
 //!
 //! Pure data and arithmetic: no I/O, no clock, no actor. Prices are integers of won, index levels
 //! integers of hundredths of a point, quantities shares.
@@ -8,6 +8,7 @@ pub mod bar_source;
 pub mod bars;
 pub mod calendar;
 pub mod continuity;
+pub mod daily;
 pub mod identity;
 pub mod indicators;
 pub mod model_switch;

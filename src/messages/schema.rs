@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::market::SessionDay;
+
 fn load(name: &str) -> Value {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/schemas").join(name);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
@@ -130,6 +132,7 @@ fn matches(pattern: &str, text: &str) -> bool {
             (1..=8).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric())
         }
         r"^bongsu\." => text.starts_with("bongsu."),
+        r"^\d{4}-\d{2}-\d{2}$" => text.len() == 10 && text.parse::<SessionDay>().is_ok(),
         r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{6})?\+09:00$" => {
             chrono::DateTime::parse_from_rfc3339(text).is_ok()
                 && text.ends_with("+09:00")
@@ -149,6 +152,8 @@ mod tests {
         Cause, Component, Detection, EventKind, HealthRegistry, HealthState, Level, OutwardEvent,
         RiskPoint, Rule, ScoreParts,
     };
+    use crate::model::design::SCORED_FROM;
+    use crate::model::tests::support::panel;
 
     const TIME: EventTime = EventTime::from_micros(1_722_816_021_000_005);
 
@@ -299,6 +304,22 @@ mod tests {
         assert_fits("mitigation-body", &outward_json(&plan(), TIME));
         assert_fits("report-body", &outward_json(&report(), TIME));
         assert_eq!(report().event().data()["href"], "/v1/reports/p1");
+    }
+
+    #[test]
+    fn evaluations_fit_with_and_without_crash_days() {
+        use crate::evaluate::report::CrashReport;
+        use crate::evaluate::{Evaluation, RunOptions, run};
+        let market = panel(11, 8, SCORED_FROM + 170);
+        let found = run(&market, &RunOptions::default(), &|_| ()).unwrap();
+        let metrics = found.metrics.as_ref().unwrap();
+        let mut report = Evaluation::new(metrics, &found, Default::default(), Default::default());
+        assert_fits("evaluate", &serde_json::to_value(&report).unwrap());
+        report.crash = Some(CrashReport { days: 3, detected: 2, missed: 1, ..Default::default() });
+        let mut json = serde_json::to_value(&report).unwrap();
+        assert_fits("evaluate", &json);
+        json["var_99"]["exceed_ratio"] = 1.5.into();
+        assert!(fits("evaluate", &json).unwrap_err().contains("$.var_99.exceed_ratio"));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! trimmed otherwise.
 
 use super::panel::{DailyBar, DailyBars, IndexBars};
+use crate::market::daily::{DayPrices, DayVariance};
 
 /// ln of the lowest and highest ratio of closes within the price limit of 30 %, and rounding.
 pub const RETURN_LIMITS: (f64, f64) = (-0.363_843_433_417_345, 0.266_203_040_774_656_7);
@@ -62,7 +63,7 @@ impl Sessions {
 pub struct DayRow {
     /// Log return, close to close.
     pub r: f64,
-    /// Range variance: [`range_variance`].
+    /// Range variance: [`DayVariance::variance`].
     pub range: f64,
     /// Log return from the close before to the open.
     pub overnight: f64,
@@ -99,24 +100,6 @@ pub fn clamped(bar: &DailyBar) -> DailyBar {
     DailyBar { high, low, ..*bar }
 }
 
-/// Variance of a session from its prices and the close before: the overnight return squared, and
-/// the estimator of Garman & Klass (1980), not below 0, for the rest. Gives the overnight return
-/// and the variance.
-#[must_use]
-pub fn range_variance(
-    previous_close: f64,
-    open: f64,
-    high: f64,
-    low: f64,
-    close: f64,
-) -> (f64, f64) {
-    let squared = |ratio: f64| ratio.ln() * ratio.ln();
-    let overnight = (open / previous_close).ln();
-    let body = 2.0 * std::f64::consts::LN_2 - 1.0;
-    let session = 0.5 * squared(high / low) - body * squared(close / open);
-    (overnight, overnight * overnight + session.max(0.0))
-}
-
 /// What is measured on `bar` when it is clean after `previous`, the bar of the session before:
 /// both trade, the close did not jump, and the return is within the limits.
 #[must_use]
@@ -129,8 +112,10 @@ pub fn clean(previous: &DailyBar, bar: &DailyBar) -> Option<DayRow> {
         return None;
     }
     let bar = clamped(bar);
-    let (overnight, range) = range_variance(previous.close, bar.open, bar.high, bar.low, bar.close);
-    let row = DayRow { r, range, overnight, volume: bar.volume, value: bar.close * bar.volume };
+    let prices = DayPrices::new(bar.open, bar.high, bar.low, bar.close)?;
+    let DayVariance { overnight, variance } = prices.day(previous.close)?;
+    let value = bar.close * bar.volume;
+    let row = DayRow { r, range: variance, overnight, volume: bar.volume, value };
     (row.range.is_finite() && row.value.is_finite()).then_some(row)
 }
 
@@ -155,17 +140,18 @@ pub fn clean_rows(bars: &DailyBars, sessions: &Sessions) -> CleanRows {
 }
 
 /// Log return and range variance of each day of an index after its first. A level that is not
-/// given is taken from the close before (open) or from the others (high, low).
+/// given is taken from the close before (open) or from the open (high, low). What cannot be computed
+/// is NaN.
 #[must_use]
 pub fn index_rows(bars: &IndexBars) -> Vec<(i32, f64, f64)> {
     (1..bars.date.len())
         .map(|at| {
             let (before, close) = (bars.close[at - 1], bars.close[at]);
             let open = if bars.open[at] > 0.0 { bars.open[at] } else { before };
-            let high = open.max(close).max(bars.high[at]);
-            let low = if bars.low[at] > 0.0 { bars.low[at] } else { open };
-            let (_, range) = range_variance(before, open, high, low.min(open).min(close), close);
-            (bars.date[at], (close / before).ln(), range)
+            let given = |level: f64| if level > 0.0 { level } else { open };
+            let prices = DayPrices::new(open, given(bars.high[at]), given(bars.low[at]), close);
+            let range = prices.and_then(|prices| prices.day(before)).map(|day| day.variance);
+            (bars.date[at], (close / before).ln(), range.unwrap_or(f64::NAN))
         })
         .collect()
 }
@@ -185,16 +171,6 @@ mod tests {
     fn limits_are_what_they_say() {
         assert!((RETURN_LIMITS.0 - 0.695_f64.ln()).abs() < 1e-15);
         assert!((RETURN_LIMITS.1 - 1.305_f64.ln()).abs() < 1e-15);
-    }
-
-    #[test]
-    fn range_variance_by_hand() {
-        // ln(101/100)² + ½ ln(105/99)² − (2 ln 2 − 1) ln(104/101)², python3 math.
-        let (overnight, range) = range_variance(100.0, 101.0, 105.0, 99.0, 104.0);
-        assert!((overnight * overnight - 9.900_908_408_750_885e-5).abs() < 1e-15);
-        assert!((range - 1.499_151_572_040_243_7e-3).abs() < 1e-12, "{range}");
-        // A close far from the open with no range of its own: the session's part is not negative.
-        assert_eq!(range_variance(100.0, 100.0, 100.0, 100.0, 100.0), (0.0, 0.0));
     }
 
     #[test]

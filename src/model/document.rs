@@ -10,6 +10,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::features::{Breadth, MARKET_NAMES, MarketTerms, OWN_NAMES, Origin, OwnTerms, Variant};
+use super::moments::Moments;
 use super::panel::DataInfo;
 use super::ranker::RankerModel;
 use super::shape::TailShape;
@@ -66,15 +67,6 @@ pub struct Document {
     /// there were too few weeks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ranker: Option<RankerModel>,
-}
-
-/// Mean and standard deviation.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Moments {
-    /// Mean.
-    pub mean: f64,
-    /// Standard deviation.
-    pub deviation: f64,
 }
 
 /// Coefficients of ln variance, its bias factor and the residuals' tail, for one set of terms.

@@ -18,7 +18,7 @@
 //! - [`choice`]: whether a new model may take the place of another
 //! - [`ranker`]: which issues may do better than others
 //! - [`losses`] and [`validation`]: how good forecasts were; [`series`]: Newey–West errors,
-//!   Diebold–Mariano
+//!   Diebold–Mariano; [`moments`]: mean and deviation
 
 pub mod choice;
 pub mod clean;
@@ -31,6 +31,7 @@ pub mod glm;
 pub mod gram;
 pub mod live;
 pub mod losses;
+pub mod moments;
 pub mod panel;
 pub mod ranker;
 pub mod series;
@@ -47,6 +48,7 @@ pub mod walk;
 pub use choice::{Losses, Worse, worse};
 pub use document::{Document, DocumentError, Forecast};
 pub use features::{MarketTerms, Origin, OwnTerms, Variant, own_terms};
+pub use moments::Moments;
 pub use panel::{DataInfo, Panel};
 pub use train::{Method, Progress, TrainError, TrainOptions, Trained, train};
 pub use validation::{Validation, validate};

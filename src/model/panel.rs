@@ -4,178 +4,50 @@
 //! from the first. Prices are adjusted by whoever made the source; the panel changes nothing.
 //! A missing number is NaN. KRX sessions are the dates on which any issue has a bar.
 
+mod columns;
+mod info;
+
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
+use self::columns::day_columns;
+pub use self::info::DataInfo;
 use crate::market::{SessionDay, Symbol};
 
-/// Daily bars of one issue, one entry a day in every column, in ascending order of days.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct DailyBars {
-    /// Days since 1970-01-01.
-    pub date: Vec<i32>,
-    /// First price; NaN where there was none.
-    pub open: Vec<f64>,
-    /// Highest price.
-    pub high: Vec<f64>,
-    /// Lowest price.
-    pub low: Vec<f64>,
-    /// Last price; on a day without trading the last one before it.
-    pub close: Vec<f64>,
-    /// Shares traded.
-    pub volume: Vec<f64>,
-    /// No trading that day.
-    pub halted: Vec<bool>,
-    /// The close is beyond the price limit: a corporate action or a re-opening, no ordinary move.
-    pub jump: Vec<bool>,
-}
-
-/// One day of an issue.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct DailyBar {
-    /// Days since 1970-01-01.
-    pub date: i32,
-    /// First price; NaN where there was none.
-    pub open: f64,
-    /// Highest price.
-    pub high: f64,
-    /// Lowest price.
-    pub low: f64,
-    /// Last price.
-    pub close: f64,
-    /// Shares traded.
-    pub volume: f64,
-    /// No trading that day.
-    pub halted: bool,
-    /// Beyond the price limit.
-    pub jump: bool,
-}
-
-impl DailyBars {
-    /// Number of days.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.date.len()
-    }
-
-    /// Whether there is no day.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.date.is_empty()
-    }
-
-    /// Day number `at`.
-    #[must_use]
-    pub fn get(&self, at: usize) -> DailyBar {
-        DailyBar {
-            date: self.date[at],
-            open: self.open[at],
-            high: self.high[at],
-            low: self.low[at],
-            close: self.close[at],
-            volume: self.volume[at],
-            halted: self.halted[at],
-            jump: self.jump[at],
-        }
-    }
-
-    /// Adds a day at the end; the caller keeps the order.
-    pub fn push(&mut self, bar: DailyBar) {
-        self.date.push(bar.date);
-        self.open.push(bar.open);
-        self.high.push(bar.high);
-        self.low.push(bar.low);
-        self.close.push(bar.close);
-        self.volume.push(bar.volume);
-        self.halted.push(bar.halted);
-        self.jump.push(bar.jump);
-    }
-
-    /// The days of `self`, and those of `other` that `self` lacks.
-    #[must_use]
-    pub fn joined(&self, other: &Self) -> Self {
-        let (mut a, mut b) = (0, 0);
-        let mut joined = Self::default();
-        while a < self.len() || b < other.len() {
-            let first = self.date.get(a).copied().unwrap_or(i32::MAX);
-            let second = other.date.get(b).copied().unwrap_or(i32::MAX);
-            if first <= second {
-                joined.push(self.get(a));
-                a += 1;
-                b += usize::from(first == second && b < other.len());
-            } else {
-                joined.push(other.get(b));
-                b += 1;
-            }
-        }
-        joined
-    }
-
-    /// The days before `end`.
-    #[must_use]
-    pub fn before(&self, end: i32) -> Self {
-        let days = self.date.partition_point(|&date| date < end);
-        Self {
-            date: self.date[..days].to_vec(),
-            open: self.open[..days].to_vec(),
-            high: self.high[..days].to_vec(),
-            low: self.low[..days].to_vec(),
-            close: self.close[..days].to_vec(),
-            volume: self.volume[..days].to_vec(),
-            halted: self.halted[..days].to_vec(),
-            jump: self.jump[..days].to_vec(),
-        }
+day_columns! {
+    /// Daily bars of one issue, one entry a day in every column, in ascending order of days.
+    DailyBars of
+    /// One day of an issue.
+    DailyBar {
+        /// First price; NaN where there was none.
+        open: f64,
+        /// Highest price; NaN where there was none.
+        high: f64,
+        /// Lowest price; NaN where there was none.
+        low: f64,
+        /// Last price; on a day without trading the last one before it.
+        close: f64,
+        /// Shares traded.
+        volume: f64,
+        /// No trading that day.
+        halted: bool,
+        /// The close is beyond the price limit: a corporate action or a re-opening, no ordinary move.
+        jump: bool,
     }
 }
 
-/// Levels of an index on its own trading days, ascending.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct IndexBars {
-    /// Days since 1970-01-01, of the index's own market.
-    pub date: Vec<i32>,
-    /// First level; NaN where it is not given.
-    pub open: Vec<f64>,
-    /// Highest level; NaN where it is not given.
-    pub high: Vec<f64>,
-    /// Lowest level; NaN where it is not given.
-    pub low: Vec<f64>,
-    /// Last level.
-    pub close: Vec<f64>,
-}
-
-impl IndexBars {
-    /// The days before `end`.
-    #[must_use]
-    pub fn before(&self, end: i32) -> Self {
-        let days = self.date.partition_point(|&date| date < end);
-        Self {
-            date: self.date[..days].to_vec(),
-            open: self.open[..days].to_vec(),
-            high: self.high[..days].to_vec(),
-            low: self.low[..days].to_vec(),
-            close: self.close[..days].to_vec(),
-        }
-    }
-
-    /// The days of `self`, and those of `other` that `self` lacks.
-    #[must_use]
-    pub fn joined(&self, other: &Self) -> Self {
-        let row = |bars: &Self, at: usize| {
-            let (open, high, low, close) =
-                (bars.open[at], bars.high[at], bars.low[at], bars.close[at]);
-            (bars.date[at], [open, high, low, close])
-        };
-        let mut days: BTreeMap<i32, [f64; 4]> =
-            (0..other.date.len()).map(|at| row(other, at)).collect();
-        days.extend((0..self.date.len()).map(|at| row(self, at)));
-        Self {
-            date: days.keys().copied().collect(),
-            open: days.values().map(|level| level[0]).collect(),
-            high: days.values().map(|level| level[1]).collect(),
-            low: days.values().map(|level| level[2]).collect(),
-            close: days.values().map(|level| level[3]).collect(),
-        }
+day_columns! {
+    /// Levels of an index on the trading days of its own market, ascending.
+    IndexBars of
+    /// One day of an index.
+    IndexBar {
+        /// First level; NaN where it is not given.
+        open: f64,
+        /// Highest level; NaN where it is not given.
+        high: f64,
+        /// Lowest level; NaN where it is not given.
+        low: f64,
+        /// Last level.
+        close: f64,
     }
 }
 
@@ -188,24 +60,6 @@ pub struct Issue {
     pub bars: DailyBars,
 }
 
-/// What a panel was read from.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DataInfo {
-    /// SHA-256 over the rows that were read, in hexadecimal; where they lay does not enter.
-    pub sha256: String,
-    /// Rows of daily bars.
-    pub rows: u64,
-    /// Issues.
-    pub symbols: u64,
-    /// First session.
-    pub from: SessionDay,
-    /// Last session.
-    pub to: SessionDay,
-    /// Names of the files, without folders.
-    #[serde(default)]
-    pub files: Vec<String>,
-}
-
 /// Daily bars of many issues, and index series.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Panel {
@@ -214,11 +68,24 @@ pub struct Panel {
     pub issues: Vec<Issue>,
     /// Index series by name: `KOSPI`, `VIX`, `SP500`, ….
     pub indices: BTreeMap<String, IndexBars>,
-    /// What it was read from.
+    /// What it holds.
     pub info: DataInfo,
 }
 
 impl Panel {
+    /// Of issues in ascending order of their codes, and of index series. `files` are the names of
+    /// what they were read from.
+    #[must_use]
+    pub fn new(
+        issues: Vec<Issue>,
+        indices: BTreeMap<String, IndexBars>,
+        files: Vec<String>,
+    ) -> Self {
+        let mut panel = Self { issues, indices, info: DataInfo::default() };
+        panel.info = DataInfo::of(&panel, files);
+        panel
+    }
+
     /// Every KRX session: days on which an issue has a bar, ascending, as days since 1970-01-01.
     #[must_use]
     pub fn sessions(&self) -> Vec<i32> {
@@ -237,28 +104,78 @@ impl Panel {
         (low..=high).filter(|date| seen[(date - low) as usize]).collect()
     }
 
-    /// The panel as it was before the day `end`: nothing of that day or later is left.
+    /// The panel as it was before the day `end`: nothing of that day or later is left, in `info`
+    /// neither.
     #[must_use]
     pub fn before(&self, end: SessionDay) -> Self {
         let end = end.epoch_days();
-        let issues = self
-            .issues
-            .iter()
-            .map(|issue| Issue { symbol: issue.symbol, bars: issue.bars.before(end) });
-        Self {
-            issues: issues.filter(|issue| !issue.bars.is_empty()).collect(),
-            indices: self
-                .indices
-                .iter()
-                .map(|(name, bars)| (name.clone(), bars.before(end)))
-                .collect(),
-            info: self.info.clone(),
-        }
+        let part = |issue: &Issue| Issue { symbol: issue.symbol, bars: issue.bars.before(end) };
+        let issues = self.issues.iter().map(part).filter(|issue| !issue.bars.is_empty()).collect();
+        let indices = self.indices.iter().map(|(name, bars)| (name.clone(), bars.before(end)));
+        Self::new(issues, indices.collect(), self.info.files.clone())
     }
 
     /// Number of bars.
     #[must_use]
     pub fn rows(&self) -> usize {
         self.issues.iter().map(|issue| issue.bars.len()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn panel() -> Panel {
+        let day = |date: i32| DailyBar {
+            date,
+            open: f64::NAN,
+            high: 11.0,
+            low: 9.0,
+            close: 10.0,
+            volume: 5.0,
+            halted: date == 3,
+            jump: false,
+        };
+        let issue = |symbol: &str, days: &[i32]| {
+            let mut bars = DailyBars::default();
+            days.iter().for_each(|date| bars.push(day(*date)));
+            Issue { symbol: symbol.parse().unwrap(), bars }
+        };
+        let mut index = IndexBars::default();
+        for date in [1, 2, 4] {
+            index.push(IndexBar { date, open: 1.0, high: 2.0, low: 0.5, close: f64::from(date) });
+        }
+        let issues = vec![issue("000020", &[1, 2, 3, 5]), issue("000030", &[4, 5])];
+        Panel::new(issues, BTreeMap::from([("KOSPI".to_owned(), index)]), vec!["a.csv".to_owned()])
+    }
+
+    #[test]
+    fn a_part_is_described_as_what_it_is() {
+        let whole = panel();
+        let part = whole.before(SessionDay::from_epoch_days(4));
+        let DataInfo { rows, symbols, from, to, files, sha256 } = part.info.clone();
+        assert_eq!((rows, symbols, from.epoch_days(), to.epoch_days()), (3, 1, 1, 3));
+        assert_eq!(files, ["a.csv"]);
+        assert_ne!(sha256, whole.info.sha256);
+        // As if it had been read alone, and the whole as it was.
+        let alone = Panel::new(part.issues.clone(), part.indices.clone(), files);
+        assert_eq!(alone.info, part.info);
+        assert_eq!(whole.before(SessionDay::from_epoch_days(6)).info, whole.info);
+        assert_eq!((whole.info.rows, whole.info.symbols, part.sessions()), (6, 2, vec![1, 2, 3]));
+    }
+
+    #[test]
+    fn the_first_of_two_gives_a_day_that_both_have() {
+        let series = |days: &[i32], close: f64| {
+            let mut bars = IndexBars::default();
+            let bar = |date| IndexBar { date, open: 1.0, high: 1.0, low: 1.0, close };
+            days.iter().for_each(|date| bars.push(bar(*date)));
+            bars
+        };
+        let joined = series(&[2, 4], 1.0).joined(&series(&[1, 2, 5, 6], 2.0));
+        assert_eq!(joined.date, [1, 2, 4, 5, 6]);
+        assert_eq!(joined.close, [2.0, 1.0, 1.0, 2.0, 2.0]);
+        assert_eq!(series(&[], 1.0).joined(&joined), joined);
     }
 }

@@ -6,10 +6,11 @@ use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize};
 
 use super::design::Design;
-use super::document::{Document, DocumentError, FORMAT, Moments, REFERENCE_POINTS, VariantModel};
+use super::document::{Document, DocumentError, FORMAT, REFERENCE_POINTS, VariantModel};
 use super::features::{MARKET_NAMES, OWN, OWN_NAMES, Origin, TermSet, Variant};
 use super::forecasts::{ForecastRow, Tails, forecasts, own_tails};
 use super::gram::DailySums;
+use super::moments::Moments;
 use super::panel::Panel;
 use super::ranker::{RankerModel, TraitSet};
 use super::shape::TailShape;

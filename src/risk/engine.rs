@@ -303,7 +303,8 @@ impl RiskEngine {
         let Thresholds { jump, slide, .. } = &self.thresholds;
         let bars = symbol_crash::Bars::new(&self.params, jump, slide);
         let found = state.crash.check(&bars, &inputs);
-        if let Some(finding) = found {
+        if let Some(mut finding) = found {
+            finding.evidence.extend(state.pressure());
             let ratio = state.volume_view(&self.params.estimators, &self.decays).ratio;
             let (score, _) = state.score(&self.params, ratio);
             self.tell(trade_context(Rule::SymbolCrash, trade, at, score), finding, out);

@@ -22,8 +22,8 @@ use super::detectors::volatility::Volatility;
 use super::detectors::volume_surge::VolumeSurge;
 use super::estimators::window::LONG_S;
 use super::estimators::{
-    DayRange, Drawdown, EwmaVariance, LiquidityNorm, Prior, Spread, VolumeRate, Window, clock,
-    spread,
+    DayRange, Drawdown, EwmaVariance, LiquidityNorm, OrderFlow, Prior, Spread, VolumeRate, Window,
+    clock, spread,
 };
 use super::flow::{self, Flow, Thresholds};
 use super::outlook::Outlook;
@@ -64,6 +64,8 @@ pub(super) struct SymbolState {
     pub variance: EwmaVariance,
     volume: VolumeRate,
     pub spread: Spread,
+    #[serde(default)]
+    order_flow: OrderFlow,
     pub prior: Prior,
     pub crash: SymbolCrash,
     pub volatility: Volatility,
@@ -159,6 +161,7 @@ impl SymbolState {
             variance: EwmaVariance::starting_at(0.0),
             volume: VolumeRate::default(),
             spread: Spread::default(),
+            order_flow: OrderFlow::default(),
             prior: Prior::unknown(params.default_daily_vol_pct / 100.0),
             crash: SymbolCrash::default(),
             volatility: Volatility::default(),
@@ -266,6 +269,7 @@ impl SymbolState {
         self.session_volatility = self.prior_session_variance(params).sqrt();
         self.volume = VolumeRate::default();
         self.spread = Spread::default();
+        self.order_flow = OrderFlow::default();
         self.crash = SymbolCrash::default();
         self.volatility = Volatility::default();
         self.surge = VolumeSurge::default();
@@ -313,6 +317,7 @@ impl SymbolState {
         let cap = taking.params.estimators.return_cap_sigmas;
         self.variance.push(second, sample, self.density, &decays.variance, cap);
         self.volume.push(second, trade.quantity, &decays.volume, &decays.own_volume);
+        self.order_flow.push(second, trade.side, trade.quantity, &decays.volume);
         let step = flow::Step {
             second,
             sample,
@@ -377,6 +382,12 @@ impl SymbolState {
             return 0.0;
         }
         100.0 * self.last_price.saturating_sub(self.base_price) as f64 / self.base_price as f64
+    }
+
+    /// Who presses: the flow of orders (−1 all sold, +1 all bought) and the waiting ones (+1 nobody
+    /// bids), as evidence.
+    pub fn pressure(&self) -> [(&'static str, f64); 2] {
+        [("order_flow", self.order_flow.imbalance()), ("book_balance", self.spread.balance())]
     }
 
     pub fn volume_view(&self, params: &EstimatorParams, decays: &Decays) -> VolumeView {

@@ -92,8 +92,8 @@ fn losses_of(run: &Run) -> Option<Losses> {
         fz0_025: metrics.fz0_025,
         qlike_r2: metrics.qlike_r2,
         rows: metrics.rows,
-        from: metrics.window.0,
-        to: metrics.window.1,
+        from: metrics.from,
+        to: metrics.to,
     })
 }
 

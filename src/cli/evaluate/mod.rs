@@ -56,9 +56,10 @@ pub fn execute(args: &EvaluateArgs, settings: &Settings) -> Result<(), CliError>
             "no row can be scored: the data cover {from} to {to}, and an issue is scored after 500 clean days with a median of 200 million won traded a day; give earlier data or another --from and --to"
         )));
     };
+    let window = (metrics.from, metrics.to);
     let mut report = Evaluation::new(metrics, &result, options.origin, options.method);
     if !args.indices.is_empty() {
-        report.crash = crashes(args, settings, &panel, metrics.window, &progress);
+        report.crash = crashes(args, settings, &panel, window, &progress);
     }
     progress.end();
     if args.json {

@@ -3,10 +3,12 @@
 use std::collections::VecDeque;
 
 use crate::market::bars::Bar;
+use crate::market::daily::DayPrices;
 
-/// One bar as numbers: prices above zero, in order (low ≤ close ≤ high), volume not below zero.
+/// One bar as numbers: prices above zero, in order (low ≤ open, close ≤ high), volume not below zero.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Candle {
+    open: f64,
     high: f64,
     low: f64,
     close: f64,
@@ -18,25 +20,38 @@ impl Candle {
     /// ratios of such numbers are still numbers.
     const MOST: f64 = 1e19;
 
-    /// From prices in any one unit and a volume in any other; `None` for what is no number, a price
-    /// not above zero (below 10⁻¹⁹), a volume below it, or either beyond 10¹⁹. A high or low out of order is
-    /// moved to hold the close.
+    /// From open, high, low and close in any one unit and a volume in any other; `None` for what is
+    /// no number, a price not above zero (below 10⁻¹⁹), a volume below it, or either beyond 10¹⁹. A
+    /// high or low out of order is moved to hold open and close.
     #[must_use]
-    pub fn new(high: f64, low: f64, close: f64, volume: f64) -> Option<Self> {
+    pub fn new([open, high, low, close]: [f64; 4], volume: f64) -> Option<Self> {
         let is_price = |price: f64| (1.0 / Self::MOST..=Self::MOST).contains(&price);
-        let known = is_price(high) && is_price(low) && is_price(close);
-        if !known || !(0.0..=Self::MOST).contains(&volume) {
+        if ![open, high, low, close].into_iter().all(is_price)
+            || !(0.0..=Self::MOST).contains(&volume)
+        {
             return None;
         }
-        let (high, low) = (high.max(low).max(close), high.min(low).min(close));
-        Some(Self { high, low, close, volume })
+        let (top, bottom) = (high.max(low), high.min(low));
+        let (high, low) = (top.max(open).max(close), bottom.min(open).min(close));
+        Some(Self { open, high, low, close, volume })
     }
 
     /// Of a bar; `None` when that has no price.
     #[must_use]
     pub fn of(bar: &Bar) -> Option<Self> {
-        let [high, low, close] = [bar.high, bar.low, bar.close].map(|price| price as f64);
-        Self::new(high, low, close, bar.volume as f64)
+        let prices = [bar.open, bar.high, bar.low, bar.close].map(|price| price as f64);
+        Self::new(prices, bar.volume as f64)
+    }
+
+    /// Its prices as those of a session, for the estimators of ranges.
+    pub(super) fn prices(&self) -> Option<DayPrices> {
+        DayPrices::new(self.open, self.high, self.low, self.close)
+    }
+
+    /// First price.
+    #[must_use]
+    pub const fn open(&self) -> f64 {
+        self.open
     }
 
     /// Highest price.
@@ -112,7 +127,7 @@ impl<T: Copy> Last<T> {
     }
 
     /// Oldest first.
-    pub(super) fn iter(&self) -> impl Iterator<Item = T> + '_ {
+    pub(super) fn iter(&self) -> impl Iterator<Item = T> + Clone + '_ {
         self.values.iter().copied()
     }
 
@@ -149,11 +164,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_candle_is_in_order_or_none(numbers in prop::array::uniform4(any::<f64>())) {
-            let [high, low, close, volume] = numbers;
-            if let Some(candle) = Candle::new(high, low, close, volume) {
-                prop_assert!(0.0 < candle.low && candle.low <= candle.close);
-                prop_assert!(candle.close <= candle.high && candle.volume >= 0.0);
+        fn a_candle_is_in_order_or_none(numbers in prop::array::uniform5(any::<f64>())) {
+            let [open, high, low, close, volume] = numbers;
+            if let Some(candle) = Candle::new([open, high, low, close], volume) {
+                prop_assert!(0.0 < candle.low && candle.low <= candle.close.min(candle.open));
+                prop_assert!(candle.close.max(candle.open) <= candle.high && candle.volume >= 0.0);
+                prop_assert!(candle.prices().is_some());
                 prop_assert!(candle.true_range(Some(close)) >= 0.0);
             }
         }
@@ -161,7 +177,7 @@ mod tests {
 
     #[test]
     fn gaps_belong_to_the_true_range() {
-        let candle = Candle::new(110.0, 100.0, 105.0, 1.0).unwrap();
+        let candle = Candle::new([101.0, 110.0, 100.0, 105.0], 1.0).unwrap();
         assert_eq!(
             [None, Some(90.0), Some(115.0)].map(|b| candle.true_range(b)),
             [10.0, 20.0, 15.0]

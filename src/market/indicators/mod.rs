@@ -6,7 +6,7 @@
 //! sums exact where a carried sum would drift.
 //!
 //! Formulas and start values are those of the Python package `ta` (0.11), checked against it bar for
-//! bar in `tests/indicators.rs`; where the field has other conventions too, the type's text says so.
+//! bar in `tests/indicators.rs`, but for the volatilities, which it lacks; where the field has other conventions too, the type's text says so.
 //! The table of all of them is in `docs/indicators.md`. [`request`] gives them by name.
 //!
 //! Limits: an indicator knows no time. Where bars are missing (nothing was traded), the bar before
@@ -20,6 +20,7 @@ mod range;
 pub mod request;
 #[cfg(test)]
 mod tests;
+mod volatility;
 
 pub use average::{Bollinger, Ema, Keltner, KeltnerAtr, MacdLine, Sma, Wma};
 pub use candle::Candle;
@@ -27,6 +28,9 @@ pub use flow::{Mfi, Obv, Vwap};
 pub use momentum::{Cci, Roc, Rsi, StochasticOscillator, WilliamsR};
 pub use range::{Adx, Atr, Donchian, UlcerIndex};
 pub use request::{Indicator, UnknownIndicator};
+pub use volatility::{
+    Amihud, BarVariance, DownsideDeviation, DrawdownPct, EwmaVolatility, RangeVolatility, YangZhang,
+};
 
 /// Three lines in the unit of the price: lower ≤ middle ≤ upper.
 #[derive(Debug, Clone, Copy, PartialEq)]

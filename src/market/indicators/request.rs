@@ -4,8 +4,9 @@
 //! columns over a series of bars.
 
 use super::{
-    Adx, Atr, Band, Bollinger, Candle, Cci, Donchian, Ema, Keltner, KeltnerAtr, MacdLine, Mfi, Obv,
-    Roc, Rsi, Sma, StochasticOscillator, UlcerIndex, Vwap, WilliamsR, Wma,
+    Adx, Amihud, Atr, Band, BarVariance, Bollinger, Candle, Cci, Donchian, DownsideDeviation,
+    DrawdownPct, Ema, EwmaVolatility, Keltner, KeltnerAtr, MacdLine, Mfi, Obv, RangeVolatility,
+    Roc, Rsi, Sma, StochasticOscillator, UlcerIndex, Vwap, WilliamsR, Wma, YangZhang,
 };
 use crate::market::bars::Bar;
 
@@ -34,6 +35,12 @@ enum Kind {
     Keltner,
     KeltnerAtr,
     Ulcer,
+    Volatility(BarVariance),
+    YangZhang,
+    Ewma,
+    Downside,
+    Drawdown,
+    Amihud,
 }
 
 /// How one kind is asked for and what it gives.
@@ -83,12 +90,23 @@ const TABLE: &[Entry] = &[
     entry(Kind::Keltner, "keltner", 20, BANDS, 1),
     entry(Kind::KeltnerAtr, "keltneratr", 20, BANDS, 8),
     entry(Kind::Ulcer, "ulcer", 14, ONE, 2),
+    entry(Kind::Volatility(BarVariance::Parkinson), "parkinson", 22, ONE, 1),
+    entry(Kind::Volatility(BarVariance::GarmanKlass), "garmanklass", 22, ONE, 1),
+    entry(Kind::Volatility(BarVariance::RogersSatchell), "rogerssatchell", 22, ONE, 1),
+    entry(Kind::Volatility(BarVariance::WholeDay), "rangevol", 22, ONE, 2),
+    entry(Kind::YangZhang, "yangzhang", 22, ONE, 2),
+    entry(Kind::Ewma, "ewmavol", 30, ONE, 1),
+    entry(Kind::Downside, "downside", 22, ONE, 2),
+    entry(Kind::Drawdown, "drawdown", 250, ONE, 1),
+    entry(Kind::Amihud, "amihud", 22, ONE, 2),
 ];
 
 /// MACD's windows.
 const MACD: [usize; 3] = [12, 26, 9];
 /// Bars that a MACD begins early.
 const MACD_LEAD: usize = 300;
+/// Bars in which 0.94 forgets all but a millionth.
+const EWMA_LEAD: usize = 224;
 /// Smoothing of %D.
 const SMOOTH: usize = 3;
 /// Window of the ATR in a Keltner channel.
@@ -175,6 +193,7 @@ impl Indicator {
             // Its level says nothing: it begins with what is shown.
             Kind::Obv => 0,
             Kind::Stochastic => self.window + SMOOTH,
+            Kind::Ewma => self.window + EWMA_LEAD,
             // The average's window may be shorter than that of the ATR.
             Kind::KeltnerAtr => (self.window * self.entry().fades).max(KELTNER_ATR * 15),
             _ => self.window * self.entry().fades,
@@ -222,6 +241,12 @@ enum Running {
     Keltner(Keltner),
     KeltnerAtr(KeltnerAtr),
     Ulcer(UlcerIndex),
+    Volatility(RangeVolatility),
+    YangZhang(YangZhang),
+    Ewma(EwmaVolatility),
+    Downside(DownsideDeviation),
+    Drawdown(DrawdownPct),
+    Amihud(Amihud),
 }
 
 impl Running {
@@ -247,6 +272,12 @@ impl Running {
             Kind::Keltner => Self::Keltner(Keltner::new(window)),
             Kind::KeltnerAtr => Self::KeltnerAtr(KeltnerAtr::new(window, KELTNER_ATR, WIDTH)),
             Kind::Ulcer => Self::Ulcer(UlcerIndex::new(window)),
+            Kind::Volatility(of) => Self::Volatility(RangeVolatility::new(of, window)),
+            Kind::YangZhang => Self::YangZhang(YangZhang::new(window)),
+            Kind::Ewma => Self::Ewma(EwmaVolatility::new(window)),
+            Kind::Downside => Self::Downside(DownsideDeviation::new(window)),
+            Kind::Drawdown => Self::Drawdown(DrawdownPct::new(window)),
+            Kind::Amihud => Self::Amihud(Amihud::new(window)),
         }
     }
 
@@ -279,6 +310,12 @@ impl Running {
             Self::Keltner(channel) => lines(channel.push(candle)),
             Self::KeltnerAtr(channel) => lines(channel.push(candle)),
             Self::Ulcer(ulcer) => one(ulcer.push(candle)),
+            Self::Volatility(volatility) => one(volatility.push(candle)),
+            Self::YangZhang(volatility) => one(volatility.push(candle)),
+            Self::Ewma(volatility) => one(volatility.push(candle)),
+            Self::Downside(deviation) => one(deviation.push(candle)),
+            Self::Drawdown(fall) => one(fall.push(candle)),
+            Self::Amihud(illiquidity) => one(illiquidity.push(candle)),
         }
     }
 }

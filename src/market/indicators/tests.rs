@@ -44,6 +44,15 @@ const EVERY: &[&str] = &[
     "keltner",
     "keltneratr",
     "ulcer",
+    "parkinson",
+    "garmanklass",
+    "rogerssatchell",
+    "rangevol",
+    "yangzhang",
+    "ewmavol",
+    "downside",
+    "drawdown",
+    "amihud",
 ];
 
 fn column(name: &str, bars: &[Bar]) -> Vec<Option<f64>> {
@@ -257,6 +266,66 @@ proptest! {
         })?;
     }
 
+    #[test]
+    fn volatilities_are_their_definitions(bars in bars(60), n in 1usize..9) {
+        // Of the last n bars, each with the one before it.
+        let pairs = |seen: &[Candle], n: usize| -> Option<Vec<[Candle; 2]>> {
+            let from = seen.len().checked_sub(n + 1)?;
+            Some(seen[from..].windows(2).map(|pair| [pair[0], pair[1]]).collect())
+        };
+        let root = |squares: &[f64]| Some(100.0 * mean(squares).sqrt());
+        let ln = |a: f64, b: f64| (a / b).ln();
+        let klass = |c: &Candle| {
+            let part = 2.0 * 2f64.ln() - 1.0;
+            (0.5 * ln(c.high(), c.low()).powi(2) - part * ln(c.close(), c.open()).powi(2)).max(0.0)
+        };
+        let r = |[before, now]: &[Candle; 2]| ln(now.close(), before.close());
+        let gap = |[before, now]: &[Candle; 2]| ln(now.open(), before.close());
+        agrees(&format!("parkinson{n}"), &bars, |seen| {
+            root(&last(seen, n, |c| ln(c.high(), c.low()).powi(2) / (4.0 * 2f64.ln()))?)
+        })?;
+        agrees(&format!("garmanklass{n}"), &bars, |seen| root(&last(seen, n, klass)?))?;
+        let satchell = |c: &Candle| {
+            ln(c.high(), c.close()) * ln(c.high(), c.open()) + ln(c.low(), c.close()) * ln(c.low(), c.open())
+        };
+        agrees(&format!("rogerssatchell{n}"), &bars, |seen| root(&last(seen, n, satchell)?))?;
+        agrees(&format!("rangevol{n}"), &bars, |seen| {
+            let day = |pair: &[Candle; 2]| gap(pair).powi(2) + klass(&pair[1]);
+            root(&pairs(seen, n)?.iter().map(day).collect::<Vec<_>>())
+        })?;
+        agrees(&format!("yangzhang{n}"), &bars, |seen| {
+            let days = pairs(seen, n.max(2))?;
+            let count = days.len() as f64;
+            let spread = |of: &dyn Fn(&[Candle; 2]) -> f64| {
+                let values: Vec<f64> = days.iter().map(of).collect();
+                values.iter().map(|v| (v - mean(&values)).powi(2)).sum::<f64>() / (count - 1.0)
+            };
+            let k = 0.34 / (1.34 + (count + 1.0) / (count - 1.0));
+            let drifting = mean(&days.iter().map(|[_, now]| satchell(now)).collect::<Vec<_>>());
+            let session = spread(&|[_, now]| ln(now.close(), now.open()));
+            root(&[spread(&gap) + k * session + (1.0 - k) * drifting])
+        })?;
+        agrees(&format!("ewmavol{n}"), &bars, |seen| {
+            let all = pairs(seen, seen.len() - 1)?;
+            let squares: Vec<f64> = all.iter().map(|pair| r(pair).powi(2)).collect();
+            let first = mean(squares.get(..n)?);
+            root(&[squares[n..].iter().fold(first, |h, square| 0.94 * h + 0.06 * square)])
+        })?;
+        agrees(&format!("downside{n}"), &bars, |seen| {
+            root(&pairs(seen, n)?.iter().map(|pair| r(pair).min(0.0).powi(2)).collect::<Vec<_>>())
+        })?;
+        agrees(&format!("drawdown{n}"), &bars, |seen| {
+            let peak = last(seen, n, Candle::close)?.into_iter().fold(0.0, f64::max);
+            Some(100.0 * (peak - seen.last()?.close()) / peak)
+        })?;
+        agrees(&format!("amihud{n}"), &bars, |seen| {
+            let size = |pair: &[Candle; 2]| 100.0 * r(pair).abs() * 1e9 / pair[1].volume() / pair[1].close();
+            let traded = pairs(seen, n)?.into_iter().filter(|pair| pair[1].volume() > 0.0);
+            let sizes: Vec<f64> = traded.map(|pair| size(&pair)).collect();
+            (!sizes.is_empty()).then(|| mean(&sizes))
+        })?;
+    }
+
     /// In bounds, finite, as long as the bars, and the same when prices are in another unit.
     #[test]
     fn whatever_the_bars(bars in bars(90), n in 1usize..20) {
@@ -271,7 +340,9 @@ proptest! {
                 let (least, most) = match *word {
                     "rsi" | "mfi" | "stoch" | "adx" => (0.0, 100.0),
                     "willr" => (-100.0, 0.0),
-                    "atr" | "ulcer" => (0.0, f64::MAX),
+                    "drawdown" => (0.0, 100.0),
+                    "atr" | "ulcer" | "parkinson" | "garmanklass" | "rogerssatchell" | "rangevol"
+                    | "yangzhang" | "ewmavol" | "downside" | "amihud" => (0.0, f64::MAX),
                     _ => (f64::MIN, f64::MAX),
                 };
                 let within = |value: &f64| (least - 1e-9..=most + 1e-9).contains(value);
@@ -289,7 +360,7 @@ proptest! {
     #[test]
     fn earlier_bars_warm_up(bars in bars(120), n in 1usize..6, cut in 0usize..60) {
         let cut = cut.min(bars.len());
-        let fading = ["ema", "atr", "keltneratr"];
+        let fading = ["ema", "atr", "keltneratr", "ewmavol"];
         // A ratio of two averages of a still price rests on what is left of its last move.
         for word in EVERY.iter().filter(|word| !["macd", "obv", "rsi", "adx"].contains(word)) {
             let indicator = Indicator::parse(&format!("{word}{n}")).unwrap();

@@ -27,10 +27,10 @@
 //! from the next.
 //!
 //! # Terms
-//! The population stability index between the terms now and those that were fitted. Where the document
-//! holds their mean and deviation alone, as Jeffreys' divergence of two normal distributions, which is
-//! what the index estimates (Kullback 1959); with shares of bins, Σ (a − e) ln (a / e) ([`psi`]; limits of
-//! 0.1 and 0.25: Siddiqi 2006). Terms of one day move together, so they are averaged over
+//! The population stability index between the terms now and those that were fitted, usually taken of
+//! shares in bins, Σ (a − e) ln (a / e) (limits of 0.1 and 0.25: Siddiqi 2006). The model's document
+//! holds mean and deviation of its terms, no bins, so it is Jeffreys' divergence of two normal
+//! distributions, which is what the index estimates (Kullback 1959). Terms of one day move together, so they are averaged over
 //! [`TERM_SESSIONS`] sessions before they are compared.
 //!
 //! **Limits.** A model that is right on average but wrong by turns (too mild in wild months, too careful
@@ -39,6 +39,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::Moments;
 use crate::risk::types::Level;
 
 /// Levels of the quantiles that are watched.
@@ -245,66 +246,6 @@ impl CoverageWatch {
             ],
         }
     }
-}
-
-/// Mean and standard deviation of a term.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Moments {
-    /// Mean.
-    pub mean: f64,
-    /// Standard deviation.
-    pub deviation: f64,
-}
-
-impl Moments {
-    /// Of the numbers among `values`; `None` with fewer than two, or when they do not vary.
-    #[must_use]
-    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
-        // Welford's recursion: no cancellation.
-        let (mut count, mut mean, mut squares) = (0.0, 0.0, 0.0);
-        for value in values.into_iter().filter(|value| value.is_finite()) {
-            count += 1.0;
-            let step: f64 = value - mean;
-            mean += step / count;
-            squares += step * (value - mean);
-        }
-        let deviation = (squares / count).sqrt();
-        (count > 1.0 && deviation > 0.0 && deviation.is_finite())
-            .then_some(Self { mean, deviation })
-    }
-
-    /// Jeffreys' divergence of two normal distributions with these moments, at least 0; `None` when one
-    /// of them does not vary.
-    #[must_use]
-    pub fn divergence(&self, other: &Self) -> Option<f64> {
-        let (a, b) = (self.deviation * self.deviation, other.deviation * other.deviation);
-        let apart = (self.mean - other.mean) * (self.mean - other.mean);
-        let found = 0.5 * (a / b + b / a - 2.0 + apart * (1.0 / a + 1.0 / b));
-        found.is_finite().then_some(found.max(0.0))
-    }
-}
-
-/// The population stability index of shares in equal bins: Σ (a − e) ln (a / e), at least 0. Both are
-/// scaled to sum to one, and a bin that one of them lacks counts as half an entry of `entries`. `None`
-/// when they differ in length or one is empty.
-#[must_use]
-pub fn psi(actual: &[f64], expected: &[f64], entries: f64) -> Option<f64> {
-    let sum = |shares: &[f64]| shares.iter().map(|share| share.max(0.0)).sum::<f64>();
-    let (a_sum, e_sum) = (sum(actual), sum(expected));
-    let fits = actual.len() == expected.len() && a_sum > 0.0 && e_sum > 0.0;
-    if !fits || !a_sum.is_finite() || !e_sum.is_finite() {
-        return None;
-    }
-    let least = 0.5 / entries.max(1.0);
-    let share = |part: f64, sum: f64| (part.max(0.0) / sum).max(least);
-    let bins = actual.iter().zip(expected);
-    Some(
-        bins.map(|(&a, &e)| {
-            let (a, e) = (share(a, a_sum), share(e, e_sum));
-            (a - e) * (a / e).ln()
-        })
-        .sum(),
-    )
 }
 
 /// Whether the terms are what they were when the model was fitted.

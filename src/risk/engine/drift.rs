@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use super::RiskEngine;
 use crate::market::{EventTime, ModelId, RecordRef, SessionDay, rules};
-use crate::model::OwnTerms;
 use crate::model::clean::RETURN_LIMITS;
 use crate::model::features::OWN_NAMES;
+use crate::model::{Moments, OwnTerms};
 use crate::risk::detectors::Finding;
 use crate::risk::detectors::model_drift::{
-    CoverageWatch, DriftFinding, Moments, SessionCoverage, TermWatch,
+    CoverageWatch, DriftFinding, SessionCoverage, TermWatch,
 };
 use crate::risk::types::{Rule, ScoreBatch};
 
@@ -78,11 +78,8 @@ impl RiskEngine {
                 is_watched.then(|| Moments::of(values)).flatten()
             })
             .collect();
-        let fitted: Vec<Moments> = (model.document.own_moments.iter())
-            .map(|fitted| Moments { mean: fitted.mean, deviation: fitted.deviation })
-            .collect();
         let is_new = self.drift.compared.replace(model.id) != Some(model.id);
-        if let Some(found) = self.drift.terms.push(&now, &fitted, is_new) {
+        if let Some(found) = self.drift.terms.push(&now, &model.document.own_moments, is_new) {
             // Another finding than that of the coverage, which may come with the same session.
             let began = EventTime::from_kst(day, rules::OPEN).plus_micros(1);
             self.tell_drift(model.id, found, began, (time, at), out);

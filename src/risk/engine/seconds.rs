@@ -57,7 +57,10 @@ impl RiskEngine {
             market_fall_pct: self.market.fall_pct(),
             continuous: clock >= rules::OPEN && clock < rules::CLOSING_AUCTION,
         };
-        let illiquid = state.liquidity.check(&self.params.liquidity, &inputs);
+        let mut illiquid = state.liquidity.check(&self.params.liquidity, &inputs);
+        if let Some(finding) = &mut illiquid {
+            finding.evidence.extend(state.pressure());
+        }
         let found =
             [(Rule::Volatility, restless), (Rule::VolumeSurge, surge), (Rule::Liquidity, illiquid)];
         for (rule, finding) in found {

@@ -9,6 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Decay;
+use super::order_flow::imbalance;
 use crate::market::Won;
 
 /// See the module.
@@ -66,8 +67,7 @@ impl Spread {
     /// Balance of the book, −1 to +1; 0 when not known.
     #[must_use]
     pub fn balance(&self) -> f64 {
-        let sum = self.ask_depth + self.bid_depth;
-        if sum > 0.0 { (self.ask_depth - self.bid_depth) / sum } else { 0.0 }
+        imbalance(self.ask_depth, self.bid_depth)
     }
 }
 

@@ -4,9 +4,10 @@
 //! move beyond the price limit and is marked as a jump, so that it is no return. There are no index
 //! series in the database.
 
+use std::collections::BTreeMap;
+
 use sea_orm::{ColumnTrait, EntityTrait, ExprTrait as _, QueryFilter, QueryOrder, QuerySelect};
 
-use super::info;
 use crate::market::{EventTime, SessionDay, Symbol};
 use crate::model::panel::{DailyBar, DailyBars, Issue, Panel};
 use crate::store::entity::market_price;
@@ -37,9 +38,7 @@ pub async fn read_database(db: &Database, until: Option<SessionDay>) -> Result<P
             }
         }
     }
-    let mut panel = Panel { issues, ..Panel::default() };
-    panel.info = info(&panel, vec!["database".to_owned()]);
-    Ok(panel)
+    Ok(Panel::new(issues, BTreeMap::new(), vec!["database".to_owned()]))
 }
 
 async fn page(

@@ -19,17 +19,15 @@ mod write;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
 use rustc_hash::FxHashSet;
-use sha2::{Digest as _, Sha256};
 
 pub use database::read_database;
 pub use error::PanelError;
 use rows::{BarRows, SeriesRows};
 pub use write::{Column, check_ending, write_table};
 
-use crate::market::{SessionDay, Symbol};
-use crate::model::panel::{DailyBars, DataInfo, IndexBars, Issue, Panel};
+use crate::market::Symbol;
+use crate::model::panel::{IndexBars, Issue, Panel};
 
 /// How several files of bars belong together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -80,9 +78,7 @@ pub fn read(data: &[PathBuf], indices: &[PathBuf], join: Join) -> Result<Panel, 
     }
     let names = data.iter().chain(indices).filter_map(|path| path.file_name());
     let files = names.map(|name| name.to_string_lossy().into_owned()).collect();
-    let mut panel = Panel { issues, indices: series, info: DataInfo::default() };
-    panel.info = info(&panel, files);
-    Ok(panel)
+    Ok(Panel::new(issues, series, files))
 }
 
 /// The codes in the column `symbol` of a file, which may have other columns or none.
@@ -143,57 +139,6 @@ fn joined(known: Vec<Issue>, read: Vec<Issue>) -> Vec<Issue> {
         same
     });
     all
-}
-
-/// What was read: counts, dates, and a SHA-256 over codes and values in canonical order.
-fn info(panel: &Panel, files: Vec<String>) -> DataInfo {
-    let digests: Vec<[u8; 32]> = panel.issues.par_iter().map(issue_digest).collect();
-    let mut whole = Sha256::new();
-    for digest in digests {
-        whole.update(digest);
-    }
-    for (name, bars) in &panel.indices {
-        whole.update((name.len() as u64).to_le_bytes());
-        whole.update(name.as_bytes());
-        whole.update((bars.date.len() as u64).to_le_bytes());
-        for at in 0..bars.date.len() {
-            whole.update(bars.date[at].to_le_bytes());
-            for level in [bars.open[at], bars.high[at], bars.low[at], bars.close[at]] {
-                whole.update(canonical(level));
-            }
-        }
-    }
-    let days = || panel.issues.iter().filter(|issue| !issue.bars.is_empty());
-    let first = days().map(|issue| issue.bars.date[0]).min().unwrap_or(0);
-    let last = days().filter_map(|issue| issue.bars.date.last()).max().copied().unwrap_or(0);
-    DataInfo {
-        sha256: hex::encode(whole.finalize()),
-        rows: panel.rows() as u64,
-        symbols: panel.issues.len() as u64,
-        from: SessionDay::from_epoch_days(first),
-        to: SessionDay::from_epoch_days(last),
-        files,
-    }
-}
-
-/// A number's bits; every NaN is the same.
-fn canonical(value: f64) -> [u8; 8] {
-    if value.is_nan() { f64::NAN.to_bits().to_le_bytes() } else { value.to_bits().to_le_bytes() }
-}
-
-fn issue_digest(issue: &Issue) -> [u8; 32] {
-    let DailyBars { date, open, high, low, close, volume, halted, jump } = &issue.bars;
-    let mut bytes: Vec<u8> = Vec::with_capacity(16 + date.len() * 46);
-    bytes.extend(issue.symbol.word().to_le_bytes());
-    bytes.extend((date.len() as u64).to_le_bytes());
-    for at in 0..date.len() {
-        bytes.extend(date[at].to_le_bytes());
-        for value in [open[at], high[at], low[at], close[at], volume[at]] {
-            bytes.extend(canonical(value));
-        }
-        bytes.extend([u8::from(halted[at]), u8::from(jump[at])]);
-    }
-    Sha256::digest(&bytes).into()
 }
 
 #[cfg(test)]

@@ -145,7 +145,7 @@ pub fn issues(path: &Path, parts: Vec<BarRows>) -> Result<Vec<Issue>, PanelError
                 entry.insert(bars);
             }
             std::collections::btree_map::Entry::Occupied(mut entry) => {
-                append(entry.get_mut(), &mut bars);
+                entry.get_mut().append(&mut bars);
             }
         }
     }
@@ -157,17 +157,6 @@ pub fn issues(path: &Path, parts: Vec<BarRows>) -> Result<Vec<Issue>, PanelError
         Ok(Issue { symbol, bars })
     });
     issues.collect()
-}
-
-fn append(to: &mut DailyBars, from: &mut DailyBars) {
-    to.date.append(&mut from.date);
-    to.open.append(&mut from.open);
-    to.high.append(&mut from.high);
-    to.low.append(&mut from.low);
-    to.close.append(&mut from.close);
-    to.volume.append(&mut from.volume);
-    to.halted.append(&mut from.halted);
-    to.jump.append(&mut from.jump);
 }
 
 /// Days ascending, each once.

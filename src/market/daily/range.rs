@@ -11,8 +11,8 @@
 //!
 //! V is the sample variance (divisor n − 1) and k = 0.34 / (1.34 + (n + 1)/(n − 1)). Garman–Klass is
 //! their practical form without cross terms. The first three cover the session only; the overnight
-//! part is (o − c₀)², and [`DayPrices::with_overnight`] is the sum with Garman–Klass, the variance of
-//! a whole day, close to close.
+//! part is (o − c₀)², and [`DayPrices::day`] is the sum with Garman–Klass, the variance of a whole
+//! day, close to close: the **range variance** that the daily model forecasts.
 //!
 //! Input: prices above zero in any one unit. Output: fraction², never negative, never NaN. A bar
 //! whose high or low is out of order (below or above one of the others, as vendors' adjusted prices
@@ -24,13 +24,29 @@ use std::f64::consts::LN_2;
 /// 2 ln 2 − 1.
 const GARMAN_KLASS: f64 = 2.0 * LN_2 - 1.0;
 
-/// The four prices of a session, as logarithms, in order: low ≤ open, close ≤ high.
+/// The four prices of a session in order: low ≤ open, close ≤ high.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DayPrices {
     open: f64,
     high: f64,
     low: f64,
     close: f64,
+}
+
+/// A whole day, close to close.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DayVariance {
+    /// Log return from the close before to the open.
+    pub overnight: f64,
+    /// Its square and Garman–Klass, fraction².
+    pub variance: f64,
+}
+
+/// ln (a / b) of prices above zero.
+fn log_ratio(a: f64, b: f64) -> f64 {
+    let ratio = a / b;
+    // Of prices that are no prices the ratio may be beyond what is a number; their logarithms are not.
+    if ratio.is_normal() { ratio.ln() } else { a.ln() - b.ln() }
 }
 
 impl DayPrices {
@@ -42,38 +58,42 @@ impl DayPrices {
         if !prices.iter().all(|price| price.is_finite() && *price > 0.0) {
             return None;
         }
-        let [open, high, low, close] = prices.map(f64::ln);
         let (top, bottom) = (high.max(low), high.min(low));
         Some(Self { open, high: top.max(open).max(close), low: bottom.min(open).min(close), close })
+    }
+
+    /// ln high/low.
+    fn range(&self) -> f64 {
+        log_ratio(self.high, self.low)
+    }
+
+    /// Log return of the session, open to close.
+    #[must_use]
+    pub fn session_return(&self) -> f64 {
+        log_ratio(self.close, self.open)
     }
 
     /// Variance of the session by Parkinson, fraction².
     #[must_use]
     pub fn parkinson(&self) -> f64 {
-        (self.high - self.low).powi(2) / (4.0 * LN_2)
+        self.range().powi(2) / (4.0 * LN_2)
     }
 
     /// Variance of the session by Garman–Klass, fraction².
     #[must_use]
     pub fn garman_klass(&self) -> f64 {
-        let (range, change) = (self.high - self.low, self.close - self.open);
+        let (range, change) = (self.range(), self.session_return());
         // Not below 0 for prices in order; the bound holds the statement against rounding.
-        (0.5 * range * range - GARMAN_KLASS * change * change).max(0.0)
+        (0.5 * range * range - GARMAN_KLASS * (change * change)).max(0.0)
     }
 
     /// Variance of the session by Rogers and Satchell, fraction². 0 for a day that runs straight
     /// from its low to its high.
     #[must_use]
     pub fn rogers_satchell(&self) -> f64 {
-        let up = (self.high - self.close) * (self.high - self.open);
-        let down = (self.low - self.close) * (self.low - self.open);
+        let up = log_ratio(self.high, self.close) * log_ratio(self.high, self.open);
+        let down = log_ratio(self.low, self.close) * log_ratio(self.low, self.open);
         (up + down).max(0.0)
-    }
-
-    /// Squared return of the session, open to close, fraction².
-    #[must_use]
-    pub fn open_to_close(&self) -> f64 {
-        (self.close - self.open).powi(2)
     }
 
     /// Log return from the close before, a price, to the open; `None` unless that is finite and
@@ -81,15 +101,14 @@ impl DayPrices {
     #[must_use]
     pub fn overnight_return(&self, previous_close: f64) -> Option<f64> {
         let known = previous_close.is_finite() && previous_close > 0.0;
-        known.then(|| self.open - previous_close.ln())
+        known.then(|| log_ratio(self.open, previous_close))
     }
 
-    /// Variance of the whole day, close to close, fraction²: the squared overnight return and
-    /// Garman–Klass, the latter not below 0. `None` as for [`Self::overnight_return`].
+    /// The whole day after a close, a price; `None` as for [`Self::overnight_return`].
     #[must_use]
-    pub fn with_overnight(&self, previous_close: f64) -> Option<f64> {
+    pub fn day(&self, previous_close: f64) -> Option<DayVariance> {
         let overnight = self.overnight_return(previous_close)?;
-        Some(overnight * overnight + self.garman_klass())
+        Some(DayVariance { overnight, variance: overnight * overnight + self.garman_klass() })
     }
 }
 
@@ -97,24 +116,26 @@ impl DayPrices {
 /// comes with the close before it, a price. `None` with fewer than two days, or when a close is not
 /// finite and above zero. O(n).
 #[must_use]
-pub fn yang_zhang(days: &[(f64, DayPrices)]) -> Option<f64> {
-    if days.len() < 2 {
+pub fn yang_zhang(days: impl Iterator<Item = (f64, DayPrices)> + Clone) -> Option<f64> {
+    let n = days.clone().count() as f64;
+    if n < 2.0 {
         return None;
     }
-    let n = days.len() as f64;
-    let overnight: Option<Vec<f64>> =
-        days.iter().map(|(before, day)| day.overnight_return(*before)).collect();
-    let session: Vec<f64> = days.iter().map(|(_, day)| day.close - day.open).collect();
-    let rogers_satchell = days.iter().map(|(_, day)| day.rogers_satchell()).sum::<f64>() / n;
+    let overnight = days.clone().map(|(before, day)| day.overnight_return(before));
+    if overnight.clone().any(|value| value.is_none()) {
+        return None;
+    }
+    let session = days.clone().map(|(_, day)| day.session_return());
+    let rogers_satchell = days.map(|(_, day)| day.rogers_satchell()).sum::<f64>() / n;
     let k = 0.34 / (1.34 + (n + 1.0) / (n - 1.0));
-    Some(sample_variance(&overnight?) + k * sample_variance(&session) + (1.0 - k) * rogers_satchell)
+    let overnight = sample_variance(overnight.flatten(), n);
+    Some(overnight + k * sample_variance(session, n) + (1.0 - k) * rogers_satchell)
 }
 
-/// With divisor n − 1; two values at least.
-fn sample_variance(values: &[f64]) -> f64 {
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0)
+/// With divisor n − 1, of n values, two at least.
+fn sample_variance(values: impl Iterator<Item = f64> + Clone, n: f64) -> f64 {
+    let mean = values.clone().sum::<f64>() / n;
+    values.map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0)
 }
 
 #[cfg(test)]
@@ -138,8 +159,17 @@ mod tests {
         assert!(close_to(day.garman_klass(), 0.0008 - 0.386_294_361_119_890_6 * 0.0001));
         assert!(close_to(day.rogers_satchell(), 0.015 * 0.025 + 0.025 * 0.015));
         assert!(close_to(day.overnight_return(price(-0.02)).unwrap(), 0.02));
-        let whole = day.with_overnight(price(-0.02)).unwrap();
-        assert!(close_to(whole, 0.0004 + day.garman_klass()));
+        assert!(close_to(day.session_return(), 0.01));
+        let whole = day.day(price(-0.02)).unwrap();
+        assert!(close_to(whole.overnight, 0.02));
+        assert!(close_to(whole.variance, 0.0004 + day.garman_klass()));
+        // ln(101/100)² + ½ ln(105/99)² − (2 ln 2 − 1) ln(104/101)², python3 math.
+        let whole = DayPrices::new(101.0, 105.0, 99.0, 104.0).unwrap().day(100.0).unwrap();
+        assert!((whole.overnight * whole.overnight - 9.900_908_408_750_885e-5).abs() < 1e-15);
+        assert!((whole.variance - 1.499_151_572_040_243_7e-3).abs() < 1e-12, "{whole:?}");
+        // No range of its own: the session's part is 0.
+        let still = DayPrices::new(100.0, 100.0, 100.0, 100.0).unwrap().day(100.0);
+        assert_eq!(still, Some(DayVariance { overnight: 0.0, variance: 0.0 }));
     }
 
     #[test]
@@ -147,10 +177,9 @@ mod tests {
         assert_eq!(DayPrices::new(0.0, 1.0, 1.0, 1.0), None);
         assert_eq!(DayPrices::new(1.0, f64::INFINITY, 1.0, 1.0), None);
         let day = DayPrices::new(1.0, 1.0, 1.0, 1.0).unwrap();
-        assert_eq!((day.with_overnight(f64::NAN), day.with_overnight(-1.0)), (None, None));
-        assert_eq!(yang_zhang(&[(1.0, day)]), None);
-        assert_eq!(yang_zhang(&[(1.0, day), (0.0, day)]), None);
-        assert_eq!(yang_zhang(&[(1.0, day), (1.0, day)]), Some(0.0));
+        assert_eq!((day.day(f64::NAN), day.day(-1.0)), (None, None));
+        let over = |closes: &[f64]| yang_zhang(closes.iter().map(|close| (*close, day)));
+        assert_eq!([over(&[1.0]), over(&[1.0, 0.0]), over(&[1.0, 1.0])], [None, None, Some(0.0)]);
     }
 
     proptest! {
@@ -158,11 +187,13 @@ mod tests {
         fn never_negative_never_nan(prices in prop::array::uniform5(any::<f64>())) {
             let [open, high, low, close, before] = prices;
             if let Some(day) = DayPrices::new(open, high, low, close) {
-                let all = [day.parkinson(), day.garman_klass(), day.rogers_satchell(), day.open_to_close()];
+                let all = [day.parkinson(), day.garman_klass(), day.rogers_satchell(), day.session_return().powi(2)];
                 prop_assert!(all.iter().all(|v| v.is_finite() && *v >= 0.0), "{all:?}");
-                prop_assert!(day.with_overnight(before).is_none_or(|v| v.is_finite() && v >= 0.0));
-                let days = [(before, day), (close, day), (open, day)];
-                prop_assert!(yang_zhang(&days).is_none_or(|v| v.is_finite() && v >= 0.0));
+                let variances = [
+                    day.day(before).map(|day| day.variance),
+                    yang_zhang([(before, day), (close, day), (open, day)].into_iter()),
+                ];
+                prop_assert!(variances.iter().flatten().all(|v| v.is_finite() && *v >= 0.0));
             }
         }
 
@@ -184,7 +215,7 @@ mod tests {
             prop_assert!(close_to(day.rogers_satchell(), satchell));
             let before = f64::from(before) * scale;
             let whole = (open / before).ln().powi(2) + klass.max(0.0);
-            prop_assert!(close_to(day.with_overnight(before).unwrap(), whole));
+            prop_assert!(close_to(day.day(before).unwrap().variance, whole));
         }
 
         #[test]
@@ -204,7 +235,7 @@ mod tests {
             let rs = bars.iter().map(|(_, day)| day.rogers_satchell()).sum::<f64>() / n;
             let k = 0.34 / (1.34 + (n + 1.0) / (n - 1.0));
             let expected = over(&|i| log(i, 1) - log(i, 0)) + k * over(&|i| log(i, 3) - log(i, 1)) + (1.0 - k) * rs;
-            prop_assert!(close_to(yang_zhang(&bars).unwrap(), expected));
+            prop_assert!(close_to(yang_zhang(bars.iter().copied()).unwrap(), expected));
         }
     }
 
@@ -243,12 +274,12 @@ mod tests {
         let mean = |of: &dyn Fn(&(f64, DayPrices)) -> f64, truth: f64| {
             days.iter().map(of).sum::<f64>() / days.len() as f64 / truth
         };
-        let windows = days.chunks_exact(10).map(|days| yang_zhang(days).unwrap());
+        let windows = days.chunks_exact(10).map(|days| yang_zhang(days.iter().copied()).unwrap());
         [
             mean(&|(_, day)| day.parkinson(), 1e-4),
             mean(&|(_, day)| day.garman_klass(), 1e-4),
             mean(&|(_, day)| day.rogers_satchell(), 1e-4),
-            mean(&|(before, day)| day.with_overnight(*before).unwrap(), 1.25e-4),
+            mean(&|(before, day)| day.day(*before).unwrap().variance, 1.25e-4),
             windows.sum::<f64>() / (days.len() / 10) as f64 / 1.25e-4,
         ]
     }
