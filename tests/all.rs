@@ -30,6 +30,7 @@ mod quality;
 mod replay;
 mod schedule;
 mod settings_cli;
+mod simulate;
 mod soak;
 mod store;
 mod tidy;

@@ -33,3 +33,11 @@ pub const MAX_ISSUES: usize = 8_192;
 
 /// Bytes of a payload that is kept with a reject; the store's own limit.
 pub const REJECT_PAYLOAD: usize = 4_096;
+
+/// Days whose forecasts are kept for scenarios. One of the whole market over eleven years is some 60 MiB,
+/// and its bars, when it is not the newest day, as much again.
+pub const SITUATIONS: usize = 2;
+
+/// Daily bars of the database are read anew for scenarios after this time even when their number is the
+/// same: a bar can be corrected in its place. Reading a million takes some seconds.
+pub const REREAD: std::time::Duration = std::time::Duration::from_secs(600);

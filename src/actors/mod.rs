@@ -28,6 +28,7 @@ pub mod recovery;
 mod references;
 mod reject;
 pub mod risk_scorer;
+pub mod scenarios;
 pub mod scheduler;
 pub mod states;
 pub mod supervision;

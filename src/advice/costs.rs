@@ -1,7 +1,9 @@
 //! What a trade costs: fee, tax, half spread, slippage.
 
+use garde::Validate;
 use serde::{Deserialize, Serialize};
 
+use super::scenario::rules::{IMPACT, RATE, TAX_YEAR, within};
 use super::statistics::{bounded, mean};
 use crate::market::{Reference, SessionDay, Won};
 
@@ -9,22 +11,28 @@ use crate::market::{Reference, SessionDay, Won};
 const LIQUIDITY_SESSIONS: usize = 20;
 
 /// Rates of a broker and of the state. All in per cent of the value traded.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields)]
 pub struct TradingCosts {
     /// Broker's fee for each purchase and each sale of an issue or an ETF.
+    #[garde(custom(within(RATE)))]
     pub fee_pct: f64,
     /// Tax on the sale of a share (증권거래세 with 농어촌특별세); ETFs are exempt.
+    #[garde(custom(within(RATE)))]
     pub sell_tax_pct: f64,
     /// Year whose law `sell_tax_pct` states.
+    #[garde(custom(within(TAX_YEAR)))]
     pub sell_tax_year: u32,
     /// Slippage of an order as large as a whole average day, in daily standard deviations. An
     /// order of the share `q` of an average day slips by `impact · σ · √q` (the square-root law:
     /// R. Almgren et al. 2005, B. Tóth et al. 2011).
+    #[garde(custom(within(IMPACT)))]
     pub impact: f64,
     /// Slippage when the average value traded is not known.
+    #[garde(custom(within(RATE)))]
     pub unknown_slippage_pct: f64,
     /// Half spread when the spread is not known.
+    #[garde(custom(within(RATE)))]
     pub unknown_half_spread_pct: f64,
 }
 

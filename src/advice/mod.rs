@@ -8,6 +8,9 @@
 //!   with [`factors`] and [`statistics`] below it
 //! - [`mitigate`](mitigate::plan): a threat and a position to ranked defences, with [`costs`] and
 //!   [`catalogue`] below it
+//! - [`scenario`]: what a user asks, checked, and the answer to it
+//! - [`simulate`](simulate::simulate): a world and exposures to the distribution of what could become
+//!   of them
 //! - [`types`]: what comes out, as it travels and is stored
 
 pub mod catalogue;
@@ -18,6 +21,8 @@ pub mod limits;
 pub mod mitigate;
 pub mod portfolio;
 pub mod recommend;
+pub mod scenario;
+pub mod simulate;
 pub mod statistics;
 pub mod types;
 

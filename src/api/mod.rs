@@ -1,4 +1,5 @@
-//! The HTTP interface: health, metrics, scores, prices, events and advice, read-only.
+//! The HTTP interface: health, metrics, scores, prices, events, advice, and users' scenarios. Nothing
+//! is changed by asking.
 //!
 //! Input: the read models ([`RiskBoard`], [`EventBus`], [`AdviceBoard`], [`ModelBoard`],
 //! [`HealthRegistry`]) that the actors write, and the stored bars ([`ReadBars`]); the interface asks
@@ -13,9 +14,11 @@
 //! | `events` | `/v1/events`, `/v1/events/stream` |
 //! | `models` | `/v1/models`, `/v1/evaluation` |
 //! | `jobs` | `/v1/jobs` |
+//! | `scenarios` | `POST /v1/scenarios` |
 //! | `advice` | `/v1/recommendations[/{id}]`, `/v1/mitigations[/{id}]`, `/v1/reports/…` |
 //!
-//! Limits: list sizes by parameter, event streams by number, a request without a body only.
+//! Limits: list sizes by parameter, event streams by number, no body but a scenario's, at most
+//! 1 MiB.
 //! Failure modes: errors are RFC 9457 problem details that name the parameter, its value and what
 //! was expected.
 
@@ -28,6 +31,7 @@ mod models;
 mod prices;
 mod problem;
 mod query;
+mod scenarios;
 mod stall;
 
 use std::future::IntoFuture;
@@ -36,13 +40,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::market::EventTime;
-use crate::messages::{AdviceBoard, EventBus, HealthRegistry, JobBoard, ModelBoard, RiskBoard};
+use crate::messages::{
+    AdviceBoard, AskScenario, EventBus, HealthRegistry, JobBoard, ModelBoard, RiskBoard,
+};
 
 pub use prices::{BarQuery, ReadBars};
 pub use problem::{Details, Problem};
@@ -69,6 +75,8 @@ pub struct ApiState {
     pub metrics: RenderMetrics,
     /// Stored bars; `None` without a database.
     pub bars: Option<ReadBars>,
+    /// Who answers scenarios; `None` without daily bars to look into.
+    pub scenarios: Option<AskScenario>,
     /// When the process started, by the wall clock.
     pub started: EventTime,
     /// Open event streams that are still allowed.
@@ -102,6 +110,7 @@ impl ApiState {
             health,
             metrics,
             bars: None,
+            scenarios: None,
             started: EventTime::from_micros(chrono::Utc::now().timestamp_micros()),
             streams: Arc::new(Semaphore::new(max_streams.min(Semaphore::MAX_PERMITS))),
             shutdown: CancellationToken::new(),
@@ -114,6 +123,13 @@ impl ApiState {
     #[must_use]
     pub fn with_bars(mut self, bars: Option<ReadBars>) -> Self {
         self.bars = bars;
+        self
+    }
+
+    /// The same state with somebody who answers scenarios.
+    #[must_use]
+    pub fn with_scenarios(mut self, scenarios: Option<AskScenario>) -> Self {
+        self.scenarios = scenarios;
         self
     }
 
@@ -196,6 +212,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/jobs", get(jobs::jobs))
         .route("/v1/events", get(events::list))
         .route("/v1/events/stream", get(events::stream))
+        .route("/v1/scenarios", post(scenarios::answer))
         .route("/v1/recommendations", get(advice::recommendations))
         .route("/v1/recommendations/{id}", get(advice::recommendation))
         .route("/v1/mitigations", get(advice::mitigations))

@@ -4,6 +4,8 @@ use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::advice::scenario::FieldProblem;
+
 /// An error answer, `application/problem+json`. Boxed, because handlers return it by value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
@@ -30,13 +32,17 @@ pub struct Details {
     /// What would be right.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected: Option<String>,
+    /// Every field at fault of a body.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldProblem>,
 }
 
 impl Problem {
     fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: String) -> Self {
         let status = status.as_u16();
         let (parameter, value, expected) = (None, None, None);
-        Self(Box::new(Details { kind, title, status, detail, parameter, value, expected }))
+        let errors = Vec::new();
+        Self(Box::new(Details { kind, title, status, detail, parameter, value, expected, errors }))
     }
 
     /// What the answer says.
@@ -83,6 +89,72 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, "Prices not available", detail)
     }
 
+    /// 422: fields of a scenario are at fault.
+    #[must_use]
+    pub fn bad_scenario(errors: Vec<FieldProblem>) -> Self {
+        let said: Vec<String> = errors.iter().map(FieldProblem::to_string).collect();
+        let mut problem = Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "/problems/bad-scenario",
+            "Bad scenario",
+            said.join("; "),
+        );
+        problem.0.errors = errors;
+        problem
+    }
+
+    /// 422: a body is no scenario.
+    #[must_use]
+    pub fn no_scenario(what: &str) -> Self {
+        let detail = format!("the body is no scenario: {what}");
+        let kind = "/problems/no-scenario";
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, kind, "No scenario", detail)
+    }
+
+    /// 413: a body is too long.
+    #[must_use]
+    pub fn too_long(most: usize) -> Self {
+        let detail = format!("the body is longer than {most} bytes, which is the most");
+        let kind = "/problems/too-long";
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, kind, "Body too long", detail)
+    }
+
+    /// 400: a body is no text.
+    #[must_use]
+    pub fn not_text(expected: &str) -> Self {
+        let detail = format!("the body is no text; expected {expected}");
+        Self::new(StatusCode::BAD_REQUEST, "/problems/not-text", "Not a text", detail)
+    }
+
+    /// 429: as many scenarios as are allowed are being computed.
+    #[must_use]
+    pub fn busy(why: &str) -> Self {
+        let kind = "/problems/busy";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, kind, "Too many at once", why.to_owned())
+    }
+
+    /// 503: it was not done within its time.
+    #[must_use]
+    pub fn took_too_long(why: &str) -> Self {
+        let kind = "/problems/took-too-long";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, "Took too long", why.to_owned())
+    }
+
+    /// 503: scenarios cannot be answered now.
+    #[must_use]
+    pub fn no_scenarios(why: &str) -> Self {
+        let detail = format!("scenarios cannot be answered: {why}");
+        let kind = "/problems/no-scenarios";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, "Scenarios not available", detail)
+    }
+
+    /// 500: it failed.
+    #[must_use]
+    pub fn failed(why: &str) -> Self {
+        let kind = "/problems/failed";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, kind, "Failed", why.to_owned())
+    }
+
     /// 503: too many event streams are open.
     #[must_use]
     pub fn too_many_streams() -> Self {
@@ -122,7 +194,8 @@ pub(super) async fn no_route(uri: Uri) -> Problem {
 
 /// Answers a method that the path does not take.
 pub(super) async fn wrong_method(method: Method, uri: Uri) -> Problem {
-    let detail = format!("{} does not take {method}; use GET", shorten(uri.path()));
+    let takes = if uri.path() == "/v1/scenarios" { "POST" } else { "GET" };
+    let detail = format!("{} does not take {method}; use {takes}", shorten(uri.path()));
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "/problems/method-not-allowed",

@@ -10,6 +10,7 @@ mod feed;
 mod journal;
 mod models;
 mod replay;
+mod simulate;
 
 use std::path::PathBuf;
 
@@ -21,6 +22,7 @@ pub use feed::{KisSimArgs, PlayArgs, RegistrationLimit, Role, RunArgs, Seconds};
 pub use journal::{DumpArgs, JournalArgs, JournalCommand, KindWord};
 pub use models::{ModelsCommand, TrainArgs};
 pub use replay::{ReplayArgs, ReplayTime};
+pub use simulate::SimulateArgs;
 
 const ABOUT: &str = "A real-time market-risk daemon for the Korean stock market";
 const LONG_ABOUT: &str = "\
@@ -107,6 +109,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// How good forecasts and picks would have been
     Evaluate(Box<EvaluateArgs>),
+    /// Answer a user's scenario: what could become of a portfolio, and what to do
+    Simulate(SimulateArgs),
     /// Measure this machine
     Bench(BenchArgs),
     /// Follow outward events
@@ -271,6 +275,32 @@ pub enum BenchCommand {
         #[arg(long, value_name = "URL")]
         database: Option<String>,
     },
+    /// Paths a second of the simulation of scenarios, over an invented world
+    Simulate {
+        /// Paths
+        #[arg(long, value_name = "N", default_value_t = 100_000,
+              value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
+        paths: u32,
+        /// Sessions
+        #[arg(long, value_name = "N", default_value_t = 20,
+              value_parser = clap::value_parser!(u32).range(1..=250))]
+        horizon: u32,
+        /// Holdings
+        #[arg(long, value_name = "N", default_value_t = 50,
+              value_parser = clap::value_parser!(u32).range(1..=1_000))]
+        holdings: u32,
+        /// Past days that are drawn from
+        #[arg(long, value_name = "N", default_value_t = 1_250,
+              value_parser = clap::value_parser!(u32).range(100..=2_500))]
+        days: u32,
+        /// Rounds; the fastest counts
+        #[arg(long, value_name = "N", default_value_t = 5,
+              value_parser = clap::value_parser!(u32).range(1..=100))]
+        rounds: u32,
+        /// Folder to write the world into, for the comparison in benches/simulation
+        #[arg(long, value_name = "DIR")]
+        export: Option<PathBuf>,
+    },
     /// Training of the daily model: reading, terms, fits month by month, memory
     Train {
         /// Daily bars; the issues of each file are counted apart
@@ -333,6 +363,8 @@ Examples:
   bongsu check all --json   all of it, for a machine
   bongsu check crash --data kospi.parquet --indices indices.parquet
                             the detectors on 2020-03-19, 2024-08-05, 2025-04-07 and three calm days
+  bongsu check coverage --data kospi.parquet --indices indices.parquet
+                            value at risk of portfolios by chance, 2022 to 2024, against what came
 
 A line a check; exit code 1 when one fails. `check etl` uses the access token that is kept, or asks
 KIS for one; it subscribes for a moment only while no daemon runs on the data folder.";
@@ -363,6 +395,8 @@ pub enum CheckWhat {
     Llm,
     /// The detectors on recorded crash days and calm days (not part of all)
     Crash,
+    /// Whether portfolios by chance lost more than the simulation said (not part of all)
+    Coverage,
     /// All of them
     All,
 }

@@ -7,6 +7,7 @@ mod kis;
 mod models;
 mod objects;
 mod recovery;
+mod scenarios;
 mod schedule;
 
 use std::path::Path;
@@ -26,6 +27,7 @@ pub use self::objects::{
     ObjectParts, add_object_services, bucket_wishes, object_parts, object_store,
 };
 pub use self::recovery::{Continuity, after};
+pub use self::scenarios::{daemon_scenarios, scenarios};
 pub use self::schedule::{JobWorks, scheduler};
 use super::CliError;
 use crate::actors::collection::{Clock, CollectionParts, Patience, Ranking, Universe};

@@ -8,6 +8,7 @@
 //! database's own loader.
 
 mod recovery;
+mod simulate;
 mod store;
 mod storm;
 mod train;
@@ -56,6 +57,16 @@ pub fn execute(args: BenchArgs, settings: Settings) -> Result<(), CliError> {
     let line = match args.command {
         BenchCommand::Train { data, indices, whole, json } => {
             Ok(train::measure(&data, &indices, whole, json))
+        }
+        BenchCommand::Simulate { paths, horizon, holdings, days, rounds, export } => {
+            let shape = simulate::Shape {
+                paths: paths as usize,
+                horizon,
+                holdings: holdings as usize,
+                days: days as usize,
+                rounds: rounds as usize,
+            };
+            Ok(simulate::measure(shape, export.as_deref()).and_then(|figures| json(&figures)))
         }
         BenchCommand::Store { rows, rounds, database } => {
             let url = database.as_deref().unwrap_or_else(|| settings.database.url.expose());

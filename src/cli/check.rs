@@ -4,12 +4,14 @@
 //! - `ai` (`scorer.rs`): the range of the scores over a short simulated stretch.
 //! - `llm` (`reports.rs`): one small report by the language model that is set.
 //! - `crash` (`crash.rs`): the detectors on recorded days; a table, no list of checks.
+//! - `coverage` (`coverage.rs`): whether portfolios lost what the simulation said; likewise.
 //!
 //! A check is a line: name, state, what was found and, for anything but `ok`, what to do. Unlike
 //! `doctor` this asks KIS for an access token when none is kept, makes the calls that collection
 //! makes, and, while no daemon runs on the data folder, subscribes for a moment. It stores nothing
 //! but the token.
 
+mod coverage;
 mod crash;
 mod etl;
 mod reports;
@@ -27,6 +29,9 @@ use crate::config::Settings;
 /// [`CliError::Runtime`] when a check failed, after all have been printed, or the runtime or the
 /// built-in simulator cannot be started; [`CliError::Usage`] for settings that cannot be used.
 pub fn execute(args: CheckArgs, settings: Settings) -> Result<(), CliError> {
+    if args.what == CheckWhat::Coverage {
+        return coverage::execute(&args.crash, args.json, &settings);
+    }
     if args.what == CheckWhat::Crash {
         return crash::execute(&args.crash, args.json, &settings);
     }
@@ -47,6 +52,7 @@ pub fn execute(args: CheckArgs, settings: Settings) -> Result<(), CliError> {
         CheckWhat::Ai => "check ai",
         CheckWhat::Llm => "check llm",
         CheckWhat::Crash => "check crash",
+        CheckWhat::Coverage => "check coverage",
         CheckWhat::All => "check all",
     };
     report(command, &checks, args.json)

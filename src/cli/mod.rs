@@ -24,6 +24,7 @@ pub mod models;
 mod output;
 pub mod replay;
 pub mod run;
+pub mod simulate;
 pub mod tail;
 pub mod train;
 
@@ -76,6 +77,7 @@ fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::KisSim(args) => kis_sim::execute(*args, settings),
         Command::Replay(args) => replay::execute(args, settings),
         Command::Evaluate(args) => evaluate::execute(&args, &settings),
+        Command::Simulate(args) => simulate::execute(&args, &settings),
         Command::Bench(args) => bench::execute(args, settings),
         Command::Tail(args) => tail::execute(args, settings),
         Command::Journal(args) => journal::execute(args, settings),

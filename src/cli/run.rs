@@ -33,7 +33,8 @@ use crate::kis::{Lane, MarketHours};
 use crate::market::{Directory, EventTime};
 use crate::messages::health::{Component, HealthRegistry};
 use crate::messages::{
-    AdviceBoard, BusLimits, EventBus, Flag, JobBoard, ModelBoard, Repairs, RiskBoard, SegmentUse,
+    AdviceBoard, AskScenario, BusLimits, EventBus, Flag, JobBoard, ModelBoard, Repairs, RiskBoard,
+    SegmentUse,
 };
 use crate::store::{Database, Objects};
 use crate::telemetry;
@@ -85,6 +86,8 @@ struct Daemon {
     continuity: Continuity,
     /// What the HTTP interface reads bars with; `None` in a dry run.
     bars: Option<ReadBars>,
+    /// Who answers scenarios; `None` without daily bars to look into.
+    scenarios: Option<AskScenario>,
 }
 
 impl Daemon {
@@ -101,6 +104,7 @@ impl Daemon {
             .map_err(|error| CliError::Runtime(error.into()))?;
         let (database, away) = runtime.block_on(assembly::database_or_away(settings, &health))?;
         let bars = database.clone().map(|database| assembly::bars(settings, database));
+        let scenarios = assembly::daemon_scenarios(settings, database.clone())?;
         let bus = EventBus::new(BusLimits::default());
         let publisher = assembly::publisher(runtime, settings, &bus, &health)?;
         let sim = match settings.feed.source {
@@ -175,6 +179,7 @@ impl Daemon {
             parts,
             continuity,
             bars,
+            scenarios,
         })
     }
 
@@ -203,6 +208,7 @@ impl Daemon {
             parts,
             mut continuity,
             bars,
+            scenarios,
         } = self;
         let address = listener.local_addr().unwrap_or(settings.http.listen);
         let state = ApiState::new(
@@ -214,6 +220,7 @@ impl Daemon {
             settings.http.max_streams,
         )
         .with_bars(bars)
+        .with_scenarios(scenarios)
         .with_models(models)
         .with_jobs(jobs);
         tracing::info!(

@@ -47,6 +47,12 @@ impl Typed<'_> {
         self.optional_text(path).map(PathBuf::from)
     }
 
+    fn paths(&self, path: &'static str) -> Vec<PathBuf> {
+        let text = self.optional_text(path).unwrap_or_default();
+        let parts = text.split(';').map(str::trim).filter(|part| !part.is_empty());
+        parts.map(PathBuf::from).collect()
+    }
+
     fn secret(&self, path: &'static str) -> Option<SecretString> {
         match self.get(path) {
             None => None,
@@ -251,6 +257,10 @@ pub(super) fn settings(values: &Values, effective: Vec<Effective>) -> Settings {
         advice: AdviceSettings {
             picks: v.integer("advice.picks"),
             capital: v.integer("advice.capital"),
+            history: v.paths("advice.history"),
+            indices: v.paths("advice.indices"),
+            scenarios_at_once: v.integer("advice.scenarios_at_once"),
+            scenario_seconds: v.integer("advice.scenario_seconds"),
         },
         http: HttpSettings {
             listen: v.listen("http.listen"),

@@ -482,6 +482,14 @@ pub const KEYS: &[Key] = &[
         "Position that plans assume where the user has told none, won",
     )
     .default("100000000"),
+    Key::new("advice.history", Texts, "Files of daily bars (Parquet or CSV) that scenarios are simulated from. Unset: the database's bars")
+        .example("krx-daily.parquet"),
+    Key::new("advice.indices", Texts, "Files of index series that belong to advice.history")
+        .example("indices.parquet"),
+    Key::new("advice.scenarios_at_once", Integer(1, 64), "Scenarios computed at once; the next is refused")
+        .default("2"),
+    Key::new("advice.scenario_seconds", Integer(1, 3_600), "An answer to a scenario may take so long, s")
+        .default("60"),
     // http
     Key::new("http.listen", Listen, "Address and port").default("127.0.0.1:8700"),
     Key::new("http.max_streams", Integer(1, 10_000), "Open event streams, at most").default("64"),

@@ -380,6 +380,14 @@ pub struct AdviceSettings {
     pub picks: usize,
     /// Position that plans assume, won.
     pub capital: i64,
+    /// Files of daily bars for scenarios; empty: the database's.
+    pub history: Vec<PathBuf>,
+    /// Files of index series that belong to them.
+    pub indices: Vec<PathBuf>,
+    /// Scenarios computed at once.
+    pub scenarios_at_once: usize,
+    /// An answer to a scenario may take so long.
+    pub scenario_seconds: u64,
 }
 
 /// `http`: the server.

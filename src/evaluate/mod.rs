@@ -11,6 +11,7 @@
 //! - [`forecasts`]: all figures of a window
 //! - [`report`]: the JSON object and the table of `bongsu evaluate`
 //! - [`run`](mod@run): all of it over a panel
+//! - [`scenarios`]: whether portfolios lost what the simulation said
 //! - [`leak`]: whether a forecast knew what came after it
 
 pub mod coverage;
@@ -18,6 +19,7 @@ pub mod forecasts;
 pub mod leak;
 pub mod report;
 pub mod run;
+pub mod scenarios;
 pub mod scored;
 
 pub use forecasts::{ForecastMetrics, evaluate_forecasts};

@@ -19,6 +19,7 @@ pub mod models;
 pub mod record;
 pub mod repair;
 pub mod risk;
+pub mod scenarios;
 pub mod segment_use;
 pub mod trading_days;
 
@@ -44,5 +45,6 @@ pub use models::{Evaluation, LiveModel, Measure, ModelBoard, ModelVersion};
 pub use record::{Reject, StoreBatch};
 pub use repair::{Repair, Repairs};
 pub use risk::{Cause, Detection, Level, RiskMinute, RiskPoint, Rule, ScoreBatch, ScoreParts};
+pub use scenarios::{AskScenario, ScenarioRefusal};
 pub use segment_use::SegmentUse;
 pub use trading_days::TradingDays;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::market::SessionDay;
 
-fn load(name: &str) -> Value {
+pub(crate) fn load(name: &str) -> Value {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/schemas").join(name);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
@@ -41,7 +41,7 @@ fn check(schema: &Value, value: &Value, at: &str) -> Result<(), String> {
     let rules = schema.as_object().expect("a schema is an object");
     for (rule, wanted) in rules {
         let ok = match rule.as_str() {
-            "$schema" | "$id" | "title" | "description" | "format" => true,
+            "$schema" | "$id" | "title" | "description" | "format" | "default" => true,
             "$ref" => {
                 check(&load(wanted.as_str().unwrap()), value, at)?;
                 true
@@ -56,6 +56,13 @@ fn check(schema: &Value, value: &Value, at: &str) -> Result<(), String> {
             "enum" => wanted.as_array().unwrap().contains(value),
             "minimum" => value.as_f64().is_none_or(|v| v >= wanted.as_f64().unwrap()),
             "maximum" => value.as_f64().is_none_or(|v| v <= wanted.as_f64().unwrap()),
+            "exclusiveMinimum" => value.as_f64().is_none_or(|v| v > wanted.as_f64().unwrap()),
+            "minLength" => value
+                .as_str()
+                .is_none_or(|v| v.chars().count() >= wanted.as_u64().unwrap() as usize),
+            "maxLength" => value
+                .as_str()
+                .is_none_or(|v| v.chars().count() <= wanted.as_u64().unwrap() as usize),
             "minItems" => {
                 value.as_array().is_none_or(|v| v.len() >= wanted.as_u64().unwrap() as usize)
             }

@@ -132,7 +132,8 @@ pub fn validate(
 }
 
 /// Variances of a document for every row; the row is left out where it has no coefficients.
-fn frozen_walk(design: &Design, document: &Document, origin: Origin) -> Walk {
+#[must_use]
+pub fn frozen_walk(design: &Design, document: &Document, origin: Origin) -> Walk {
     let of_issue = |issue: &IssueRows| {
         let of = |at: usize| {
             let market = &design.market[issue.session(at)];

@@ -67,7 +67,7 @@ pub fn measure(
         fit_s: (wall - features).as_secs_f64(),
         wall_s: wall.as_secs_f64(),
         train_s,
-        peak_mib: peak_mib(),
+        peak_mib: peak_memory_mib(),
     };
     if json {
         return serde_json::to_string(&figures).context("figures as JSON");
@@ -86,7 +86,7 @@ pub fn measure(
 }
 
 /// Peak resident memory as Linux tells it.
-fn peak_mib() -> Option<f64> {
+pub fn peak_memory_mib() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

@@ -99,6 +99,20 @@ impl Batch<'_> {
         }
     }
 
+    /// A column of texts that may be missing, and whose values may be: empty then.
+    pub fn optional_texts(&self, name: &str) -> Vec<String> {
+        let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
+        match self.batch.column_by_name(name) {
+            Some(array) if array.data_type() == &DataType::Utf8 => {
+                array.as_string::<i32>().iter().map(text).collect()
+            }
+            Some(array) if array.data_type() == &DataType::LargeUtf8 => {
+                array.as_string::<i64>().iter().map(text).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// A column of dates, as days since 1970-01-01.
     pub fn days(&self, name: &'static str) -> Result<Vec<i32>, PanelError> {
         const EXPECTED: &str = "dates (date32, a timestamp, or text like 2024-08-05)";

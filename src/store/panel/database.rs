@@ -6,7 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use sea_orm::{ColumnTrait, EntityTrait, ExprTrait as _, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ColumnTrait, EntityTrait, ExprTrait as _, PaginatorTrait as _, QueryFilter, QueryOrder,
+    QuerySelect,
+};
 
 use crate::market::{EventTime, SessionDay, Symbol};
 use crate::model::panel::{DailyBar, DailyBars, Issue, Panel};
@@ -39,6 +42,30 @@ pub async fn read_database(db: &Database, until: Option<SessionDay>) -> Result<P
         }
     }
     Ok(Panel::new(issues, BTreeMap::new(), vec!["database".to_owned()]))
+}
+
+/// How many finished daily bars there are, and when the newest begins: whether there is something new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DailyBarCount {
+    /// Bars.
+    pub bars: u64,
+    /// Start of the newest; `None` without any.
+    pub newest: Option<EventTime>,
+}
+
+/// Counts the finished daily bars.
+///
+/// # Errors
+/// When the database fails.
+pub async fn count_daily_bars(db: &Database) -> Result<DailyBarCount, StoreError> {
+    use market_price::{Column, Entity};
+    let finished =
+        || Entity::find().filter(Column::Interval.eq("1d")).filter(Column::IsFinal.eq(true));
+    let failed = StoreError::statement("count daily market_prices");
+    let bars = finished().count(db.connection()).await.map_err(failed)?;
+    let failed = StoreError::statement("read the newest of market_prices");
+    let newest = finished().order_by_desc(Column::Ts).one(db.connection()).await.map_err(failed)?;
+    Ok(DailyBarCount { bars, newest: newest.map(|row| row.ts) })
 }
 
 async fn page(
@@ -156,6 +183,9 @@ mod tests {
             (panel.info.rows, panel.info.files.as_slice()),
             (4, &["database".to_owned()][..])
         );
+        let count = count_daily_bars(&db).await.unwrap();
+        assert_eq!(count.bars, 5, "the index series has one");
+        assert_eq!(count.newest.unwrap().session_day().yyyymmdd(), 20_250_107);
         let until = SessionDay::from_yyyymmdd(20_250_103).unwrap();
         let early = read_database(&db, Some(until)).await.unwrap();
         assert_eq!((early.info.rows, early.info.to), (2, until));

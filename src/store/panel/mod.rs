@@ -11,6 +11,7 @@
 mod columns;
 mod database;
 mod error;
+mod known;
 mod parquet;
 mod rows;
 mod text;
@@ -21,8 +22,9 @@ use std::path::{Path, PathBuf};
 
 use rustc_hash::FxHashSet;
 
-pub use database::read_database;
+pub use database::{DailyBarCount, count_daily_bars, read_database};
 pub use error::PanelError;
+pub use known::read_known;
 use rows::{BarRows, SeriesRows};
 pub use write::{Column, check_ending, write_table};
 

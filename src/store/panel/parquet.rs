@@ -12,6 +12,7 @@ use rustc_hash::FxHashSet;
 
 use super::PanelError;
 use super::columns::Batch;
+use super::known::KnownRow;
 use super::rows::{BAR_COLUMNS, BarRows, Columns, SERIES_COLUMNS, SeriesRows, symbol};
 use crate::market::Symbol;
 
@@ -120,6 +121,25 @@ pub fn symbols(path: &Path) -> Result<FxHashSet<Symbol>, PanelError> {
     let parts = read(path, &["symbol"], |known: &mut FxHashSet<Symbol>, batch| {
         batch.texts("symbol", |row, text| {
             known.insert(symbol(path, batch.first + row, text)?);
+            Ok(())
+        })
+    })?;
+    Ok(parts.into_iter().flatten().collect())
+}
+
+/// The first row of every code that says something of the issue, a row group after the other.
+pub fn known(path: &Path) -> Result<Vec<KnownRow>, PanelError> {
+    let columns = ["symbol", "name", "market", "sector"];
+    let parts = read(path, &columns, |known: &mut Vec<KnownRow>, batch| {
+        let [names, markets, sectors] =
+            ["name", "market", "sector"].map(|name| batch.optional_texts(name));
+        let text = |column: &[String], row: usize| column.get(row).cloned().unwrap_or_default();
+        batch.texts("symbol", |row, code| {
+            let symbol = symbol(path, batch.first + row, code)?;
+            if known.last().is_none_or(|(last, ..)| *last != symbol) {
+                let (name, market) = (text(&names, row), text(&markets, row));
+                known.push((symbol, name, market, text(&sectors, row)));
+            }
             Ok(())
         })
     })?;

@@ -5,6 +5,7 @@ use std::path::Path;
 use rustc_hash::FxHashSet;
 
 use super::PanelError;
+use super::known::KnownRow;
 use super::rows::{BarRows, Columns, SeriesRows, parse_day, symbol};
 use crate::market::Symbol;
 
@@ -161,6 +162,24 @@ pub fn symbols(path: &Path) -> Result<FxHashSet<Symbol>, PanelError> {
     let mut known = FxHashSet::default();
     table.each(|row| {
         known.insert(symbol(path, row.row, row.text(code))?);
+        Ok(())
+    })?;
+    Ok(known)
+}
+
+/// The first row of each run of a code.
+pub fn known(path: &Path) -> Result<Vec<KnownRow>, PanelError> {
+    let table = Table::open(path)?;
+    let code = table.needed("symbol")?;
+    let places = ["name", "market", "sector"].map(|name| table.place(name));
+    let mut known: Vec<KnownRow> = Vec::new();
+    table.each(|row| {
+        let symbol = symbol(path, row.row, row.text(code))?;
+        if known.last().is_none_or(|(last, ..)| *last != symbol) {
+            let [name, market, sector] =
+                places.map(|place| place.map_or("", |place| row.text(place)).to_owned());
+            known.push((symbol, name, market, sector));
+        }
         Ok(())
     })?;
     Ok(known)
