@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::outlet::AdviceOutlet;
 use super::supervision::{Cursor, Edge, Envelope, Stage, StageError};
 use crate::advice::recommend::{DownsideParts, recommend};
-use crate::advice::{Candidate, ScenarioLimits};
+use crate::advice::{Candidate, RankingModel, ScenarioLimits};
 use crate::llm::ReportRequest;
 use crate::market::Directory;
 use crate::messages::advice::RecommendationSet;
@@ -61,6 +61,8 @@ impl Recommender {
         let point = row.point;
         Candidate {
             reference: self.parts.directory.reference(point.symbol),
+            // Reference data tell no sector.
+            sector: None,
             price: point.price,
             score: point.score,
             parts: DownsideParts {
@@ -88,7 +90,8 @@ impl Stage for Recommender {
             return Ok(());
         }
         let candidates: Vec<Candidate> = tick.rows.iter().map(|row| self.candidate(row)).collect();
-        let set = recommend(&candidates, &self.parts.limits, tick.as_of);
+        let model = RankingModel::from(tick.model.as_deref());
+        let set = recommend(&candidates, &self.parts.limits, model, tick.as_of);
         self.ready.push((Arc::new(set), Arc::clone(tick)));
         Ok(())
     }

@@ -195,7 +195,11 @@ impl Stage for RiskScorer {
         if std::mem::take(&mut self.advice_due)
             && let Some((edge, _)) = &self.parts.advice
         {
-            let tick = AdviceTick { as_of: self.state.latest, rows: self.parts.board.rows() };
+            let tick = AdviceTick {
+                as_of: self.state.latest,
+                rows: self.parts.board.rows(),
+                model: self.state.engine.model().cloned(),
+            };
             edge.send(Arc::new(tick)).await?;
         }
         if let Some(number) = checkpoint {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::costs::TradingCosts;
 use super::recommend::Candidate;
 use super::statistics::log_returns;
+use super::weights::RiskBudget;
 use crate::market::{Market, Symbol, Won};
 
 /// What a user's scenario asks of the picks. Every field has a default, so a scenario file states
@@ -20,6 +21,10 @@ pub struct ScenarioLimits {
     pub max_weight: f64,
     /// Largest share of the picks that may be of one market, 0 to 1.
     pub max_market_share: f64,
+    /// Largest share of the picks that may be of one sector, 0 to 1, where sectors are known.
+    pub max_sector_share: f64,
+    /// What the picks together may lose; `None` for no limit.
+    pub risk_budget: Option<RiskBudget>,
     /// Largest correlation of daily returns between two picks.
     pub max_correlation: f64,
     /// Highest risk score, 0 to 100.
@@ -55,6 +60,8 @@ impl Default for ScenarioLimits {
             max_picks: 10,
             max_weight: 0.2,
             max_market_share: 0.7,
+            max_sector_share: 0.4,
+            risk_budget: None,
             max_correlation: 0.8,
             max_score: 85.0,
             max_fall_pct: 10.0,
@@ -89,6 +96,8 @@ pub enum Exclusion {
     FreeFall,
     /// One share is dearer than the largest weight of the capital.
     Unaffordable,
+    /// The model's ranking is used, and too little is known to rank it.
+    Unranked,
 }
 
 impl Exclusion {
@@ -103,6 +112,7 @@ impl Exclusion {
             Self::Spread => "호가 스프레드 미확인 또는 과다",
             Self::FreeFall => "위험 점수·낙폭·변동성 한도 초과",
             Self::Unaffordable => "자본 대비 단가 초과",
+            Self::Unranked => "순위 산정 자료 부족",
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Advice: which issues to hold, and what to do when one of them is threatened.
 //!
 //! Pure arithmetic over what is handed in: candidates or a threat, limits, event time. Equal input
-//! gives equal output, ids included. Nothing here promises a return: ranking values are shrunken
-//! averages of published effects, and every set of picks says so.
+//! gives equal output, ids included. Nothing here promises a return: what the model's ranking was
+//! worth in the past decides whether it is used at all, and every set of picks says so.
 //!
-//! - [`recommend`](recommend::recommend): candidates and a scenario's limits to ranked picks,
-//!   with [`factors`] and [`statistics`] below it
+//! - [`recommend`](recommend::recommend): candidates and a scenario's limits to ranked picks, with
+//!   [`expected`] returns, [`weights`] and [`statistics`] below it
 //! - [`mitigate`](mitigate::plan): a threat and a position to ranked defences, with [`costs`] and
 //!   [`catalogue`] below it
 //! - [`scenario`]: what a user asks, checked, and the answer to it
@@ -15,16 +15,19 @@
 
 pub mod catalogue;
 pub mod costs;
-pub mod factors;
+pub mod expected;
 pub mod korean;
 pub mod limits;
 pub mod mitigate;
 pub mod portfolio;
+mod reasons;
 pub mod recommend;
 pub mod scenario;
 pub mod simulate;
 pub mod statistics;
 pub mod types;
+pub mod weights;
 
 pub use mitigate::{PlanSettings, Position, ThreatContext};
-pub use recommend::{Candidate, ScenarioLimits};
+pub use recommend::{Candidate, RankingModel, ScenarioLimits};
+pub use weights::RiskBudget;

@@ -115,7 +115,7 @@ fn of_holdings(
         held.iter().map(|holding| volatility_pct(holding.daily_volatility_pct)).collect();
     let returns: Vec<Vec<f64>> =
         held.iter().map(|holding| log_returns(&holding.reference.closes)).collect();
-    let volatility = portfolio_volatility(&weights, &volatilities, &returns);
+    let volatility = volatility_pct(portfolio_deviation(&weights, &volatilities, &returns));
     let market_returns = log_returns(&threat.market_closes);
 
     // Measured only when every holding was: a half-measured beta would look better than it is.
@@ -153,7 +153,11 @@ fn of_holdings(
 }
 
 /// Standard deviation of a portfolio's daily return, in the unit of `volatilities`.
-fn portfolio_volatility(weights: &[f64], volatilities: &[f64], returns: &[Vec<f64>]) -> f64 {
+pub(super) fn portfolio_deviation(
+    weights: &[f64],
+    volatilities: &[f64],
+    returns: &[Vec<f64>],
+) -> f64 {
     let mut variance = 0.0;
     for i in 0..weights.len() {
         let own = weights[i] * volatilities[i];
@@ -163,7 +167,7 @@ fn portfolio_volatility(weights: &[f64], volatilities: &[f64], returns: &[Vec<f6
             variance += 2.0 * own * weights[j] * volatilities[j] * rho;
         }
     }
-    volatility_pct(variance.max(0.0).sqrt())
+    variance.max(0.0).sqrt()
 }
 
 #[cfg(test)]
@@ -173,11 +177,11 @@ mod tests {
     #[test]
     fn two_of_a_kind_diversify_by_their_correlation() {
         let nothing = [vec![], vec![]];
-        let volatility = portfolio_volatility(&[0.5, 0.5], &[2.0, 2.0], &nothing);
+        let volatility = portfolio_deviation(&[0.5, 0.5], &[2.0, 2.0], &nothing);
         // 2 · √(0.25 + 0.25 + 2 · 0.25 · 0.5)
         assert!((volatility - 3f64.sqrt()).abs() < 1e-12);
         let same: Vec<f64> = (0..30).map(|day| f64::from(day % 7) / 100.0).collect();
-        let volatility = portfolio_volatility(&[0.5, 0.5], &[2.0, 2.0], &[same.clone(), same]);
+        let volatility = portfolio_deviation(&[0.5, 0.5], &[2.0, 2.0], &[same.clone(), same]);
         assert!((volatility - 2.0).abs() < 1e-9);
     }
 }

@@ -1,33 +1,58 @@
 //! Picks for a scenario: who is eligible, in what order, how much of each.
 //!
-//! In: the candidates as the board shows them at one moment, each with its daily closes, and a
-//! scenario's [`ScenarioLimits`]. Out: a [`RecommendationSet`].
+//! In: the candidates as the board shows them at one moment, each with its daily bars, a scenario's
+//! [`ScenarioLimits`], and the model in use. Out: a [`RecommendationSet`].
 //!
-//! The ranking value is Σ factor contributions / downside: [`factors`](super::factors) over
-//! [`downside_pct`]. Picks are taken greedily, best value first, leaving out those that a market's
-//! cap or the correlation with an earlier pick forbids. Weights are by inverse volatility under a
-//! cap; what the cap leaves over stays in cash.
+//! **Order.** The ranking value is the expected return over the horizon per unit of downside, both in
+//! per cent. Expected are a premium for bearing market risk, what the model's ranking adds
+//! ([`expected`](super::expected)), and minus the cost of a round trip. The downside is the mean loss
+//! in the worst 2.5 % of cases over the horizon ([`downside_pct`]), from the model's forecast.
 //!
-//! Limits: at most one quarter of daily closes, no fundamentals, no news. Survivors only: issues
-//! no longer listed are not among the candidates. A set without picks is a valid answer and says
-//! why.
+//! **When the ranking has no edge**, because what it said in the past was not significant, the model
+//! has none, or too few issues are watched, it adds nothing. The order is then that of premium less
+//! cost per unit of downside: the calm and cheaply traded ones first. Such a set is a diversified basket
+//! of low risk, is marked so ([`Basis::LowRisk`]), says first that there is no basis for a judgement
+//! of returns, and claims none. A user gets that rather than nothing, because the question how to hold
+//! shares at little risk has an answer without an edge. Where the cost is above the premium, as over a
+//! few sessions, nothing is picked: cash is then the better of the two.
+//!
+//! **How much.** Picks are taken greedily, best value first, leaving out those that the number of a
+//! market or the correlation with an earlier pick forbids; weights by
+//! [`weights`](super::weights): inverse downside under the caps, scaled to the risk budget, the rest in
+//! cash.
+//!
+//! Limits: four months of daily bars, no fundamentals, no news. Survivors only: issues no longer listed
+//! are not among the candidates, nor among those the evidence rests on. A set without picks is a valid
+//! answer and says why.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::costs::TradingCosts;
-use super::factors::{FactorInput, Factors, downside_pct, factors};
-use super::korean::signed_percent;
+use super::expected::{Expectations, NoEdge, TraitPart, expectations};
 pub use super::limits::{Exclusion, ScenarioLimits};
-use super::statistics::{correlation, median};
-use super::types::{Pick, RecommendationSet};
+use super::reasons;
+use super::statistics::{bounded, correlation};
+use super::types::{Basis, Pick, RecommendationSet};
+use super::weights::{Group, capped_weights, value_at_risk_pct, within_budget};
 use crate::market::identity::deterministic_id;
-use crate::market::{EventTime, Market, Reference, Won};
+use crate::market::{EventTime, Market, ModelId, Reference, Won};
+use crate::model::FittedModel;
+use crate::model::ranker::RankerModel;
+
+/// Return for bearing the risk of shares, per cent a year: the premium of the world's shares over bonds
+/// since 1900 (Dimson, Marsh & Staunton 2002), rounded up to costs of nothing. An assumption, the same
+/// for every issue.
+pub const PREMIUM_PCT_YEAR: f64 = 5.0;
+/// Sessions in a year.
+const YEAR_SESSIONS: f64 = 250.0;
+/// Mean of the worst 2.5 % of a normal distribution, in deviations: where the model gives no tail.
+const NORMAL_SHORTFALL_975: f64 = 2.338;
 
 /// What a risk score is made of, per cent of price.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
 pub struct DownsideParts {
-    /// From volatility.
+    /// Forecast mean loss in the worst 2.5 % of days, from volatility.
     pub volatility: f64,
     /// From the fall under way.
     pub drawdown: f64,
@@ -56,8 +81,10 @@ impl DownsideParts {
 /// An issue as it stands at the moment of the recommendation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candidate {
-    /// Code, name, market, closes and volumes up to yesterday.
+    /// Code, name, market, daily bars up to yesterday.
     pub reference: Arc<Reference>,
+    /// Sector; `None` where it is not known.
+    pub sector: Option<Arc<str>>,
     /// Latest price, won.
     pub price: Won,
     /// Risk score, 0 to 100.
@@ -76,13 +103,52 @@ pub struct Candidate {
     pub over_gap: bool,
 }
 
+/// The ranking in use, and which model it belongs to.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct RankingModel<'a> {
+    /// Version of the model; `None` for one without a name, or none at all.
+    pub id: Option<ModelId>,
+    /// Its ranking.
+    pub ranker: Option<&'a RankerModel>,
+}
+
+impl<'a> From<Option<&'a FittedModel>> for RankingModel<'a> {
+    fn from(model: Option<&'a FittedModel>) -> Self {
+        Self {
+            id: model.map(|model| model.id),
+            ranker: model.and_then(|model| model.document.ranker.as_ref()),
+        }
+    }
+}
+
 /// An eligible candidate with its ranking value.
-struct Ranked<'a> {
-    candidate: &'a Candidate,
+pub(super) struct Ranked<'a> {
+    pub(super) candidate: &'a Candidate,
     returns: Vec<f64>,
-    factors: Factors,
-    parts_of_value: Vec<(String, f64)>,
+    /// Ranks and parts of the expected return; empty where nothing is expected of it.
+    pub(super) traits: Vec<TraitPart>,
+    /// Expected return over the horizon, per cent: premium, traits, cost.
+    pub(super) premium_pct: f64,
+    pub(super) cost_pct: f64,
+    pub(super) downside_pct: f64,
     value: f64,
+}
+
+impl Ranked<'_> {
+    pub(super) fn expected_pct(&self) -> f64 {
+        let traits: f64 = self.traits.iter().map(|part| part.return_pct).sum();
+        self.premium_pct + traits - self.cost_pct
+    }
+
+    /// Contributions that add up to the value.
+    fn factors(&self) -> Vec<(String, f64)> {
+        let traits = self.traits.iter().map(|part| (part.name, part.return_pct));
+        std::iter::once(("market_premium", self.premium_pct))
+            .chain(traits)
+            .chain(std::iter::once(("cost", -self.cost_pct)))
+            .map(|(name, pct)| (name.to_owned(), pct / self.downside_pct))
+            .collect()
+    }
 }
 
 /// Ranked picks among `candidates` under `limits` as of `as_of`.
@@ -93,13 +159,23 @@ struct Ranked<'a> {
 pub fn recommend(
     candidates: &[Candidate],
     limits: &ScenarioLimits,
+    model: RankingModel<'_>,
     as_of: EventTime,
 ) -> RecommendationSet {
+    // By code, so that nothing depends on the order they came in.
+    let mut all: Vec<&Candidate> = candidates.iter().collect();
+    all.sort_by_key(|candidate| candidate.reference.symbol);
+    let found = expectations(&all, model.ranker, limits.horizon_sessions);
     let mut exclusions: BTreeMap<Exclusion, u32> = BTreeMap::new();
     let mut eligible = Vec::new();
-    for candidate in candidates {
-        match limits.check(candidate) {
-            Ok(returns) => eligible.push((candidate, returns)),
+    for (at, candidate) in all.into_iter().enumerate() {
+        // Where issues are told apart, one that cannot be ranked is not among them.
+        let traits = match &found {
+            Ok(found) => found.issues[at].clone().ok_or(Exclusion::Unranked),
+            Err(_) => Ok(Vec::new()),
+        };
+        match limits.check(candidate).and_then(|returns| Ok((candidate, returns, traits?))) {
+            Ok(good) => eligible.push(good),
             Err(exclusion) => *exclusions.entry(exclusion).or_default() += 1,
         }
     }
@@ -107,14 +183,12 @@ pub fn recommend(
     let ranked = rank(eligible, limits, as_of);
     let best = ranked.first().map(|best| best.value);
     let chosen = diversify(ranked, limits);
-    let volatilities: Vec<f64> =
-        chosen.iter().map(|ranked| ranked.candidate.daily_volatility_pct).collect();
-    let weights = inverse_volatility_weights(&volatilities, limits.max_weight);
+    let (weights, var_pct) = weigh(&chosen, limits);
     let picks: Vec<Pick> = chosen
-        .into_iter()
-        .zip(weights)
+        .iter()
+        .zip(&weights)
         .enumerate()
-        .map(|(index, (ranked, weight))| pick(index as u32 + 1, ranked, weight, limits))
+        .map(|(index, (ranked, weight))| pick(index as u32 + 1, ranked, *weight, &found, limits))
         .collect();
     let minute = as_of.minute().to_string();
     let mut id = vec!["recommendation", limits.name.as_str(), minute.as_str()];
@@ -125,51 +199,75 @@ pub fn recommend(
         as_of,
         universe: candidates.len() as u32,
         eligible: eligible_count as u32,
-        note: note(&picks, best, &exclusions, limits),
+        basis: match (&found, picks.is_empty()) {
+            (_, true) => Basis::None,
+            (Ok(_), false) => Basis::Ranked,
+            (Err(_), false) => Basis::LowRisk,
+        },
+        horizon_sessions: limits.horizon_sessions,
+        cash: cash(&weights),
+        var_pct,
+        model: model.id,
+        data_cut: candidates.iter().filter_map(|candidate| candidate.reference.day).max(),
+        evidence: match &found {
+            Ok(found) => Some(found.evidence.clone()),
+            Err(_) => {
+                let ranker = model.ranker;
+                ranker.and_then(|ranker| ranker.low_risk_for(limits.horizon_sessions)).cloned()
+            }
+        },
+        note: reasons::note(&picks, best, &exclusions, &found, limits),
         picks,
     }
 }
 
+/// What the weights leave over.
+fn cash(weights: &[f64]) -> f64 {
+    let invested: f64 = weights.iter().sum();
+    ((1.0 - invested).max(0.0) * 10_000.0).round() / 10_000.0
+}
+
+/// Mean loss in the worst 2.5 % of cases over `horizon` sessions, per cent: the first day is the
+/// score's downside with all its parts, the days after it the forecast alone, and days add up as
+/// variances do. That takes the tail of one day for the tail of the sum, which is milder: the careful
+/// side.
+#[must_use]
+pub fn downside_pct(candidate: &Candidate, horizon: u32) -> f64 {
+    let DownsideParts { volatility, drawdown, liquidity, volume } = candidate.parts;
+    let day = if volatility > 0.0 && volatility.is_finite() {
+        volatility
+    } else {
+        NORMAL_SHORTFALL_975 * candidate.daily_volatility_pct
+    };
+    let positive = |part: f64| bounded(part, 0.0, 100.0, 0.0);
+    let first = day + positive(drawdown) + positive(liquidity) + positive(volume);
+    let later = f64::from(horizon.max(1)) - 1.0;
+    bounded((first * first + later * day * day).sqrt(), 1e-6, 1e9, 1e9)
+}
+
 /// All eligible candidates, best value first.
 fn rank<'a>(
-    eligible: Vec<(&'a Candidate, Vec<f64>)>,
+    eligible: Vec<(&'a Candidate, Vec<f64>, Vec<TraitPart>)>,
     limits: &ScenarioLimits,
     as_of: EventTime,
 ) -> Vec<Ranked<'a>> {
     let costs = limits.costs.unwrap_or_else(|| TradingCosts::of_day(as_of.session_day()));
-    let volatilities: Vec<f64> =
-        eligible.iter().map(|(candidate, _)| candidate.daily_volatility_pct).collect();
-    let median_volatility_pct = median(&volatilities).unwrap_or(1.0);
+    let premium_pct = PREMIUM_PCT_YEAR * f64::from(limits.horizon_sessions.max(1)) / YEAR_SESSIONS;
     let mut ranked: Vec<Ranked<'_>> = eligible
         .into_iter()
-        .map(|(candidate, returns)| {
-            let closes = &candidate.reference.closes;
-            let known = &closes[closes.len() - returns.len() - 1..];
-            let last = known.last().copied().unwrap_or(candidate.price);
-            let high = known.iter().copied().max().unwrap_or(0).max(candidate.price);
-            let factors = factors(&FactorInput {
-                returns: &returns,
-                today: (candidate.price as f64 / last as f64).ln(),
-                daily_volatility_pct: candidate.daily_volatility_pct,
-                median_volatility_pct,
-                nearness_to_high: candidate.price as f64 / high as f64,
-                round_trip_pct: costs.round_trip_pct(candidate.spread_pct),
-                horizon_sessions: limits.horizon_sessions,
-            });
-            let downside = downside_pct(
-                candidate.daily_volatility_pct,
-                limits.horizon_sessions,
-                candidate.score,
-            );
-            let parts_of_value: Vec<(String, f64)> = factors
-                .contributions
-                .iter()
-                .map(|(name, amount)| ((*name).to_owned(), amount / downside))
-                .collect();
-            let value = parts_of_value.iter().map(|(_, amount)| amount).sum();
-            Ranked { candidate, returns, factors, parts_of_value, value }
+        .filter_map(|(candidate, returns, traits)| {
+            let mut ranked = Ranked {
+                candidate,
+                returns,
+                traits,
+                premium_pct,
+                cost_pct: bounded(costs.round_trip_pct(candidate.spread_pct), 0.0, 100.0, 100.0),
+                downside_pct: downside_pct(candidate, limits.horizon_sessions),
+                value: 0.0,
+            };
+            ranked.value = ranked.expected_pct() / ranked.downside_pct;
+            ranked.value.is_finite().then_some(ranked)
         })
-        .filter(|ranked| ranked.value.is_finite())
         .collect();
     ranked.sort_by(|a, b| {
         let codes = a.candidate.reference.symbol.cmp(&b.candidate.reference.symbol);
@@ -204,45 +302,49 @@ fn diversify<'a>(ranked: Vec<Ranked<'a>>, limits: &ScenarioLimits) -> Vec<Ranked
     chosen
 }
 
-/// Weights proportional to 1/volatility, none above `cap`, together at most 1. What is cut off one
-/// goes to the others in proportion; when all are at the cap, the rest stays in cash. Cut down to
-/// hundredths of a per cent.
-#[must_use]
-pub fn inverse_volatility_weights(volatilities: &[f64], cap: f64) -> Vec<f64> {
-    let cap = super::statistics::bounded(cap, 0.0, 1.0, 0.0);
-    let inverse: Vec<f64> = volatilities
-        .iter()
-        .map(|volatility| 1.0 / super::statistics::bounded(*volatility, 0.01, 1e6, 1e6))
-        .collect();
-    let mut weights = vec![0.0; inverse.len()];
-    let mut capped = vec![false; inverse.len()];
-    // Each round but the last caps at least one more.
-    for _ in 0..inverse.len() {
-        let taken = capped.iter().filter(|capped| **capped).count() as f64 * cap;
-        let left = (1.0 - taken).max(0.0);
-        let total: f64 =
-            inverse.iter().zip(&capped).filter(|(_, capped)| !**capped).map(|(w, _)| w).sum();
-        let mut again = false;
-        for index in 0..inverse.len() {
-            if capped[index] {
-                continue;
-            }
-            weights[index] = left * inverse[index] / total;
-            if weights[index] > cap {
-                weights[index] = cap;
-                capped[index] = true;
-                again = true;
-            }
-        }
-        if !again {
-            break;
-        }
-    }
-    // The nudge keeps 0.2 from becoming 0.1999.
-    weights.iter().map(|weight| (weight * 10_000.0 + 1e-6).floor() / 10_000.0).collect()
+/// Weights of the chosen within every limit, and their value at risk (95 %) over the horizon, per cent
+/// of the capital.
+fn weigh(chosen: &[Ranked<'_>], limits: &ScenarioLimits) -> (Vec<f64>, f64) {
+    let strengths: Vec<f64> = chosen.iter().map(|ranked| 1.0 / ranked.downside_pct).collect();
+    let daily: Vec<f64> =
+        chosen.iter().map(|ranked| ranked.candidate.daily_volatility_pct).collect();
+    let returns: Vec<Vec<f64>> = chosen.iter().map(|ranked| ranked.returns.clone()).collect();
+    let weights = capped_weights(&strengths, limits.max_weight, &groups(chosen, limits));
+    let horizon = limits.horizon_sessions;
+    let weights = match limits.risk_budget {
+        Some(budget) => within_budget(weights, &daily, &returns, horizon, budget),
+        None => weights,
+    };
+    let var_pct = value_at_risk_pct(&weights, &daily, &returns, horizon);
+    (weights, bounded(var_pct, 0.0, 1e9, 1e9))
 }
 
-fn pick(rank: u32, ranked: Ranked<'_>, weight: f64, limits: &ScenarioLimits) -> Pick {
+/// Picks of one market, and of one sector where it is known.
+fn groups(chosen: &[Ranked<'_>], limits: &ScenarioLimits) -> Vec<Group> {
+    let markets = [Market::Kospi, Market::Kosdaq, Market::Other].into_iter().map(|market| {
+        let same = |at: &usize| chosen[*at].candidate.reference.market == market;
+        let members = (0..chosen.len()).filter(same).collect();
+        Group { cap: limits.max_market_share, members }
+    });
+    let mut sectors: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (at, ranked) in chosen.iter().enumerate() {
+        if let Some(sector) = &ranked.candidate.sector {
+            sectors.entry(sector).or_default().push(at);
+        }
+    }
+    let of_sector = |members| Group { cap: limits.max_sector_share, members };
+    let sectors = sectors.into_values().map(of_sector);
+    // Where only one market is wanted, a cap on it would only keep money back.
+    markets.filter(|_| limits.markets.len() != 1).chain(sectors).collect()
+}
+
+fn pick(
+    rank: u32,
+    ranked: &Ranked<'_>,
+    weight: f64,
+    found: &Result<Expectations, NoEdge>,
+    limits: &ScenarioLimits,
+) -> Pick {
     let candidate = ranked.candidate;
     let reference = &candidate.reference;
     Pick {
@@ -254,97 +356,13 @@ fn pick(rank: u32, ranked: Ranked<'_>, weight: f64, limits: &ScenarioLimits) -> 
         score: candidate.score,
         price: candidate.price,
         daily_volatility_pct: candidate.daily_volatility_pct,
-        reasons: reasons(&ranked, limits),
-        factors: ranked.parts_of_value,
+        expected_return_pct: ranked.expected_pct(),
+        downside_pct: ranked.downside_pct,
+        reasons: reasons::of_pick(ranked, found.as_ref().ok(), limits),
+        factors: ranked.factors(),
     }
-}
-
-/// What speaks for and against it, the strongest factor first, each with its number.
-fn reasons(ranked: &Ranked<'_>, limits: &ScenarioLimits) -> Vec<String> {
-    let candidate = ranked.candidate;
-    let mut factors: Vec<(&'static str, f64)> = ranked
-        .factors
-        .contributions
-        .into_iter()
-        .filter(|(name, amount)| *name != "market_premium" && *name != "cost" && *amount != 0.0)
-        .collect();
-    factors.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()).then(a.0.cmp(b.0)));
-    let mut reasons: Vec<String> = factors
-        .into_iter()
-        .take(3)
-        .map(|(name, amount)| {
-            let effect = if amount > 0.0 { "가점" } else { "감점" };
-            let basis = match name {
-                "momentum_60" => format!(
-                    "최근 5일을 뺀 {}일 수익률 {}",
-                    ranked.factors.momentum_sessions,
-                    signed_percent(ranked.factors.momentum_pct)
-                ),
-                "momentum_20" => "20일 추세".to_owned(),
-                "reversal_5" => format!(
-                    "오늘 포함 최근 5일 수익률 {} (단기 되돌림)",
-                    signed_percent(ranked.factors.recent_pct)
-                ),
-                "low_volatility" => {
-                    format!("일 변동성 예측 {:.2}% (저변동성 효과)", candidate.daily_volatility_pct)
-                }
-                _ => "기간 고점과의 거리".to_owned(),
-            };
-            format!(
-                "{basis}: {}일 기대수익에 {effect} {}p",
-                limits.horizon_sessions,
-                signed_percent(amount)
-            )
-        })
-        .collect();
-    let mut risk = format!("위험 점수 {:.1}점", candidate.score);
-    if let Some((name, amount)) = candidate.parts.largest() {
-        risk.push_str(&format!(", 가장 큰 요인은 {name} {amount:.2}%"));
-    }
-    reasons.push(risk);
-    if let Some((_, cost)) = ranked.factors.contributions.iter().find(|(name, _)| *name == "cost") {
-        reasons.push(format!(
-            "왕복 거래비용 {:.2}% 차감 (스프레드 {:.2}% 포함)",
-            -cost, candidate.spread_pct
-        ));
-    }
-    if candidate.over_gap {
-        reasons.push("체결 일부 누락 구간이 있어 위험 점수가 실제보다 낮을 수 있음".to_owned());
-    }
-    reasons
-}
-
-/// What the ranking is, and why there are no picks when there are none.
-fn note(
-    picks: &[Pick],
-    best: Option<f64>,
-    exclusions: &BTreeMap<Exclusion, u32>,
-    limits: &ScenarioLimits,
-) -> String {
-    let mut note = String::new();
-    if picks.is_empty() {
-        note.push_str(&match best {
-            None => "추천 없음: 조건을 충족하는 종목이 없습니다.".to_owned(),
-            Some(best) => format!(
-                "추천 없음: 비용을 뺀 기대 우위가 부족합니다 (최고 순위값 {best:.4}, 기준 {:.4} 초과 필요).",
-                limits.min_value
-            ),
-        });
-        note.push(' ');
-    }
-    if !exclusions.is_empty() {
-        let counts: Vec<String> = exclusions
-            .iter()
-            .map(|(exclusion, count)| format!("{} {count}종목", exclusion.korean()))
-            .collect();
-        note.push_str(&format!("제외: {}. ", counts.join(", ")));
-    }
-    note.push_str(
-        "순위값은 공개 연구의 요인을 크게 축소해 하방 위험으로 나눈 비교용 수치이며 수익을 약속하지 않습니다.",
-    );
-    note
 }
 
 #[cfg(test)]
 #[path = "recommend_tests.rs"]
-mod tests;
+pub(super) mod tests;

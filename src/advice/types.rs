@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::market::{EventTime, Symbol, Won};
+use crate::market::{EventTime, ModelId, SessionDay, Symbol, Won};
+use crate::model::ranker::Evidence;
 
 /// One pick of a [`RecommendationSet`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,10 +28,43 @@ pub struct Pick {
     pub reasons: Vec<String>,
     /// The factor contributions that add up to `value`: name and amount.
     pub factors: Vec<(String, f64)>,
+    /// Expected return over the horizon after costs, per cent. Of a [`Basis::LowRisk`] set that is a
+    /// premium assumed alike for all, less the cost.
+    #[serde(default)]
+    pub expected_return_pct: f64,
+    /// Mean loss in the worst 2.5 % of cases over the horizon, per cent.
+    #[serde(default)]
+    pub downside_pct: f64,
 }
 
-/// Ranked picks for a scenario at a moment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// What the order of the picks rests on.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Basis {
+    /// The model's ranking, which had an edge walking forward.
+    Ranked,
+    /// Low risk and low cost alone: there is no basis for a judgement of returns.
+    LowRisk,
+    /// There are no picks.
+    #[default]
+    None,
+}
+
+impl Basis {
+    /// As in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ranked => "ranked",
+            Self::LowRisk => "low_risk",
+            Self::None => "none",
+        }
+    }
+}
+
+/// Ranked picks for a scenario at a moment. Newer fields stand last: a set that an earlier build left
+/// in the spill is still read.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RecommendationSet {
     /// Deterministic id.
     pub id: String,
@@ -46,6 +80,28 @@ pub struct RecommendationSet {
     pub picks: Vec<Pick>,
     /// Why there are no picks, or what limits the statement; Korean.
     pub note: String,
+    /// What the order rests on.
+    #[serde(default)]
+    pub basis: Basis,
+    /// Sessions the picks are meant to be held.
+    #[serde(default)]
+    pub horizon_sessions: u32,
+    /// Share of the capital that stays in cash, 0 to 1.
+    #[serde(default)]
+    pub cash: f64,
+    /// Value at risk (95 %) of the picks over the horizon, per cent of the capital.
+    #[serde(default)]
+    pub var_pct: f64,
+    /// Version of the model.
+    #[serde(default)]
+    pub model: Option<ModelId>,
+    /// Day before which the daily bars end.
+    #[serde(default)]
+    pub data_cut: Option<SessionDay>,
+    /// What came of such picks in the past: of the ranking's, or of the calmest issues' for a basket
+    /// of low risk.
+    #[serde(default)]
+    pub evidence: Option<Evidence>,
 }
 
 /// A possible defence and its simulated effect.

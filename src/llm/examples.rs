@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::advice::mitigate::{PlanSettings, Position, ThreatContext, plan as plan_for};
-use crate::advice::recommend::{Candidate, DownsideParts, ScenarioLimits, recommend};
+use crate::advice::recommend::{Candidate, DownsideParts, RankingModel, ScenarioLimits, recommend};
 use crate::advice::types::{MitigationPlan, Pick, PlanOption, RecommendationSet};
 use crate::market::{EventTime, Market, RecordRef, Reference, Symbol};
 use crate::messages::{Cause, Detection, Level, OutwardEvent, Rule};
@@ -81,8 +81,11 @@ pub fn set() -> RecommendationSet {
             daily_volatility_pct: 1.5,
             reasons: vec!["위험 점수 20.0점".into()],
             factors: vec![("cost".into(), 0.0421)],
+            expected_return_pct: 0.12,
+            downside_pct: 11.5,
         }],
         note: "순위값은 수익을 약속하지 않습니다.".into(),
+        ..RecommendationSet::default()
     }
 }
 
@@ -171,6 +174,7 @@ pub fn computed() -> [ReportRequest; 2] {
     });
     let candidate = Candidate {
         reference: Arc::clone(&reference),
+        sector: None,
         price: 71_000,
         score: 20.0,
         parts: DownsideParts { drawdown: 1.25, ..DownsideParts::default() },
@@ -180,7 +184,7 @@ pub fn computed() -> [ReportRequest; 2] {
         cum_value: 0,
         over_gap: true,
     };
-    let set = recommend(&[candidate], &ScenarioLimits::default(), as_of());
+    let set = recommend(&[candidate], &ScenarioLimits::default(), RankingModel::default(), as_of());
     assert_eq!(set.picks.len(), 1, "{}", set.note);
     let threat = ThreatContext {
         event_id: "event-1".into(),

@@ -7,7 +7,8 @@ use super::event::deterministic_id;
 use super::{EventKind, Level, OutwardEvent};
 use crate::advice::mitigate::Severity;
 pub use crate::advice::types::{
-    LlmOutcome, LlmUsage, MitigationPlan, Pick, PlanOption, RecommendationSet, Report, ReportOrigin,
+    Basis, LlmOutcome, LlmUsage, MitigationPlan, Pick, PlanOption, RecommendationSet, Report,
+    ReportOrigin,
 };
 use crate::market::EventTime;
 

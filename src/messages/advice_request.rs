@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::RiskRow;
 use crate::market::{EventTime, Symbol, Won};
+use crate::model::FittedModel;
 use crate::risk::Level;
 
 /// Time for new recommendations: the board as it stood at that event time, so that the answer
@@ -14,6 +15,8 @@ pub struct AdviceTick {
     pub as_of: EventTime,
     /// All scores of that moment.
     pub rows: Vec<RiskRow>,
+    /// The model they were made with; `None`: the stated formula alone.
+    pub model: Option<Arc<FittedModel>>,
 }
 
 /// A crash that calls for a plan.

@@ -212,6 +212,8 @@ mod tests {
             daily_volatility_pct: 1.5,
             reasons: vec!["변동성 1.5%".into()],
             factors: vec![("momentum".into(), 0.5)],
+            expected_return_pct: 0.12,
+            downside_pct: 11.5,
         };
         RecommendationSet {
             id: "r1".into(),
@@ -221,6 +223,7 @@ mod tests {
             eligible: 20,
             picks: vec![pick],
             note: String::new(),
+            ..RecommendationSet::default()
         }
     }
 

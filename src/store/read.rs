@@ -17,7 +17,9 @@ use super::{Database, RowCounts, StoreError, Table};
 use crate::market::bar_source::{BarSource, StoredBar};
 use crate::market::bars::{Bar, BarKey, Interval};
 use crate::market::{EventTime, Symbol};
-use crate::messages::advice::{MitigationPlan, Pick, RecommendationSet, Report, ReportOrigin};
+use crate::messages::advice::{
+    Basis, MitigationPlan, Pick, RecommendationSet, Report, ReportOrigin,
+};
 
 fn symbol_of(table: &'static str, text: &str) -> Result<Symbol, StoreError> {
     text.parse().map_err(|_| StoreError::Content {
@@ -39,6 +41,29 @@ fn json_of<T: DeserializeOwned>(
         value: text.to_owned(),
         expected: "the JSON that was written",
     })
+}
+
+/// A value that stands as text; `None` in rows that were written before there was such a column.
+fn parsed<T: std::str::FromStr>(
+    table: &'static str,
+    column: &'static str,
+    text: Option<String>,
+) -> Result<Option<T>, StoreError> {
+    let Some(text) = text else { return Ok(None) };
+    match text.parse() {
+        Ok(value) => Ok(Some(value)),
+        Err(_) => Err(StoreError::Content {
+            table,
+            column,
+            value: text,
+            expected: "the text that was written",
+        }),
+    }
+}
+
+/// A count that may be missing in rows of earlier versions.
+fn number(value: Option<i64>) -> u32 {
+    u32::try_from(value.unwrap_or_default()).unwrap_or_default()
 }
 
 /// The bar in a row.
@@ -152,7 +177,24 @@ pub async fn recommendation(
         .all(db.connection())
         .await
         .map_err(StoreError::statement("read recommendation_items"))?;
+    let table = Table::Recommendations.as_str();
     Ok(Some(RecommendationSet {
+        basis: match set.basis.as_deref() {
+            Some("ranked") => Basis::Ranked,
+            // A set without a stated basis is of a version whose ranking was never measured.
+            Some("low_risk") => Basis::LowRisk,
+            None if set.picks > 0 => Basis::LowRisk,
+            _ => Basis::None,
+        },
+        horizon_sessions: number(set.horizon_sessions),
+        cash: set.cash.unwrap_or_default(),
+        var_pct: set.var_pct.unwrap_or_default(),
+        model: parsed(table, "model", set.model)?,
+        data_cut: parsed(table, "data_cut", set.data_cut)?,
+        evidence: match &set.evidence {
+            Some(text) => Some(json_of(table, "evidence", text)?),
+            None => None,
+        },
         id: set.id,
         scenario: set.scenario,
         as_of: set.as_of,
@@ -176,6 +218,8 @@ fn pick_of(item: recommendation_item::Model) -> Result<Pick, StoreError> {
         daily_volatility_pct: item.daily_volatility_pct,
         reasons: json_of(table, "reasons", &item.reasons)?,
         factors: json_of(table, "factors", &item.factors)?,
+        expected_return_pct: item.expected_return_pct.unwrap_or_default(),
+        downside_pct: item.downside_pct.unwrap_or_default(),
     })
 }
 

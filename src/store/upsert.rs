@@ -72,9 +72,11 @@ upserts! {
     etl_failure => EtlFailures, key [FailureKey], replace [], 24 << 10;
     llm_usage => LlmUsage, key [Id], replace [], 1 << 10;
     recommendation => Recommendations, key [Id],
-        replace [Scenario, AsOf, Universe, Eligible, Picks, Note], 8 << 10;
+        replace [Scenario, AsOf, Universe, Eligible, Picks, Note, Basis, HorizonSessions, Cash, VarPct,
+            Model, DataCut, Evidence], 8 << 10;
     recommendation_item => RecommendationItems, key [RecommendationId, Rank],
-        replace [Symbol, Name, Weight, Value, Score, Price, DailyVolatilityPct, Reasons, Factors],
+        replace [Symbol, Name, Weight, Value, Score, Price, DailyVolatilityPct, Reasons, Factors,
+            ExpectedReturnPct, DownsidePct],
         64 << 10;
     mitigation_plan => MitigationPlans, key [Id],
         replace [Subject, Name, EventId, AsOf, PositionValue, AssumedPosition, Options], 128 << 10;

@@ -149,6 +149,8 @@ fn set() -> RecommendationSet {
         daily_volatility_pct: 1.9,
         reasons: vec!["변동성 1.9 %".to_owned(), "\"따옴표\"".to_owned()],
         factors: vec![("momentum".to_owned(), 0.9), ("quality".to_owned(), 0.6)],
+        expected_return_pct: 0.12,
+        downside_pct: 11.5,
     };
     RecommendationSet {
         id: "set-1".to_owned(),
@@ -158,6 +160,7 @@ fn set() -> RecommendationSet {
         eligible: 30,
         picks: vec![pick(1, "000660"), pick(2, "00088K")],
         note: "한도 안에서만 추천합니다".to_owned(),
+        ..RecommendationSet::default()
     }
 }
 

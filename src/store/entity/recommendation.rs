@@ -23,6 +23,21 @@ pub struct Model {
     pub picks: i64,
     /// Korean note.
     pub note: String,
+    /// What the order rests on: `ranked`, `low_risk`, `none`; null in rows of earlier versions, as all
+    /// that follow.
+    pub basis: Option<String>,
+    /// Sessions the picks are meant to be held.
+    pub horizon_sessions: Option<i64>,
+    /// Share of the capital in cash.
+    pub cash: Option<f64>,
+    /// Value at risk (95 %) of the picks over the horizon, per cent of the capital.
+    pub var_pct: Option<f64>,
+    /// Version of the model.
+    pub model: Option<String>,
+    /// Day before which the daily bars end.
+    pub data_cut: Option<String>,
+    /// JSON object: what came of such picks in the past.
+    pub evidence: Option<String>,
     /// When the row was written, wall clock.
     pub created_at: EventTime,
 }

@@ -31,6 +31,10 @@ pub struct Model {
     pub reasons: String,
     /// JSON array of [name, amount].
     pub factors: String,
+    /// Expected return over the horizon after costs, per cent; null in rows of earlier versions.
+    pub expected_return_pct: Option<f64>,
+    /// Mean loss in the worst 2.5 % of cases over the horizon, per cent; likewise.
+    pub downside_pct: Option<f64>,
 }
 
 /// No relation is declared: rows are joined by their ids.

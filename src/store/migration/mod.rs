@@ -9,6 +9,7 @@
 //! the lock goes with the connection, so a process that dies does not leave it behind.
 
 mod m0001_initial;
+mod m0003_advice;
 mod m0005_schedule;
 pub(crate) mod schema;
 
@@ -24,7 +25,11 @@ struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_initial::Migration), Box::new(m0005_schedule::Migration)]
+        vec![
+            Box::new(m0001_initial::Migration),
+            Box::new(m0003_advice::Migration),
+            Box::new(m0005_schedule::Migration),
+        ]
     }
 }
 

@@ -136,3 +136,23 @@ impl TableSpec {
         Ok(())
     }
 }
+
+/// Adds columns that may be null to `table`, those that are not there yet: a step that was cut off half
+/// way can be run again.
+pub(crate) async fn add_columns(
+    manager: &SchemaManager<'_>,
+    table: &'static str,
+    columns: &[(&'static str, Kind)],
+) -> Result<(), DbErr> {
+    let backend = manager.get_database_backend();
+    for (name, kind) in columns {
+        if manager.has_column(table, *name).await? {
+            continue;
+        }
+        let mut column = ColumnDef::new_with_type(Alias::new(*name), column_type(backend, *kind));
+        let mut change = Table::alter();
+        change.table(Alias::new(table)).add_column(column.null());
+        manager.alter_table(change).await?;
+    }
+    Ok(())
+}

@@ -227,6 +227,14 @@ pub(super) fn recommendation(set: &RecommendationSet) -> recommendation::ActiveM
         eligible: Set(set.eligible.into()),
         picks: Set(set.picks.len() as i64),
         note: Set(head(&set.note, MAX_TEXT).to_owned()),
+        basis: Set(Some(set.basis.as_str().to_owned())),
+        horizon_sessions: Set(Some(set.horizon_sessions.into())),
+        cash: Set(Some(finite(set.cash))),
+        var_pct: Set(Some(finite(set.var_pct))),
+        model: Set(set.model.map(|model| model.to_string())),
+        data_cut: Set(set.data_cut.map(|day| day.to_string())),
+        // Plain numbers and days always serialise.
+        evidence: Set(set.evidence.as_ref().and_then(|one| serde_json::to_string(one).ok())),
         created_at: Set(wall_clock()),
     }
 }
@@ -245,6 +253,8 @@ pub(super) fn pick(set_id: &str, pick: &Pick) -> recommendation_item::ActiveMode
         daily_volatility_pct: Set(finite(pick.daily_volatility_pct)),
         reasons: Set(json_list(&pick.reasons, MAX_TEXT / 2)),
         factors: Set(json_list(&pick.factors, MAX_TEXT / 2)),
+        expected_return_pct: Set(Some(finite(pick.expected_return_pct))),
+        downside_pct: Set(Some(finite(pick.downside_pct))),
     }
 }
 
