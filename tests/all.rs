@@ -19,6 +19,7 @@ mod evaluate;
 mod faults;
 mod feed;
 mod harness;
+mod hedge;
 mod indicators;
 mod journal_disk;
 mod kis_clients;

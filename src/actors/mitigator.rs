@@ -2,8 +2,8 @@
 //!
 //! For each crash of level warning or critical, computes what can be done about a position in the
 //! issue (or in the market) and what each option would cost and change. Without the user's own
-//! positions it plans for an assumed one of stated size, and says so. The arithmetic is
-//! [`crate::advice::mitigate`].
+//! positions it plans for an assumed one of stated size, and says so. Each option is simulated
+//! ([`crate::advice::alarm`]): milliseconds, on a thread that the hot path does not wait for.
 //!
 //! **Gets** [`CrashNotice`] from Alert. **Sends** the plan outward, to the Recorder and, with the
 //! crash, to the LlmSummarizer. **Slow:** notices of one subject are conflated.
@@ -12,8 +12,11 @@ use std::sync::Arc;
 
 use super::outlet::AdviceOutlet;
 use super::supervision::{Cursor, Edge, Envelope, Stage, StageError};
-use crate::advice::mitigate::{self, PortfolioThreat, Severity};
-use crate::advice::{PlanSettings, Position, ThreatContext};
+use crate::advice::PlanSettings;
+use crate::advice::alarm::{Alarm, LivePosition, respond};
+use crate::advice::live_world::LiveIssue;
+use crate::advice::mitigate::Severity;
+use crate::advice::simulate::{Control, SimulateError};
 use crate::llm::ReportRequest;
 use crate::market::{Market, Won};
 use crate::messages::advice::MitigationPlan;
@@ -59,46 +62,45 @@ impl Mitigator {
         Self { parts, ready: Vec::new() }
     }
 
-    fn plan(&self, notice: &CrashNotice) -> MitigationPlan {
-        let position = Position { value: self.parts.assumed_position, assumed: true };
+    fn plan(&self, notice: &CrashNotice, cursor: &Cursor) -> Result<MitigationPlan, SimulateError> {
+        let board = &self.parts.board;
         let found = notice
             .symbol
-            .and_then(|symbol| self.parts.board.directory.find(symbol))
-            .map(|id| (self.parts.board.directory.reference(id), self.parts.board.get(id)));
-        match found {
-            Some((reference, row)) => {
-                let threat = ThreatContext {
-                    event_id: notice.event_id.clone(),
-                    severity: Severity::from(notice.level),
-                    reference,
-                    price: notice.price,
-                    daily_volatility_pct: row.map_or(0.0, |row| row.daily_volatility_pct),
-                    spread_pct: row.map_or(0.0, |row| row.spread_pct),
-                    change_pct: row.map_or(notice.change_pct, |row| row.point.change_pct),
-                    score: notice.score,
-                    halted: false,
-                    market_closes: Vec::new(),
-                };
-                mitigate::plan(&threat, position, &self.parts.settings, notice.time)
-            }
-            None => {
-                let threat = PortfolioThreat {
-                    event_id: notice.event_id.clone(),
-                    severity: Severity::from(notice.level),
-                    market: if notice.name.contains("코스닥") || notice.name.contains("KOSDAQ") {
-                        Market::Kosdaq
-                    } else {
-                        Market::Kospi
-                    },
-                    name: notice.name.clone(),
-                    halted: false,
-                    market_volatility_pct: None,
-                    market_closes: Vec::new(),
-                    holdings: Vec::new(),
-                };
-                mitigate::plan_portfolio(&threat, position, &self.parts.settings, notice.time)
-            }
-        }
+            .and_then(|symbol| board.directory.find(symbol))
+            .map(|id| (board.directory.reference(id), board.get(id)));
+        let held = found.as_ref().map(|(reference, row)| LivePosition {
+            issue: LiveIssue {
+                reference,
+                price: notice.price,
+                daily_volatility_pct: row.map_or(0.0, |row| row.daily_volatility_pct),
+                shortfall_pct: row.map_or(0.0, |row| row.point.parts.volatility),
+                spread_pct: row.map_or(0.0, |row| row.spread_pct),
+                halted: false,
+            },
+            value: self.parts.assumed_position,
+        });
+        let subject =
+            found.as_ref().map_or("portfolio", |(reference, _)| reference.symbol.as_str());
+        let alarm = Alarm {
+            event_id: notice.event_id.clone(),
+            severity: Severity::from(notice.level),
+            subject: subject.to_owned(),
+            name: found.as_ref().map_or_else(|| notice.name.clone(), |(one, _)| one.name.clone()),
+            as_of: notice.time,
+            held: held.into_iter().collect(),
+            market: if notice.name.contains("코스닥") || notice.name.contains("KOSDAQ") {
+                Market::Kosdaq
+            } else {
+                Market::Kospi
+            },
+            value: self.parts.assumed_position,
+            assumed: true,
+            market_halted: false,
+        };
+        let watched = board.directory.all();
+        // Each block of paths is a sign of life.
+        let control = Control { cancelled: &|| false, progress: &|_, _| cursor.beat() };
+        respond(&alarm, &watched, board.model().as_deref(), &self.parts.settings, &control)
     }
 }
 
@@ -109,8 +111,12 @@ impl Stage for Mitigator {
 
     fn handle(&mut self, notice: &Arc<CrashNotice>, cursor: &Cursor) -> Result<(), StageError> {
         if cursor.enter(0) {
-            let plan = Arc::new(self.plan(notice));
-            self.ready.push((Arc::clone(notice), plan));
+            match self.plan(notice, cursor) {
+                Ok(plan) => self.ready.push((Arc::clone(notice), Arc::new(plan))),
+                Err(error) => {
+                    tracing::error!(event = notice.event_id, %error, "no defence plan");
+                }
+            }
         }
         Ok(())
     }

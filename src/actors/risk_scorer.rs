@@ -120,6 +120,7 @@ impl RiskScorer {
         let live = self.state.engine.model();
         let live = live.map(|model| LiveModel { id: model.id, origin: model.origin });
         self.parts.models.set_live(live);
+        self.parts.board.set_model(self.state.engine.model().cloned());
     }
 
     async fn pass_on(&self, out: ScoreBatch) -> Result<(), StageError> {

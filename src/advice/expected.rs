@@ -39,7 +39,7 @@ pub enum NoEdge {
         ranked: usize,
     },
     /// What it said in the past was not significant.
-    NotSignificant(Evidence),
+    NotSignificant(Box<Evidence>),
 }
 
 impl fmt::Display for NoEdge {
@@ -102,7 +102,7 @@ pub fn expectations(
         return Err(NoEdge::TooFew { ranked });
     }
     if !evidence.has_edge() {
-        return Err(NoEdge::NotSignificant(evidence.clone()));
+        return Err(NoEdge::NotSignificant(Box::new(evidence.clone())));
     }
     let share = (f64::from(horizon) / evidence.horizon as f64).min(1.0);
     let per_score = 100.0 * evidence.return_slope.mean * share;

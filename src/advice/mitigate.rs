@@ -1,33 +1,39 @@
-//! Defence plans: the catalogue's options for a threatened position, ranked.
+//! Defence plans: the catalogue's options for a threatened portfolio, simulated and ranked.
 //!
-//! In: a [`ThreatContext`] (one issue) or a [`PortfolioThreat`] (the market), a [`Position`], event
-//! time, [`PlanSettings`]. Out: a [`MitigationPlan`]. Nothing is ever ordered; a plan is a text
-//! with numbers.
+//! In: a [`Situation`] (the world, what is held in it, how to simulate, the threat) and
+//! [`PlanSettings`]. Out: a [`MitigationPlan`]. Nothing is ever ordered; a plan is a text with numbers.
 //!
-//! Ranking, `wait` being the baseline:
-//! 1. options that take away at least the severity's share of the risk and at least its won of
-//!    risk for each won of cost ([`Severity::least_reduction`], [`Severity::least_gain`]), and
-//!    that no other option beats in both remaining risk and cost;
+//! **Every option is simulated** by the same engine, from the same world, under the same shocks, and
+//! with the same seed: path for path the options see the same days, so they differ by what they do and
+//! not by chance. Risk is value at risk and expected shortfall at 95 % over the horizon; what an action
+//! costs at once is a loss in every path and so is in both. The cost of a stop is what it is on
+//! average: the difference of two runs, with and without the cost of its sale.
+//!
+//! **Ranking**, `wait` being the baseline:
+//! 1. options on the Pareto front (no other leaves less or equal value at risk, shortfall and cost, and
+//!    one of them less) that take away at least the severity's share of the risk and at least its won of
+//!    risk for each won of cost ([`Severity::least_reduction`], [`Severity::least_gain`]);
 //! 2. such options that take away less;
 //! 3. waiting;
 //! 4. options not worth their cost;
-//! 5. dominated options: another leaves no more risk and costs no more;
+//! 5. dominated options;
 //! 6. what cannot be carried out.
 //!
-//! Within a tier by risk taken away per won, then by risk taken away, then in catalogue order.
-
-use std::sync::Arc;
+//! Within a tier by risk taken away per won, then by risk left, then in catalogue order.
+//!
+//! **Limits.** Costs are those of calm books: in a crash spreads are wider. The simulation expects a
+//! return of zero, so selling never forgoes a gain here; what it forgoes is told by its history
+//! (`bongsu check hedge`).
 
 use serde::{Deserialize, Serialize};
 
-use super::catalogue::{Draft, Exposure, MarketLink, drafts};
-use super::costs::{TradingCosts, average_value, whole_won};
-use super::statistics::{beta, bounded, log_returns};
+use super::catalogue::{Draft, drafts};
+use super::costs::{TradingCosts, whole_won};
+pub use super::positions::Held;
+use super::simulate::{self, Control, Exposure, Outcome, SimulateError, World};
 use super::types::{MitigationPlan, PlanOption};
 use crate::market::identity::deterministic_id;
-use crate::market::{EventTime, Market, Reference, Symbol, Won, rules};
-
-pub use super::portfolio::{Holding, PortfolioThreat, plan_portfolio};
+use crate::market::{EventTime, Market, SessionDay, Symbol, Won};
 
 /// How serious the threat is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -76,6 +82,8 @@ pub struct InverseEtf {
     pub name: String,
     /// Half of its usual spread, per cent.
     pub half_spread_pct: f64,
+    /// The fund's fee, per cent a year (총보수).
+    pub annual_fee_pct: f64,
 }
 
 /// Something calm to move into.
@@ -86,8 +94,8 @@ pub struct Haven {
     pub symbol: Symbol,
     /// Korean name.
     pub name: String,
-    /// Standard deviation of one day's return, per cent; an assumption.
-    pub daily_volatility_pct: f64,
+    /// Return, per cent a year; an assumption.
+    pub annual_return_pct: f64,
     /// Half of its usual spread, per cent.
     pub half_spread_pct: f64,
 }
@@ -96,12 +104,11 @@ pub struct Haven {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PlanSettings {
-    /// One-day value at risk (95 %) that a position may have, per cent of its value.
+    /// Value at risk (95 %) that a portfolio may have over one day, per cent of its value; over a
+    /// longer horizon times the root of its sessions.
     pub risk_budget_pct: f64,
     /// Distance of a stop, in daily standard deviations.
     pub stop_deviations: f64,
-    /// Standard deviation of the market's daily return where none was measured, per cent.
-    pub market_volatility_pct: f64,
     /// Smallest order worth placing, won.
     pub smallest_order: Won,
     /// Hedges, one a market.
@@ -122,11 +129,11 @@ impl Default for PlanSettings {
             symbol,
             name: name.to_owned(),
             half_spread_pct: 0.1,
+            annual_fee_pct: 0.64,
         };
         Self {
             risk_budget_pct: 3.0,
-            stop_deviations: 1.0,
-            market_volatility_pct: 1.2,
+            stop_deviations: 2.0,
             smallest_order: 10_000,
             hedges: vec![
                 etf(Market::Kospi, code(b"114800"), "KODEX 인버스"),
@@ -135,7 +142,7 @@ impl Default for PlanSettings {
             haven: Haven {
                 symbol: code(b"153130"),
                 name: "KODEX 단기채권".to_owned(),
-                daily_volatility_pct: 0.03,
+                annual_return_pct: 2.5,
                 half_spread_pct: 0.005,
             },
             costs: None,
@@ -143,171 +150,161 @@ impl Default for PlanSettings {
     }
 }
 
-/// One threatened issue.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ThreatContext {
-    /// The event to answer.
+impl PlanSettings {
+    /// The risk budget over `horizon` sessions of a portfolio worth `value`, won.
+    #[must_use]
+    pub fn budget(&self, value: f64, horizon: u32) -> f64 {
+        value * self.risk_budget_pct / 100.0 * f64::from(horizon.max(1)).sqrt()
+    }
+}
+
+/// What is to be defended, and against what.
+#[derive(Debug, Clone)]
+pub struct Situation<'a> {
+    /// Code of the issue, or `portfolio`.
+    pub subject: String,
+    /// Korean name.
+    pub name: String,
+    /// The event to answer; empty for none.
     pub event_id: String,
     /// How serious it is.
     pub severity: Severity,
-    /// Code, name, market, base price, closes and volumes.
-    pub reference: Arc<Reference>,
-    /// Latest price, won.
-    pub price: Won,
-    /// Forecast standard deviation of one day's return, per cent.
-    pub daily_volatility_pct: f64,
-    /// Relative spread, per cent; 0 when not known.
-    pub spread_pct: f64,
-    /// Change against the day's base price, per cent.
-    pub change_pct: f64,
-    /// Risk score, 0 to 100.
-    pub score: f64,
-    /// Whether trading is halted (issue or market).
-    pub halted: bool,
-    /// Closes of the market's index or proxy for the same sessions, oldest first; empty when not
-    /// known: beta is then an assumption, and the plan says so.
-    pub market_closes: Vec<i64>,
-}
-
-/// What is held.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Position {
-    /// Value, won.
-    pub value: Won,
-    /// Whether it is an assumed one.
+    /// Whether the holdings are assumed.
     pub assumed: bool,
+    /// As of this event time.
+    pub as_of: EventTime,
+    /// What is known.
+    pub world: &'a World,
+    /// What is held.
+    pub held: Vec<Held>,
+    /// Cash beside it, won.
+    pub cash: f64,
+    /// Whether the market as a whole is halted.
+    pub market_halted: bool,
+    /// Value at risk (95 %) over the horizon that is wanted, won; [`PlanSettings::budget`] or the
+    /// scenario's.
+    pub budget: f64,
+    /// Paths, horizon, seed, shocks: the same for every option.
+    pub simulation: simulate::Plan,
+    /// Day before which the daily bars end.
+    pub data_cut: Option<SessionDay>,
 }
 
-/// Largest position value computed with, won: a thousand trillion.
-const LARGEST_POSITION: i64 = 1_000_000_000_000_000;
-
-pub(super) fn position_value(value: Won) -> Won {
-    value.clamp(0, LARGEST_POSITION)
-}
-
-pub(super) fn volatility_pct(forecast: f64) -> f64 {
-    // Without a forecast, a volatile issue is assumed.
-    if forecast > 0.0 { bounded(forecast, 0.01, 30.0, 3.0) } else { 3.0 }
-}
-
-/// The plan for one issue.
-///
-/// Numbers that are none are replaced by careful assumptions (volatility 3 %, unknown spread); a
-/// missing price makes everything but waiting infeasible.
+/// A seed for the plan of an event: equal events give equal draws.
 #[must_use]
-pub fn plan(
-    threat: &ThreatContext,
-    position: Position,
-    settings: &PlanSettings,
-    as_of: EventTime,
-) -> MitigationPlan {
-    let reference = &threat.reference;
-    let value = position_value(position.value);
-    let price = threat.price.max(0);
-    let held = if price > 0 { value / price } else { 0 };
-    let volatility = volatility_pct(threat.daily_volatility_pct);
-    // Whole shares are what can be sold; the rest of the value is not there.
-    let held_value = if held > 0 { (held * price) as f64 } else { value as f64 };
-    let issue = log_returns(&reference.closes);
-    let market = log_returns(&threat.market_closes);
-    let link = beta(&issue, &market).map_or_else(
-        || MarketLink::assumed(volatility, settings.market_volatility_pct),
-        |(beta, correlation)| MarketLink { beta, correlation, measured: true },
-    );
-    let exposure = Exposure {
-        value: held_value,
-        daily_volatility_pct: volatility,
-        spread_pct: bounded(threat.spread_pct, 0.0, 30.0, 0.0),
-        average_value: average_value(reference),
-        shares: Some((price, held)),
-        market: reference.market,
-        link,
-        day: as_of.session_day(),
-        blocked: blocked(threat, held, as_of),
-    };
-    assemble(
-        &exposure,
-        settings,
-        threat.severity,
-        PlanHead {
-            subject: reference.symbol.as_str(),
-            name: &reference.name,
-            event_id: &threat.event_id,
-            position: Position { value, ..position },
-            as_of,
-        },
-    )
+pub fn seed_of(event_id: &str) -> u64 {
+    let id = deterministic_id(&["seed", event_id]);
+    // The id is hexadecimal; 32 bits of it are read exactly by any reader of JSON.
+    u64::from_str_radix(&id[..8], 16).unwrap_or(1)
 }
 
-/// Why nothing can be sold.
-fn blocked(threat: &ThreatContext, held: i64, as_of: EventTime) -> Option<String> {
-    if threat.halted {
-        return Some("거래가 정지되어 있어 매도할 수 없습니다".to_owned());
+/// The ranked defences of a situation, and what each of them holds, in the order of the options.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Defence {
+    /// The plan.
+    pub plan: MitigationPlan,
+    /// By option: what is held after it.
+    pub exposures: Vec<Vec<Exposure>>,
+}
+
+/// Simulates exposures of which a cost is paid at once.
+type Simulator<'a> = dyn Fn(&[Exposure], f64) -> Result<Outcome, SimulateError> + 'a;
+
+/// An option with its simulated effect.
+struct Simulated {
+    draft: Draft,
+    value_at_risk: Won,
+    shortfall: Won,
+    cost: Won,
+}
+
+/// The plan for a situation.
+///
+/// # Errors
+/// When the simulation cannot be, or is cancelled.
+pub fn plan(
+    situation: &Situation<'_>,
+    settings: &PlanSettings,
+    control: &Control<'_>,
+) -> Result<Defence, SimulateError> {
+    let day = situation.as_of.session_day();
+    let costs = settings.costs.unwrap_or_else(|| TradingCosts::of_day(day));
+    let simulated = |exposures: &[Exposure], cost: f64| {
+        let plan = simulate::Plan { initial_cost: cost, ..situation.simulation.clone() };
+        simulate::simulate(situation.world, exposures, &plan, control)
+    };
+    let held: Vec<Exposure> = situation.held.iter().map(|held| held.exposure(held.value)).collect();
+    let cash = Exposure::cash(situation.cash.max(0.0));
+    let before: Vec<Exposure> = held.into_iter().chain(std::iter::once(cash)).collect();
+    let baseline = simulated(&before, 0.0)?;
+    let (risk, shortfall, error) = figures(&baseline);
+    let drafts = drafts(situation, settings, &costs, risk);
+    let mut options = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        if draft.infeasible.is_some() || draft.action == "wait" {
+            let (value_at_risk, shortfall) = (whole_won(risk), whole_won(shortfall));
+            options.push(Simulated { draft, value_at_risk, shortfall, cost: 0 });
+            continue;
+        }
+        let outcome = simulated(&draft.exposures, draft.cost)?;
+        let (after, short, _) = figures(&outcome);
+        let cost = draft.cost + exit_cost(&draft.exposures, &outcome, &simulated)?;
+        options.push(Simulated {
+            draft,
+            value_at_risk: whole_won(after),
+            shortfall: whole_won(short),
+            cost: whole_won(cost).max(0),
+        });
     }
-    if threat.price <= 0 {
-        return Some("현재가를 알 수 없어 매도 수량을 정할 수 없습니다".to_owned());
-    }
-    if held < 1 {
-        let price = super::korean::won(threat.price);
-        return Some(format!("보유금액이 1주 가격 {price}보다 작습니다"));
-    }
-    let base = threat.reference.base_price.filter(|base| (1..1_000_000_000).contains(base))?;
-    let (lower, _) = rules::price_limits(as_of.session_day(), threat.reference.market, base);
-    (threat.price <= lower).then(|| {
-        let lower = super::korean::won(lower);
-        format!("하한가 {lower}에 있어 매도 주문이 체결되지 않을 수 있습니다")
+    Ok(assemble(situation, options, (whole_won(risk), whole_won(shortfall), whole_won(error))))
+}
+
+/// Value at risk and expected shortfall at 95 %, and the standard error of the first, won.
+fn figures(outcome: &Outcome) -> (f64, f64, f64) {
+    outcome.at(0.95).map_or((0.0, 0.0, 0.0), |risk| {
+        // What cannot be lost is no risk: a gain in all but the worst paths counts as none.
+        let (var, es) = (risk.value_at_risk.max(0.0), risk.expected_shortfall.max(0.0));
+        (var, es, risk.value_at_risk_error)
     })
 }
 
-/// What a plan says besides its options.
-pub(super) struct PlanHead<'a> {
-    pub(super) subject: &'a str,
-    pub(super) name: &'a str,
-    pub(super) event_id: &'a str,
-    pub(super) position: Position,
-    pub(super) as_of: EventTime,
-}
-
-/// Drafts, ranked and put into a plan. The id rests on event, subject, minute and position value.
-pub(super) fn assemble(
-    exposure: &Exposure,
-    settings: &PlanSettings,
-    severity: Severity,
-    head: PlanHead<'_>,
-) -> MitigationPlan {
-    let costs = settings.costs.unwrap_or_else(|| TradingCosts::of_day(exposure.day));
-    let before = whole_won(exposure.value_at_risk(exposure.value));
-    let options = ranked(drafts(exposure, settings, &costs), before, severity);
-    let (minute, value) = (head.as_of.minute().to_string(), head.position.value.to_string());
-    MitigationPlan {
-        id: deterministic_id(&["mitigation", head.event_id, head.subject, &minute, &value]),
-        subject: head.subject.to_owned(),
-        name: head.name.to_owned(),
-        event_id: head.event_id.to_owned(),
-        as_of: head.as_of,
-        position_value: head.position.value,
-        assumed_position: head.position.assumed,
-        options,
+/// What the sales of stops cost on average, won: against the same run without their cost.
+fn exit_cost(
+    exposures: &[Exposure],
+    outcome: &Outcome,
+    simulated: &Simulator<'_>,
+) -> Result<f64, SimulateError> {
+    if exposures.iter().all(|exposure| exposure.exit.is_none()) {
+        return Ok(0.0);
     }
+    let free: Vec<Exposure> = exposures
+        .iter()
+        .map(|exposure| {
+            let exit = exposure.exit.map(|exit| simulate::Exit { cost: 0.0, ..exit });
+            Exposure { exit, ..*exposure }
+        })
+        .collect();
+    let without = simulated(&free, 0.0)?;
+    Ok((without.returns.mean - outcome.returns.mean).max(0.0) * outcome.value)
 }
 
-fn dominates(a: &Draft, b: &Draft) -> bool {
-    a.infeasible.is_none()
-        && a.risk_after <= b.risk_after
-        && a.cost <= b.cost
-        && (a.risk_after < b.risk_after || a.cost < b.cost)
+fn dominates(a: &Simulated, b: &Simulated) -> bool {
+    let no_worse =
+        a.value_at_risk <= b.value_at_risk && a.shortfall <= b.shortfall && a.cost <= b.cost;
+    let better = a.value_at_risk < b.value_at_risk || a.shortfall < b.shortfall || a.cost < b.cost;
+    a.draft.infeasible.is_none() && no_worse && better
 }
 
 /// Tier from 1 to 6 as in the module's documentation, and the risk taken away per won of cost.
-fn tier(draft: &Draft, all: &[Draft], before: Won, severity: Severity) -> (u8, f64) {
-    let reduction = (before - draft.risk_after).max(0) as f64;
+fn tier(option: &Simulated, all: &[Simulated], before: Won, severity: Severity) -> (u8, f64) {
+    let reduction = (before - option.value_at_risk).max(0) as f64;
     // A free reduction is worth one won's price: no division by zero.
-    let gain = reduction / draft.cost.max(1) as f64;
-    let tier = if draft.infeasible.is_some() {
+    let gain = reduction / option.cost.max(1) as f64;
+    let tier = if option.draft.infeasible.is_some() {
         6
-    } else if draft.action == "wait" {
+    } else if option.draft.action == "wait" {
         3
-    } else if all.iter().any(|other| dominates(other, draft)) {
+    } else if all.iter().any(|other| dominates(other, option)) {
         5
     } else if gain < severity.least_gain() {
         4
@@ -319,28 +316,59 @@ fn tier(draft: &Draft, all: &[Draft], before: Won, severity: Severity) -> (u8, f
     (tier, gain)
 }
 
-fn ranked(drafts: Vec<Draft>, before: Won, severity: Severity) -> Vec<PlanOption> {
-    let mut keyed: Vec<((u8, f64), Draft)> = drafts
+/// Ranks the options and puts them into a plan. The id rests on event, subject, minute and value.
+fn assemble(
+    situation: &Situation<'_>,
+    options: Vec<Simulated>,
+    (risk, shortfall, error): (Won, Won, Won),
+) -> Defence {
+    let mut keyed: Vec<((u8, f64), usize)> = options
         .iter()
-        .map(|draft| (tier(draft, &drafts, before, severity), draft.clone()))
+        .enumerate()
+        .map(|(at, option)| (tier(option, &options, risk, situation.severity), at))
         .collect();
     // Stable: equals keep catalogue order.
     keyed.sort_by(|((tier_a, gain_a), a), ((tier_b, gain_b), b)| {
-        tier_a.cmp(tier_b).then(gain_b.total_cmp(gain_a)).then(a.risk_after.cmp(&b.risk_after))
+        let left = |at: &usize| options[*at].value_at_risk;
+        tier_a.cmp(tier_b).then(gain_b.total_cmp(gain_a)).then(left(a).cmp(&left(b)))
     });
-    keyed
-        .into_iter()
-        .enumerate()
-        .map(|(index, (_, draft))| PlanOption {
+    let value: f64 = situation.held.iter().map(|held| held.value).sum();
+    let (minute, worth) = (situation.as_of.minute().to_string(), whole_won(value).to_string());
+    let ranked = keyed.iter().enumerate().map(|(index, ((tier, _), at))| {
+        let Simulated { draft, value_at_risk, shortfall: after, cost } = &options[*at];
+        PlanOption {
             rank: index as u32 + 1,
             action: draft.action.to_owned(),
-            description: draft.description,
-            risk_before: before,
-            risk_after: draft.risk_after,
-            cost: draft.cost,
-            infeasible: draft.infeasible,
-        })
-        .collect()
+            description: draft.description.clone(),
+            risk_before: risk,
+            risk_after: *value_at_risk,
+            cost: *cost,
+            infeasible: draft.infeasible.clone(),
+            shortfall_before: shortfall,
+            shortfall_after: *after,
+            break_even_pct: (draft.relieved > 0.0).then(|| 100.0 * draft.cost / draft.relieved),
+            efficient: *tier <= 4,
+        }
+    });
+    let id = ["mitigation", &situation.event_id, &situation.subject, &minute, &worth];
+    let plan = MitigationPlan {
+        id: deterministic_id(&id),
+        subject: situation.subject.clone(),
+        name: situation.name.clone(),
+        event_id: situation.event_id.clone(),
+        as_of: situation.as_of,
+        position_value: whole_won(value),
+        assumed_position: situation.assumed,
+        options: ranked.collect(),
+        horizon_sessions: situation.simulation.horizon,
+        paths: situation.simulation.paths as u64,
+        seed: situation.simulation.seed,
+        risk_error: error,
+        model: situation.world.source.model,
+        data_cut: situation.data_cut,
+    };
+    let exposures = keyed.iter().map(|(_, at)| options[*at].draft.exposures.clone()).collect();
+    Defence { plan, exposures }
 }
 
 #[cfg(test)]

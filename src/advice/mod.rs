@@ -6,20 +6,23 @@
 //!
 //! - [`recommend`](recommend::recommend): candidates and a scenario's limits to ranked picks, with
 //!   [`expected`] returns, [`weights`] and [`statistics`] below it
-//! - [`mitigate`](mitigate::plan): a threat and a position to ranked defences, with [`costs`] and
-//!   [`catalogue`] below it
+//! - [`mitigate`](mitigate::plan): what is held under a threat to ranked defences, each simulated, with
+//!   [`catalogue`], [`positions`] and [`costs`] below it
+//! - [`alarm`](alarm::respond): the same from what a running daemon knows, in a [`live_world`]
 //! - [`scenario`]: what a user asks, checked, and the answer to it
 //! - [`simulate`](simulate::simulate): a world and exposures to the distribution of what could become
 //!   of them
 //! - [`types`]: what comes out, as it travels and is stored
 
+pub mod alarm;
 pub mod catalogue;
 pub mod costs;
 pub mod expected;
 pub mod korean;
 pub mod limits;
+pub mod live_world;
 pub mod mitigate;
-pub mod portfolio;
+pub mod positions;
 mod reasons;
 pub mod recommend;
 pub mod scenario;
@@ -28,6 +31,7 @@ pub mod statistics;
 pub mod types;
 pub mod weights;
 
-pub use mitigate::{PlanSettings, Position, ThreatContext};
+pub use costs::TradingCosts;
+pub use mitigate::PlanSettings;
 pub use recommend::{Candidate, RankingModel, ScenarioLimits};
 pub use weights::RiskBudget;

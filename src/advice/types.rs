@@ -105,26 +105,40 @@ pub struct RecommendationSet {
 }
 
 /// A possible defence and its simulated effect.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlanOption {
     /// Rank, from 1.
     pub rank: u32,
-    /// Catalogue name: `trim`, `stop`, `hedge_inverse_etf`, `raise_cash`, `wait`, …
+    /// Catalogue name: `trim`, `stop`, `trailing_stop`, `hedge_inverse_etf`, `rotate_low_risk`,
+    /// `raise_cash`, `wait`.
     pub action: String,
     /// One Korean sentence: what to do, with its numbers.
     pub description: String,
-    /// One-day value at risk (95 %) of the position before, won.
+    /// Value at risk (95 %) of the position over the horizon before, won.
     pub risk_before: Won,
-    /// The same after the action, won.
+    /// The same after the action, its cost at once included, won.
     pub risk_after: Won,
-    /// Fees, tax, half spread and slippage, won.
+    /// Fees, tax, half spread and slippage, won; of a stop what they are on average.
     pub cost: Won,
     /// Whether it can be carried out, and if not, why (Korean).
     pub infeasible: Option<String>,
+    /// Expected shortfall (95 %) over the horizon before, won.
+    #[serde(default)]
+    pub shortfall_before: Won,
+    /// The same after the action.
+    #[serde(default)]
+    pub shortfall_after: Won,
+    /// Fall, per cent, at which the cost is earned back: of what is sold, or of the market for a hedge.
+    /// `None` where nothing is paid at once.
+    #[serde(default)]
+    pub break_even_pct: Option<f64>,
+    /// Whether no other option leaves as little risk for as little cost.
+    #[serde(default)]
+    pub efficient: bool,
 }
 
-/// Ranked defences against one threat.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Ranked defences against one threat. Newer fields stand last, as in [`RecommendationSet`].
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MitigationPlan {
     /// Deterministic id.
     pub id: String,
@@ -142,6 +156,24 @@ pub struct MitigationPlan {
     pub assumed_position: bool,
     /// Options, best first, infeasible ones last.
     pub options: Vec<PlanOption>,
+    /// Sessions that were simulated.
+    #[serde(default)]
+    pub horizon_sessions: u32,
+    /// Paths of each simulation.
+    #[serde(default)]
+    pub paths: u64,
+    /// Seed of the draws, the same for every option.
+    #[serde(default)]
+    pub seed: u64,
+    /// Standard error of the value at risk before, won: that of the simulation alone.
+    #[serde(default)]
+    pub risk_error: Won,
+    /// Version of the model.
+    #[serde(default)]
+    pub model: Option<ModelId>,
+    /// Day before which the daily bars end.
+    #[serde(default)]
+    pub data_cut: Option<SessionDay>,
 }
 
 /// How a report's text came about.

@@ -16,10 +16,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::catalogue::NORMAL_95;
-use super::portfolio::portfolio_deviation;
-use super::statistics::bounded;
+use super::statistics::{bounded, correlation};
 
+/// The 95 % quantile of the standard normal distribution. A Student t scaled to the same variance has a
+/// *smaller* one (1.51 at four degrees of freedom), so at this level the normal one is the careful choice.
+const NORMAL_95: f64 = 1.645;
+/// Correlation of two issues of which too few closes are known: about what large KOSPI issues show in
+/// falling markets.
+const ASSUMED_CORRELATION: f64 = 0.5;
 /// The 95 % quantile of the largest fall of a driftless Brownian motion, in deviations of its end.
 const DRAWDOWN_95: f64 = 2.241_4;
 /// Weights are multiples of this.
@@ -33,6 +37,32 @@ pub enum RiskBudget {
     ValueAtRisk(f64),
     /// Largest fall from a high on the way (95 %), per cent of the capital.
     Drawdown(f64),
+}
+
+impl RiskBudget {
+    /// A loss at the horizon that may be exceeded with probability 1 − `level`, brought to 95 % by the
+    /// normal distribution.
+    #[must_use]
+    pub fn value_at_risk(loss_pct: f64, level: f64) -> Self {
+        Self::ValueAtRisk(loss_pct * NORMAL_95 / of_level(level, [NORMAL_95, 1.960, 2.326]))
+    }
+
+    /// A fall from a high likewise, by the law of a Brownian motion's.
+    #[must_use]
+    pub fn drawdown(loss_pct: f64, level: f64) -> Self {
+        Self::Drawdown(loss_pct * DRAWDOWN_95 / of_level(level, [DRAWDOWN_95, 2.497_7, 2.807]))
+    }
+}
+
+/// The quantile of a level of 95, 97.5 or 99 %.
+fn of_level(level: f64, [low, middle, high]: [f64; 3]) -> f64 {
+    if level >= 0.99 {
+        high
+    } else if level >= 0.975 {
+        middle
+    } else {
+        low
+    }
 }
 
 /// Picks that have a cap in common.
@@ -51,9 +81,10 @@ pub fn capped_weights(strengths: &[f64], cap: f64, groups: &[Group]) -> Vec<f64>
     let cap = bounded(cap, 0.0, 1.0, 0.0);
     let usable = |strength: &f64| strength.is_finite() && *strength > 0.0;
     let strongest = strengths.iter().copied().filter(usable).fold(f64::MIN_POSITIVE, f64::max);
-    // Strengths as shares of the strongest: sums of them are finite.
+    // Strengths as shares of the strongest: sums of them are finite. A billionth of it is nothing.
+    let share = |strength: &f64| if usable(strength) { strength / strongest } else { 0.0 };
     let pull: Vec<f64> =
-        strengths.iter().map(|s| if usable(s) { s / strongest } else { 0.0 }).collect();
+        strengths.iter().map(share).map(|share| if share > 1e-9 { share } else { 0.0 }).collect();
     let mut weights = vec![0.0; pull.len()];
     let mut rising: Vec<bool> = pull.iter().map(|pull| *pull > 0.0).collect();
     let of = |members: &[usize], rising: &[bool]| -> f64 {
@@ -75,20 +106,20 @@ pub fn capped_weights(strengths: &[f64], cap: f64, groups: &[Group]) -> Vec<f64>
             if speed > 0.0 { ((most - taken) / speed).max(0.0) } else { f64::INFINITY }
         };
         let by_group = limits.iter().map(room).fold(f64::INFINITY, f64::min);
-        let by_name = (0..pull.len())
-            .filter(|&at| rising[at])
-            .map(|at| (cap - weights[at]) / pull[at])
-            .fold(f64::INFINITY, f64::min);
+        let own =
+            |at: usize| if rising[at] { (cap - weights[at]) / pull[at] } else { f64::INFINITY };
+        let by_name = (0..pull.len()).map(own).fold(f64::INFINITY, f64::min);
         let rise = by_group.min(by_name).max(0.0);
-        let full: Vec<bool> = limits.iter().map(|limit| room(limit) <= rise).collect();
+        // What stops, stops for good, whatever rounding leaves between it and its cap.
+        let nearly = rise * (1.0 + 1e-12);
+        let full: Vec<bool> = limits.iter().map(|limit| room(limit) <= nearly).collect();
+        let capped: Vec<bool> = (0..pull.len()).map(|at| own(at) <= nearly).collect();
         for at in 0..pull.len() {
             if rising[at] {
                 weights[at] = (weights[at] + rise * pull[at]).min(cap);
             }
-        }
-        for at in 0..pull.len() {
             let grouped = limits.iter().zip(&full).any(|((_, of), full)| *full && of.contains(&at));
-            rising[at] &= !grouped && weights[at] < cap;
+            rising[at] &= !grouped && !capped[at];
         }
     }
     weights.into_iter().map(cut).collect()
@@ -97,6 +128,21 @@ pub fn capped_weights(strengths: &[f64], cap: f64, groups: &[Group]) -> Vec<f64>
 /// Down to hundredths of a per cent; the nudge keeps 0.2 from becoming 0.1999.
 fn cut(weight: f64) -> f64 {
     (weight / STEP + 1e-6).floor() * STEP
+}
+
+/// Standard deviation of a portfolio's daily return, in the unit of `volatilities`:
+/// √(Σᵢ Σⱼ wᵢ wⱼ σᵢ σⱼ ρᵢⱼ).
+fn portfolio_deviation(weights: &[f64], volatilities: &[f64], returns: &[Vec<f64>]) -> f64 {
+    let mut variance = 0.0;
+    for i in 0..weights.len() {
+        let own = weights[i] * volatilities[i];
+        variance += own * own;
+        for j in i + 1..weights.len() {
+            let rho = correlation(&returns[i], &returns[j]).unwrap_or(ASSUMED_CORRELATION);
+            variance += 2.0 * own * weights[j] * volatilities[j] * rho;
+        }
+    }
+    variance.max(0.0).sqrt()
 }
 
 /// Value at risk (95 %) at the horizon of picks with these weights, per cent of the capital.
@@ -152,6 +198,26 @@ mod tests {
         let grouped = capped_weights(&[1.0, 1.0, 2.0], 1.0, &[market]);
         assert!((grouped[0] + grouped[2] - 0.5).abs() < 2e-4 && (grouped[1] - 0.5).abs() < 1e-9);
         assert_eq!(capped_weights(&[1.0, f64::NAN, -1.0], 0.2, &[]), [0.2, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn two_of_a_kind_diversify_by_their_correlation() {
+        let nothing = [vec![], vec![]];
+        let volatility = portfolio_deviation(&[0.5, 0.5], &[2.0, 2.0], &nothing);
+        // 2 · √(0.25 + 0.25 + 2 · 0.25 · 0.5)
+        assert!((volatility - 3f64.sqrt()).abs() < 1e-12);
+        let same: Vec<f64> = (0..30).map(|day| f64::from(day % 7) / 100.0).collect();
+        let volatility = portfolio_deviation(&[0.5, 0.5], &[2.0, 2.0], &[same.clone(), same]);
+        assert!((volatility - 2.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_surer_budget_is_a_smaller_one() {
+        assert_eq!(RiskBudget::value_at_risk(5.0, 0.95), RiskBudget::ValueAtRisk(5.0));
+        let RiskBudget::ValueAtRisk(at_99) = RiskBudget::value_at_risk(5.0, 0.99) else { panic!() };
+        assert!((at_99 - 3.536).abs() < 1e-3);
+        let RiskBudget::Drawdown(at_99) = RiskBudget::drawdown(5.0, 0.99) else { panic!() };
+        assert!((at_99 - 3.993).abs() < 1e-2);
     }
 
     #[test]

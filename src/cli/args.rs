@@ -397,6 +397,8 @@ pub enum CheckWhat {
     Crash,
     /// Whether portfolios by chance lost more than the simulation said (not part of all)
     Coverage,
+    /// Defence plans before recorded falls and calm weeks (not part of all)
+    Hedge,
     /// All of them
     All,
 }

@@ -5,6 +5,7 @@
 //! - `llm` (`reports.rs`): one small report by the language model that is set.
 //! - `crash` (`crash.rs`): the detectors on recorded days; a table, no list of checks.
 //! - `coverage` (`coverage.rs`): whether portfolios lost what the simulation said; likewise.
+//! - `hedge` (`hedge.rs`): defence plans on recorded days; likewise.
 //!
 //! A check is a line: name, state, what was found and, for anything but `ok`, what to do. Unlike
 //! `doctor` this asks KIS for an access token when none is kept, makes the calls that collection
@@ -14,6 +15,7 @@
 mod coverage;
 mod crash;
 mod etl;
+mod hedge;
 mod reports;
 mod scorer;
 mod socket;
@@ -35,6 +37,9 @@ pub fn execute(args: CheckArgs, settings: Settings) -> Result<(), CliError> {
     if args.what == CheckWhat::Crash {
         return crash::execute(&args.crash, args.json, &settings);
     }
+    if args.what == CheckWhat::Hedge {
+        return hedge::execute(&args.crash, args.json);
+    }
     let runtime = assembly::runtime()?;
     let mut checks = Vec::new();
     let all = args.what == CheckWhat::All;
@@ -53,6 +58,7 @@ pub fn execute(args: CheckArgs, settings: Settings) -> Result<(), CliError> {
         CheckWhat::Llm => "check llm",
         CheckWhat::Crash => "check crash",
         CheckWhat::Coverage => "check coverage",
+        CheckWhat::Hedge => "check hedge",
         CheckWhat::All => "check all",
     };
     report(command, &checks, args.json)

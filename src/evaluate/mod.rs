@@ -9,6 +9,7 @@
 //! - [`scored`]: the rows that count, with a stand-in where a forecast is missing
 //! - [`coverage`]: Kupiec, Christoffersen, and the test clustered by session
 //! - [`forecasts`]: all figures of a window
+//! - [`hedge`]: what defences would have been worth in real falls and calm weeks
 //! - [`report`]: the JSON object and the table of `bongsu evaluate`
 //! - [`run`](mod@run): all of it over a panel
 //! - [`scenarios`]: whether portfolios lost what the simulation said
@@ -16,6 +17,7 @@
 
 pub mod coverage;
 pub mod forecasts;
+pub mod hedge;
 pub mod leak;
 pub mod report;
 pub mod run;

@@ -123,7 +123,11 @@ pub(super) fn of_alert(
         }
     }
     let defence: Vec<Fact> = plan
-        .map(|plan| plan.options.iter().take(PLAN_OPTIONS).map(option_fact).collect())
+        .map(|plan| {
+            let horizon = plan.horizon_sessions;
+            let options = plan.options.iter().take(PLAN_OPTIONS);
+            options.map(|option| option_fact(option, horizon)).collect()
+        })
         .unwrap_or_default();
 
     let moved = match (change, data.price("price")) {

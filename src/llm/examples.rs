@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::advice::mitigate::{PlanSettings, Position, ThreatContext, plan as plan_for};
+use crate::advice::PlanSettings;
+use crate::advice::alarm::{Alarm, LivePosition, respond};
+use crate::advice::live_world::LiveIssue;
 use crate::advice::recommend::{Candidate, DownsideParts, RankingModel, ScenarioLimits, recommend};
+use crate::advice::simulate::Control;
 use crate::advice::types::{MitigationPlan, Pick, PlanOption, RecommendationSet};
 use crate::market::{EventTime, Market, RecordRef, Reference, Symbol};
 use crate::messages::{Cause, Detection, Level, OutwardEvent, Rule};
@@ -46,6 +49,7 @@ pub fn plan() -> MitigationPlan {
         risk_after: after,
         cost,
         infeasible: infeasible.map(str::to_owned),
+        ..PlanOption::default()
     };
     MitigationPlan {
         id: "plan-1".into(),
@@ -60,6 +64,9 @@ pub fn plan() -> MitigationPlan {
             option(2, "wait", 490_539, 0, None),
             option(3, "trim", 490_539, 0, Some("하한가에 있습니다")),
         ],
+        horizon_sessions: 1,
+        paths: 4_000,
+        ..MitigationPlan::default()
     }
 }
 
@@ -186,19 +193,26 @@ pub fn computed() -> [ReportRequest; 2] {
     };
     let set = recommend(&[candidate], &ScenarioLimits::default(), RankingModel::default(), as_of());
     assert_eq!(set.picks.len(), 1, "{}", set.note);
-    let threat = ThreatContext {
-        event_id: "event-1".into(),
-        severity: Level::Warning.into(),
-        reference,
+    let issue = LiveIssue {
+        reference: &reference,
         price: 71_000,
         daily_volatility_pct: 3.21,
+        shortfall_pct: 8.4,
         spread_pct: 0.14,
-        change_pct: -5.33,
-        score: 88.0,
         halted: false,
-        market_closes: Vec::new(),
     };
-    let position = Position { value: 10_000_000, assumed: true };
-    let plan = plan_for(&threat, position, &PlanSettings::default(), as_of());
+    let alarm = Alarm {
+        event_id: "event-1".into(),
+        severity: Level::Warning.into(),
+        subject: reference.symbol.to_string(),
+        name: reference.name.clone(),
+        as_of: as_of(),
+        held: vec![LivePosition { issue, value: 10_000_000 }],
+        market: Market::Kospi,
+        value: 10_000_000,
+        assumed: true,
+        market_halted: false,
+    };
+    let plan = respond(&alarm, &[], None, &PlanSettings::default(), &Control::none()).unwrap();
     [ReportRequest::Recommendation(Arc::new(set)), ReportRequest::Mitigation(Arc::new(plan))]
 }

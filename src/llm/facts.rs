@@ -4,7 +4,7 @@
 use crate::advice::korean::{grouped, name_and_code, won};
 use crate::market::EventTime;
 use crate::market::identity::deterministic_id;
-use crate::messages::advice::{MitigationPlan, PlanOption, RecommendationSet};
+use crate::messages::advice::{Basis, MitigationPlan, PlanOption, RecommendationSet};
 
 use super::alert_facts;
 use super::request::ReportRequest;
@@ -135,6 +135,14 @@ fn of_recommendation(set: &RecommendationSet) -> Facts {
         fact("검토 종목 수", format!("{}종목", set.universe)),
         fact("조건 충족 종목 수", format!("{}종목", set.eligible)),
         fact("추천 종목 수", format!("{}종목", set.picks.len())),
+        fact(
+            "선정 기준",
+            match set.basis {
+                Basis::Ranked => "과거 검증에서 우위가 확인된 순위 모형",
+                Basis::LowRisk => "수익 우위의 판단 근거 부족, 낮은 위험과 비용",
+                Basis::None => "해당 없음",
+            },
+        ),
     ];
     let lead = match set.picks.first() {
         None => plain(&set.note),
@@ -194,6 +202,7 @@ fn action_name(action: &str) -> &str {
         "wait" => "관망",
         "trim" => "일부 매도",
         "stop" => "손절 기준",
+        "trailing_stop" => "추적 손절 기준",
         "hedge_inverse_etf" => "인버스 헤지",
         "rotate_low_risk" => "저위험 전환",
         "raise_cash" => "전량 현금화",
@@ -201,12 +210,12 @@ fn action_name(action: &str) -> &str {
     }
 }
 
-pub(super) fn option_fact(option: &PlanOption) -> Fact {
+pub(super) fn option_fact(option: &PlanOption, horizon: u32) -> Fact {
     let action = action_name(&option.action);
     let value = match &option.infeasible {
         Some(why) => format!("{action}: 실행 불가 - {why}"),
         None => format!(
-            "{action}: {} 1일 95% VaR {} → {}, 비용 {}",
+            "{action}: {} {horizon}일 95% VaR {} → {}, 비용 {}",
             option.description,
             won(option.risk_before),
             won(option.risk_after),
@@ -234,16 +243,21 @@ fn of_mitigation(plan: &MitigationPlan) -> Facts {
         fact("보유금액", format!("{} ({assumed})", won(plan.position_value))),
         fact(
             "계산 방법",
-            "1일 95% VaR = 1.645 × 일 변동성 예측 × 금액 (정규분포). 비용은 수수료, 세금, 반 스프레드, 체결 미끄러짐의 합",
+            format!(
+                "{}거래일 {}개 경로 모의실험의 95% VaR, 모든 방안에 같은 경로. 비용은 수수료, 세금, 반 스프레드, 체결 미끄러짐의 합",
+                plan.horizon_sessions,
+                grouped(i64::try_from(plan.paths).unwrap_or(i64::MAX))
+            ),
         ),
     ];
     let lead = plan.options.first().map_or_else(
         || format!("{subject}에 대한 방안이 없습니다."),
         |best| {
             format!(
-                "{subject} 보유금액 {}({assumed}) 기준 1순위 방안은 {}입니다. 1일 95% VaR은 {}에서 {}으로 바뀌고 비용은 {}입니다.",
+                "{subject} 보유금액 {}({assumed}) 기준 1순위 방안은 {}입니다. {}일 95% VaR은 {}에서 {}으로 바뀌고 비용은 {}입니다.",
                 won(plan.position_value),
                 action_name(&best.action),
+                plan.horizon_sessions,
                 won(best.risk_before),
                 won(best.risk_after),
                 won(best.cost)
@@ -262,7 +276,14 @@ fn of_mitigation(plan: &MitigationPlan) -> Facts {
         lead,
         sections: vec![
             Section { heading: "기준", rows: basis },
-            Section { heading: "방안", rows: plan.options.iter().map(option_fact).collect() },
+            Section {
+                heading: "방안",
+                rows: plan
+                    .options
+                    .iter()
+                    .map(|option| option_fact(option, plan.horizon_sessions))
+                    .collect(),
+            },
         ],
         subjects: subjects.into_iter().filter(|subject| !subject.is_empty()).collect(),
         as_of: plan.as_of,

@@ -11,11 +11,13 @@ use parking_lot::RwLock;
 use super::advice::{MitigationPlan, RecommendationSet, Report};
 pub use super::risk::RiskRow;
 use crate::market::{Directory, EventTime, SymbolId};
+use crate::model::FittedModel;
 
 /// Shared, cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct RiskBoard {
     rows: Arc<RwLock<Vec<Option<RiskRow>>>>,
+    model: Arc<RwLock<Option<Arc<FittedModel>>>>,
     /// Names and reference data of the issues on the board.
     pub directory: Directory,
 }
@@ -24,7 +26,7 @@ impl RiskBoard {
     /// An empty board over `directory`.
     #[must_use]
     pub fn new(directory: Directory) -> Self {
-        Self { rows: Arc::default(), directory }
+        Self { rows: Arc::default(), model: Arc::default(), directory }
     }
 
     /// Takes in new rows.
@@ -37,6 +39,17 @@ impl RiskBoard {
             }
             board[index] = Some(row);
         }
+    }
+
+    /// From now on scores are made with this model; `None`: with the stated formula alone.
+    pub fn set_model(&self, model: Option<Arc<FittedModel>>) {
+        *self.model.write() = model;
+    }
+
+    /// The model that scores are made with.
+    #[must_use]
+    pub fn model(&self) -> Option<Arc<FittedModel>> {
+        self.model.read().clone()
     }
 
     /// The row of one issue.

@@ -236,6 +236,7 @@ mod tests {
             risk_after: 50,
             cost: 1,
             infeasible,
+            ..PlanOption::default()
         };
         MitigationPlan {
             id: "m1".into(),
@@ -246,6 +247,12 @@ mod tests {
             position_value: 1_000_000,
             assumed_position: true,
             options: vec![option(None), option(Some("수량이 없습니다".into()))],
+            horizon_sessions: 5,
+            paths: 4_000,
+            seed: 7,
+            risk_error: 12,
+            model: "20260105T090000Z".parse().ok(),
+            data_cut: "2024-09-02".parse().ok(),
         }
     }
 

@@ -237,8 +237,15 @@ pub async fn mitigation(
         .await
         .map_err(StoreError::statement("read mitigation_plans"))?;
     row.map(|row| {
+        let table = Table::MitigationPlans.as_str();
         Ok(MitigationPlan {
-            options: json_of(Table::MitigationPlans.as_str(), "options", &row.options)?,
+            options: json_of(table, "options", &row.options)?,
+            model: parsed(table, "model", row.model)?,
+            data_cut: parsed(table, "data_cut", row.data_cut)?,
+            horizon_sessions: number(row.horizon_sessions),
+            paths: u64::from(number(row.paths)),
+            seed: row.seed.unwrap_or_default().cast_unsigned(),
+            risk_error: row.risk_error.unwrap_or_default(),
             id: row.id,
             subject: row.subject,
             name: row.name,

@@ -79,7 +79,8 @@ upserts! {
             ExpectedReturnPct, DownsidePct],
         64 << 10;
     mitigation_plan => MitigationPlans, key [Id],
-        replace [Subject, Name, EventId, AsOf, PositionValue, AssumedPosition, Options], 128 << 10;
+        replace [Subject, Name, EventId, AsOf, PositionValue, AssumedPosition, Options,
+            Model, DataCut, HorizonSessions, Paths, Seed, RiskError], 128 << 10;
     // A report that was a template may later be written by the model.
     report => Reports, key [Id],
         replace [Kind, Title, Body, AsOf, Origin, FallbackReason, Model, Sources], 1 << 20;

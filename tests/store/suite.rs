@@ -7,12 +7,13 @@ use bongsu::market::{
     Directory, EventTime, RecordRef, Side, Symbol, SymbolId, TickBatch, Trade, TradeFlags,
 };
 use bongsu::messages::advice::{
-    MitigationPlan, Pick, PlanOption, RecommendationSet, Report, ReportOrigin,
+    Basis, MitigationPlan, Pick, PlanOption, RecommendationSet, Report, ReportOrigin,
 };
 use bongsu::messages::{
     Cause, Detection, Level, OutwardEvent, Reject, RiskMinute, RiskPoint, Rule, ScoreParts,
     StoreBatch,
 };
+use bongsu::model::ranker::{Evidence, Interval as MeanInterval};
 use bongsu::store::read::{self, Pointer};
 use bongsu::store::writer::MAX_PAYLOAD;
 use bongsu::store::{
@@ -160,7 +161,29 @@ fn set() -> RecommendationSet {
         eligible: 30,
         picks: vec![pick(1, "000660"), pick(2, "00088K")],
         note: "한도 안에서만 추천합니다".to_owned(),
-        ..RecommendationSet::default()
+        basis: Basis::Ranked,
+        horizon_sessions: 20,
+        cash: 0.5,
+        var_pct: 3.25,
+        model: "20260105T090000Z".parse().ok(),
+        data_cut: "2024-09-02".parse().ok(),
+        evidence: Some(evidence()),
+    }
+}
+
+fn evidence() -> Evidence {
+    let around = |mean: f64| MeanInterval { mean, low: mean - 0.125, high: mean + 0.125 };
+    Evidence {
+        horizon: 20,
+        weeks: 140,
+        from: "2022-07-01".parse().unwrap(),
+        to: "2024-08-02".parse().unwrap(),
+        hit_ratio: around(0.55),
+        null_hit_ratio: 0.498,
+        hit_p: 0.03,
+        excess_return: around(0.25),
+        rank_ic: around(0.0625),
+        return_slope: around(0.5),
     }
 }
 
@@ -181,7 +204,14 @@ fn plan() -> MitigationPlan {
             risk_after: 250_000,
             cost: 12_000,
             infeasible: None,
+            ..PlanOption::default()
         }],
+        horizon_sessions: 5,
+        paths: 4_000,
+        seed: 7,
+        risk_error: 12,
+        model: "20260105T090000Z".parse().ok(),
+        data_cut: "2024-09-02".parse().ok(),
     }
 }
 

@@ -34,6 +34,7 @@ use rules::{
 use super::costs::TradingCosts;
 use super::limits::ScenarioLimits;
 use super::simulate::{Driver, Loss, Shock, World};
+use super::weights::RiskBudget;
 use crate::market::{Market, Won};
 
 /// Most holdings of a scenario.
@@ -215,6 +216,11 @@ impl Scenario {
             max_picks: picks.max_picks as usize,
             max_weight: picks.max_weight,
             max_market_share: picks.max_market_share,
+            max_sector_share: ScenarioLimits::default().max_sector_share,
+            risk_budget: self.budget.map(|budget| match budget {
+                Budget::ValueAtRisk(one) => RiskBudget::value_at_risk(one.loss_pct, one.level),
+                Budget::Drawdown(one) => RiskBudget::drawdown(one.loss_pct, one.level),
+            }),
             max_correlation: picks.max_correlation,
             max_score: picks.max_score,
             max_fall_pct: picks.max_fall_pct,

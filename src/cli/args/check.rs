@@ -1,4 +1,4 @@
-//! Flags of `check crash`.
+//! Flags of `check crash` and `check hedge`.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -8,13 +8,13 @@ use clap::Args;
 use crate::cli::evaluate::crash::CrashDays;
 use crate::market::SessionDay;
 
-/// What `check crash` plays.
+/// What `check crash` plays and `check hedge` reads.
 #[derive(Debug, Default, Args)]
 pub struct CheckCrashArgs {
-    /// crash: Parquet file of daily bars
-    #[arg(long, value_name = "F.parquet")]
-    pub data: Option<PathBuf>,
-    /// crash: Parquet file of daily index bars
+    /// crash, hedge: Parquet file of daily bars; hedge: several, each going on where the one before ends
+    #[arg(long, value_name = "F.parquet", num_args = 1..)]
+    pub data: Vec<PathBuf>,
+    /// crash, hedge: Parquet file of daily index bars
     #[arg(long, value_name = "F.parquet")]
     pub indices: Option<PathBuf>,
     /// crash: days to play, separated by commas; known: three crash days and three calm ones; all:

@@ -35,15 +35,15 @@ pub(super) fn execute(
     json: bool,
     settings: &Settings,
 ) -> Result<(), CliError> {
-    let Some(data) = args.data.clone() else {
+    if args.data.is_empty() {
         return Err(CliError::Usage(
             "check coverage: --data is missing: expected a file of daily bars from 2020 or before"
                 .to_owned(),
         ));
-    };
+    }
     let indices: Vec<_> = args.indices.iter().cloned().collect();
-    let panel =
-        read(&[data], &indices, Join::BySymbol).map_err(|error| CliError::Runtime(error.into()))?;
+    let panel = read(&args.data, &indices, Join::BySymbol)
+        .map_err(|error| CliError::Runtime(error.into()))?;
     // Of the model only how tails are shaped is taken; its coefficients are fitted anew, month by month.
     let switch = built_in().map_err(CliError::runtime)?;
     let switch = switch.ok_or_else(|| CliError::runtime("no model is built in"))?;

@@ -20,7 +20,16 @@ pub(super) fn execute(
              symbol, open, high, low, close, volume; --indices: date, series, open, high, low, close)"
         ))
     };
-    let data = args.data.as_deref().ok_or_else(|| missing("--data"))?;
+    let data = match args.data.as_slice() {
+        [] => return Err(missing("--data")),
+        [data] => data.as_path(),
+        more => {
+            let count = more.len();
+            return Err(CliError::Usage(format!(
+                "check crash: --data names {count} files, expected one"
+            )));
+        }
+    };
     let indices = args.indices.as_deref().ok_or_else(|| missing("--indices"))?;
     let count = |number: Option<u32>| number.and_then(|number| usize::try_from(number).ok());
     let options = CrashOptions {

@@ -25,6 +25,18 @@ pub struct Model {
     pub assumed_position: bool,
     /// JSON array of the options, best first.
     pub options: String,
+    /// Version of the model; null in rows of earlier versions, as all that follow.
+    pub model: Option<String>,
+    /// Day before which the daily bars end.
+    pub data_cut: Option<String>,
+    /// Sessions that were simulated.
+    pub horizon_sessions: Option<i64>,
+    /// Paths of each simulation.
+    pub paths: Option<i64>,
+    /// Seed of the draws.
+    pub seed: Option<i64>,
+    /// Standard error of the value at risk before, won.
+    pub risk_error: Option<i64>,
     /// When the row was written, wall clock.
     pub created_at: EventTime,
 }

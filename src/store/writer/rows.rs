@@ -268,6 +268,13 @@ pub(super) fn plan(plan: &MitigationPlan) -> mitigation_plan::ActiveModel {
         position_value: Set(plan.position_value),
         assumed_position: Set(plan.assumed_position),
         options: Set(json_list(&plan.options, 120_000)),
+        model: Set(plan.model.map(|model| model.to_string())),
+        data_cut: Set(plan.data_cut.map(|day| day.to_string())),
+        horizon_sessions: Set(Some(plan.horizon_sessions.into())),
+        paths: Set(i64::try_from(plan.paths).ok()),
+        // A seed has 64 bits; both databases keep them, as a number with a sign.
+        seed: Set(Some(plan.seed.cast_signed())),
+        risk_error: Set(Some(plan.risk_error)),
         created_at: Set(wall_clock()),
     }
 }
