@@ -24,6 +24,7 @@ mod indicators;
 mod journal_disk;
 mod kis_clients;
 mod licences;
+mod llm;
 mod models;
 mod objects;
 mod outages;

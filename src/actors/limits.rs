@@ -23,6 +23,10 @@ pub const RECORDER_INBOX: usize = 256;
 /// request for the same subject replaces the one that waits.
 pub const ADVICE_INBOX: usize = 64;
 
+/// Crashes that wait to be planned for and told: a storm in which half of the market falls at once
+/// loses none of them.
+pub const STORM_INBOX: usize = 1_024;
+
 /// Events remembered by id to recognise a repetition. An event id is remembered as 8 bytes; a wild
 /// day raises some thousands of crash and threat events, and risk events are not remembered.
 pub const REMEMBERED_EVENTS: usize = 65_536;

@@ -1,21 +1,23 @@
 //! LlmSummarizer: picks, plans and crashes into Korean reports.
 //!
-//! Writes by template when no endpoint is set, otherwise by a language model under guard, with the
-//! template behind it ([`crate::llm`]). A crash alert goes out by template at once; a model's
-//! version of it follows.
+//! Tells a crash by template at once, and hands everything over to the Drafter
+//! ([`super::reports::drafter`]), which writes with the language model when one is set, prints pages
+//! with charts, and tells what it wrote. So no report waits for another one's model.
 //!
 //! **Gets** [`ReportRequest`] from Recommender and Mitigator. **Sends** the report outward and to
-//! the Recorder. **Slow:** requests of one kind and subject are conflated; nobody waits for it.
+//! the Recorder, drafts to the Drafter. **Slow:** requests of one kind and subject are conflated;
+//! nobody waits for it.
 
 use std::sync::Arc;
 
-use super::outlet::AdviceOutlet;
-use super::supervision::{Cursor, Envelope, Stage, StageError};
-use crate::llm::{MarketSummary, ReportRequest, Writer};
+use super::reports::ReportDesk;
+use super::reports::drafter::{Draft, subject};
+use super::supervision::{Cursor, Edge, Envelope, Stage, StageError};
+use crate::llm::{MarketSummary, ReportRequest};
 use crate::market::Directory;
-use crate::messages::advice::{MitigationPlan, Report};
+use crate::messages::advice::MitigationPlan;
 use crate::messages::advice_request::{AdviceTick, CrashNotice};
-use crate::messages::{Reject, RiskBoard, StoreBatch};
+use crate::messages::{Reject, RiskBoard};
 
 impl Envelope for ReportRequest {
     fn records(&self) -> usize {
@@ -32,14 +34,8 @@ impl Envelope for ReportRequest {
 /// Requests with the same key replace each other while they wait.
 pub(super) fn key(request: &Arc<ReportRequest>) -> u64 {
     use std::hash::{Hash, Hasher};
-    let subject = match &**request {
-        ReportRequest::Alert { event, .. } => event.subject.as_str(),
-        ReportRequest::Recommendation(set) => set.scenario.as_str(),
-        ReportRequest::Mitigation(plan) => plan.subject.as_str(),
-        ReportRequest::MarketRisk(_) => "",
-    };
     let mut hasher = rustc_hash::FxHasher::default();
-    (request.kind(), subject).hash(&mut hasher);
+    (request.kind(), subject(request)).hash(&mut hasher);
     hasher.finish()
 }
 
@@ -58,16 +54,16 @@ pub(super) fn crash_report(notice: &CrashNotice, plan: &Arc<MitigationPlan>) -> 
 /// What the LlmSummarizer is made of.
 #[derive(Clone)]
 pub struct SummarizerParts {
-    /// Who writes.
-    pub writer: Arc<Writer>,
-    /// Where the reports go.
-    pub outlet: AdviceOutlet,
+    /// Writes by template.
+    pub desk: ReportDesk,
+    /// To the Drafter.
+    pub drafter: Edge<Arc<Draft>>,
 }
 
 /// The actor's state.
 pub struct LlmSummarizer {
     parts: SummarizerParts,
-    requests: Vec<ReportRequest>,
+    requests: Vec<Arc<ReportRequest>>,
 }
 
 impl LlmSummarizer {
@@ -75,26 +71,6 @@ impl LlmSummarizer {
     #[must_use]
     pub fn new(parts: SummarizerParts) -> Self {
         Self { parts, requests: Vec::new() }
-    }
-
-    async fn deliver(&self, report: Report) -> Result<(), StageError> {
-        let report = Arc::new(report);
-        self.parts.outlet.publish(report.event()).await;
-        self.parts.outlet.board.add_report(Arc::clone(&report));
-        self.parts.outlet.store(StoreBatch::Report(report)).await
-    }
-
-    async fn write(&self, request: ReportRequest) -> Result<(), StageError> {
-        let is_urgent = matches!(&request, ReportRequest::Alert { .. });
-        if is_urgent && matches!(*self.parts.writer, Writer::Model(_)) {
-            let (report, _) = Writer::Template.write(request.clone()).await;
-            self.deliver(report).await?;
-        }
-        let (report, usage) = self.parts.writer.write(request).await;
-        if let Some(usage) = usage {
-            self.parts.outlet.store(StoreBatch::LlmUsage(vec![usage])).await?;
-        }
-        self.deliver(report).await
     }
 }
 
@@ -105,14 +81,18 @@ impl Stage for LlmSummarizer {
 
     fn handle(&mut self, request: &Arc<ReportRequest>, cursor: &Cursor) -> Result<(), StageError> {
         if cursor.enter(0) {
-            self.requests.push(ReportRequest::clone(request));
+            self.requests.push(Arc::clone(request));
         }
         Ok(())
     }
 
     async fn flush(&mut self, _idle: bool) -> Result<(), StageError> {
         for request in std::mem::take(&mut self.requests) {
-            self.write(request).await?;
+            let told = matches!(&*request, ReportRequest::Alert { .. });
+            if told {
+                self.parts.desk.by_template(&request, "").await?;
+            }
+            self.parts.drafter.send(Arc::new(Draft { request, told })).await?;
         }
         Ok(())
     }

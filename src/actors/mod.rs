@@ -27,6 +27,7 @@ pub mod recorder;
 pub mod recovery;
 mod references;
 mod reject;
+pub mod reports;
 pub mod risk_scorer;
 pub mod scenarios;
 pub mod scheduler;

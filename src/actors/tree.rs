@@ -31,7 +31,7 @@ use tokio::runtime::Handle;
 
 use super::alert::{Alert, AlertParts};
 use super::ingest::{Ingest, IngestParts};
-use super::limits::{ADVICE_INBOX, HOT_INBOX, RECORDER_INBOX};
+use super::limits::{ADVICE_INBOX, HOT_INBOX, RECORDER_INBOX, STORM_INBOX};
 use super::llm_summarizer::{LlmSummarizer, SummarizerParts};
 use super::mitigator::{Mitigator, MitigatorParts};
 use super::normalizer::{Normalizer, NormalizerParts};
@@ -39,6 +39,8 @@ use super::outlet::AdviceOutlet;
 use super::recommender::{Recommender, RecommenderParts};
 use super::recorder::{Recorder, RecorderParts};
 use super::recovery::Ways;
+use super::reports::ReportDesk;
+use super::reports::drafter::{self, DraftOptions, DrafterParts, run_drafter};
 use super::risk_scorer::{BatchLatency, RiskScorer, RiskScorerParts};
 use super::states::PipelineStates;
 use super::supervision::{
@@ -55,6 +57,7 @@ use crate::messages::{
     AdviceBoard, Checkpoints, Flag, FrameBatch, ModelBoard, Repairs, RiskBoard, StoreBatch,
 };
 use crate::risk::RiskParams;
+use crate::store::{Database, Objects};
 
 /// How the tree meets failures.
 #[derive(Debug, Clone, Copy)]
@@ -126,6 +129,12 @@ pub struct AdviceParts {
     pub assumed_position: Won,
     /// Who writes reports.
     pub writer: Writer,
+    /// How much is written, and how often.
+    pub drafting: DraftOptions,
+    /// Where pages and prompts are kept; `None` where nothing is.
+    pub objects: Option<Objects>,
+    /// What charts are read from.
+    pub database: Option<Database>,
 }
 
 /// A tree that is ready to run.
@@ -234,10 +243,10 @@ impl Tree {
         let rows: Inbox<Arc<StoreBatch>> =
             Inbox::new(Recorder::NAME, RECORDER_INBOX, Policy::Block);
         let ticks_of_advice = Inbox::new(Recommender::NAME, ADVICE_INBOX, Policy::Conflate(|_| 0));
-        let notices = Inbox::new(Mitigator::NAME, ADVICE_INBOX, Policy::Conflate(notice_key));
+        let notices = Inbox::new(Mitigator::NAME, STORM_INBOX, Policy::Conflate(notice_key));
         let requests = Inbox::new(
             LlmSummarizer::NAME,
-            ADVICE_INBOX,
+            STORM_INBOX,
             Policy::Conflate(super::llm_summarizer::key),
         );
 
@@ -258,6 +267,7 @@ impl Tree {
         let max = options.max_failures;
         let mut pipeline = supervisor("pipeline", Strategy::OneThenRest, max);
         let (desk, health) = (parts.checkpoints.clone(), parts.health.clone());
+        let health_of_advice = parts.health.clone();
         pipeline.on_reset(move || {
             if desk.suspend() {
                 let reason = "the pipeline failed too often and began from nothing; no checkpoint is \
@@ -337,6 +347,7 @@ impl Tree {
         ways.handled = Quiet { stages: quiet.stages[1..].to_vec() };
 
         if let Some(adviser) = parts.advice {
+            let directory = parts.board.directory.clone();
             let outlet = AdviceOutlet {
                 publisher: parts.publisher.clone(),
                 board: parts.advice_board,
@@ -361,9 +372,22 @@ impl Tree {
             let make = move || Ok(Mitigator::new(mitigator.clone()));
             advice.add(wiring.node(notices, None, ADVICE, make));
 
-            let summarizer = SummarizerParts { writer: Arc::new(adviser.writer), outlet };
+            let desk = ReportDesk {
+                writer: adviser.writer,
+                outlet,
+                objects: adviser.objects,
+                database: adviser.database,
+                directory,
+                health: Some(health_of_advice),
+            };
+            let drafts = Inbox::new("drafter", STORM_INBOX, Policy::Conflate(drafter::key));
+            let summarizer =
+                SummarizerParts { desk: desk.clone(), drafter: drafts.edge(LlmSummarizer::NAME) };
             let make = move || Ok(LlmSummarizer::new(summarizer.clone()));
             advice.add(wiring.node(requests, None, REPORTS, make));
+            let drafting = DrafterParts { desk, inbox: drafts, options: adviser.drafting };
+            let make = move |stop| run_drafter(drafting.clone(), stop);
+            advice.add(TaskChild::new("drafter", parts.runtime.handle().clone(), make));
         }
         if let Some(recorder) = parts.recorder {
             let make = move || Ok(Recorder::new(recorder.clone()));

@@ -176,7 +176,7 @@ pub struct MitigationPlan {
     pub data_cut: Option<SessionDay>,
 }
 
-/// How a report's text came about.
+/// Whose words a report's text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReportOrigin {
@@ -184,6 +184,63 @@ pub enum ReportOrigin {
     Model,
     /// Filled into a template: no endpoint is set, or the model failed.
     Template,
+}
+
+impl ReportOrigin {
+    /// As in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Template => "template",
+        }
+    }
+}
+
+/// Which step of the ladder gave a report, best first.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Rung {
+    /// The model's first answer.
+    Model,
+    /// An answer that the model gave to the same facts before.
+    Cached,
+    /// The model's second answer, after the first one's error was quoted back.
+    Repaired,
+    /// The newest report of the model on the same subject, with its age.
+    Stored,
+    /// The template.
+    #[default]
+    Template,
+    /// Nothing can be said yet; it is tried again.
+    Retrying,
+}
+
+impl Rung {
+    /// All rungs.
+    pub const ALL: [Self; 6] =
+        [Self::Model, Self::Cached, Self::Repaired, Self::Stored, Self::Template, Self::Retrying];
+
+    /// The rung of this name; the template for any other.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self::ALL.into_iter().find(|rung| rung.as_str() == name).unwrap_or_default()
+    }
+
+    /// As in events, the database and metric labels.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Cached => "cached",
+            Self::Repaired => "repaired",
+            Self::Stored => "stored",
+            Self::Template => "template",
+            Self::Retrying => "retrying",
+        }
+    }
 }
 
 /// A finished report.
@@ -199,74 +256,93 @@ pub struct Report {
     pub body: String,
     /// As of this event time.
     pub as_of: EventTime,
-    /// How the text came about.
+    /// Whose words it is.
     pub origin: ReportOrigin,
-    /// Why a template was used although a model is set; empty otherwise.
+    /// Why it is no fresh answer of the model although one is set; empty otherwise.
     pub fallback_reason: String,
     /// Model name; empty for a template.
     pub model: String,
     /// Ids of the events, picks and plans it speaks of.
     pub sources: Vec<String>,
+    /// What it is about within its kind: an event's id, a scenario, `market`.
+    #[serde(default)]
+    pub subject: String,
+    /// Which step of the ladder gave it.
+    #[serde(default)]
+    pub rung: Rung,
+    /// After so many seconds the model is asked again; `None` when it is not.
+    #[serde(default)]
+    pub retry_in_s: Option<u32>,
 }
 
 /// How a call of a language model ended. Also a metric label: a bounded set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LlmOutcome {
-    /// The first answer was accepted.
-    Accepted,
-    /// The second answer was accepted, after the first one's error was quoted back.
-    Repaired,
-    /// Both answers were refused by the checks; a template was used.
+    /// The answer was accepted.
+    Ok,
+    /// The cache had an accepted answer: nothing was asked.
+    Cached,
+    /// The answer was refused by the checks.
+    Invalid,
+    /// It did not come in time.
+    Timeout,
+    /// Nothing was asked: a limit, the budget or the open circuit forbade it.
     Refused,
-    /// The endpoint answered with an error, or not with a completion; a template was used.
-    Failed,
-    /// The deadline passed; a template was used.
-    TimedOut,
+    /// The endpoint answered with an error, broke off, or cannot be reached.
+    Error,
 }
 
 impl LlmOutcome {
     /// All outcomes.
-    pub const ALL: [Self; 5] =
-        [Self::Accepted, Self::Repaired, Self::Refused, Self::Failed, Self::TimedOut];
+    pub const ALL: [Self; 6] =
+        [Self::Ok, Self::Cached, Self::Invalid, Self::Timeout, Self::Refused, Self::Error];
 
     /// As in the database and in metric labels.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Accepted => "accepted",
-            Self::Repaired => "repaired",
+            Self::Ok => "ok",
+            Self::Cached => "cached",
+            Self::Invalid => "invalid",
+            Self::Timeout => "timeout",
             Self::Refused => "refused",
-            Self::Failed => "failed",
-            Self::TimedOut => "timed_out",
+            Self::Error => "error",
         }
-    }
-
-    /// Whether the model's text reached the report.
-    #[must_use]
-    pub const fn is_valid(self) -> bool {
-        matches!(self, Self::Accepted | Self::Repaired)
     }
 }
 
-/// What a report cost at the language model: a row of `llm_usage`. All calls made for one report
-/// are one account.
+/// One call of a language model, or one that was spared: a row of `llm_usage`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LlmUsage {
+    /// Unique; also the name of the stored prompt.
+    pub id: String,
     /// Id of the report it was made for.
     pub report_id: String,
-    /// Kind of the report.
+    /// Task it belongs to: `draft_alert`, `generate_report`, …
     pub task: String,
     /// Model asked.
     pub model: String,
-    /// Calls made: 1, or 2 with the repair; 0 when the deadline was no longer than nothing.
-    pub calls: u32,
-    /// Tokens of the prompts, as the endpoint counted them; 0 when it did not say.
+    /// Version of the prompt.
+    pub prompt_version: String,
+    /// Tokens of the prompt: as the endpoint counted them, estimated when it did not say.
     pub prompt_tokens: u32,
-    /// Tokens of the answers, likewise.
+    /// Tokens of the answer, likewise.
     pub completion_tokens: u32,
-    /// From the first request to the decision, milliseconds of wall time.
+    /// From the request to the decision, milliseconds of wall time.
     pub latency_ms: u64,
     /// How it ended.
     pub outcome: LlmOutcome,
+    /// Why, in a word: a class of refusal, `status_429`, `budget`; empty when it was accepted.
+    pub detail: String,
+    /// What it cost, millionths of a US dollar by the price table.
+    pub cost_micros: i64,
+}
+
+impl LlmUsage {
+    /// Whether the cache answered.
+    #[must_use]
+    pub fn is_cached(&self) -> bool {
+        self.outcome == LlmOutcome::Cached
+    }
 }

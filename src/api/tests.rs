@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use super::*;
 use crate::market::{Directory, Reference, Symbol};
-use crate::messages::advice::{Report, ReportOrigin};
+use crate::messages::advice::{Report, ReportOrigin, Rung};
 use crate::messages::schema::assert_fits;
 use crate::messages::{
     BusLimits, Component, EventKind, HealthState, OutwardEvent, RiskPoint, RiskRow, ScoreParts,
@@ -231,6 +231,9 @@ async fn advice_is_served_newest_first() {
             fallback_reason: String::new(),
             model: String::new(),
             sources: Vec::new(),
+            subject: "market".into(),
+            rung: Rung::Template,
+            retry_in_s: None,
         }));
     }
     let (_, body) = daemon.get("/v1/reports/latest?kind=market_risk").await;

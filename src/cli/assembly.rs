@@ -4,6 +4,7 @@ mod data_dir;
 mod database;
 mod feed;
 mod kis;
+mod llm;
 mod models;
 mod objects;
 mod recovery;
@@ -22,6 +23,7 @@ pub use self::data_dir::DataDir;
 pub use self::database::{bars, database, database_or_away, recorder, with_spill};
 pub use self::feed::feed_parts;
 pub use self::kis::{environment, kis_clients, kis_options, watch};
+pub use self::llm::{advice, writer};
 pub use self::models::{model_jobs, model_registry, model_watch};
 pub use self::objects::{
     ObjectParts, add_object_services, bucket_wishes, object_parts, object_store,
@@ -31,14 +33,12 @@ pub use self::scenarios::{daemon_scenarios, scenarios};
 pub use self::schedule::{JobWorks, scheduler};
 use super::CliError;
 use crate::actors::collection::{Clock, CollectionParts, Patience, Ranking, Universe};
-use crate::actors::tree::{AdviceParts, SupervisionOptions, Tree, journal_folder};
-use crate::advice::{PlanSettings, ScenarioLimits};
+use crate::actors::tree::{SupervisionOptions, Tree, journal_folder};
 use crate::bus::{Publisher, RedisOptions, RedisPublisher};
 use crate::config::{CollectUniverse, Durability, KisEnv, LogFormat, Settings, Speed};
 use crate::journal::JournalOptions;
 use crate::kis::sim::{FaultSpec, FrameShape, SimEnv, SimOptions, SimSource, SimSpeed};
 use crate::kis::{Account, KisClient, Lane};
-use crate::llm::{ModelOptions, ModelWriter, Writer};
 use crate::market::Symbol;
 use crate::messages::EventBus;
 use crate::messages::health::{Component, HealthRegistry};
@@ -97,9 +97,7 @@ pub fn start_telemetry(settings: &Settings) -> Result<(), CliError> {
         LogFormat::Text => telemetry::logging::LogFormat::Text,
         LogFormat::Json => telemetry::logging::LogFormat::Json,
     };
-    // That library logs whole answers it cannot parse, at error level.
-    let filter = format!("{},async_openai=off", settings.log.level);
-    telemetry::logging::init(&filter, format)
+    telemetry::logging::init(&settings.log.level, format)
         .map_err(|error| CliError::Usage(format!("log.level: {error}")))?;
     Ok(())
 }
@@ -233,50 +231,6 @@ pub fn risk_params(settings: &Settings) -> RiskParams {
 /// When `jobs.yaml` is wrong.
 pub fn schedule() -> Result<Jobs, CliError> {
     Jobs::load(Path::new("")).map_err(|error| CliError::Usage(error.to_string()))
-}
-
-/// The advisers.
-///
-/// # Errors
-/// When the schedule or the settings of the language model cannot be used.
-pub fn advice(settings: &Settings) -> Result<AdviceParts, CliError> {
-    let jobs = schedule()?;
-    let limits = ScenarioLimits {
-        max_picks: settings.advice.picks,
-        capital: Some(settings.advice.capital),
-        ..ScenarioLimits::default()
-    };
-    Ok(AdviceParts {
-        every: jobs.event_interval(),
-        limits,
-        plans: PlanSettings::default(),
-        assumed_position: settings.advice.capital,
-        writer: writer(settings)?,
-    })
-}
-
-/// Who writes the reports.
-///
-/// # Errors
-/// When the settings of the language model cannot be used.
-pub fn writer(settings: &Settings) -> Result<Writer, CliError> {
-    let llm = &settings.llm;
-    let base_url = match (&llm.base_url, &llm.api_key) {
-        (Some(url), _) => Some(url.expose().to_owned()),
-        (None, Some(_)) => Some("https://api.openai.com/v1".to_owned()),
-        (None, None) => None,
-    };
-    Ok(match base_url {
-        None => Writer::Template,
-        Some(base_url) => {
-            let mut options = ModelOptions::new(&base_url, llm.api_key.clone(), &llm.model);
-            options.deadline = Duration::from_secs(llm.timeout_seconds);
-            options.max_tokens = llm.max_tokens;
-            let writer = ModelWriter::new(options)
-                .map_err(|error| CliError::Usage(format!("llm: {error}")))?;
-            Writer::Model(Arc::new(writer))
-        }
-    })
 }
 
 /// What the simulator plays, by the settings.

@@ -240,7 +240,7 @@ fn run(
         publisher,
         health,
         recorder: Some(recorder),
-        advice: Some(assembly::advice(settings)?),
+        advice: Some(assembly::advice(runtime, settings, (None, None))?),
         repairs: None,
         batch_latency: None,
         checkpoints,

@@ -116,6 +116,7 @@ impl Daemon {
         let objects = assembly::object_parts(settings, &data_dir.path, &health)?;
         let store = objects.as_ref().map(|parts| parts.objects.clone());
         let stores = (database.clone(), store);
+        let advice_stores = stores.clone();
         let collection = collection_of(settings, &feed, stores, &health, &repairs)?;
         let board = RiskBoard::new(Directory::new());
         let advice_board = AdviceBoard::default();
@@ -154,7 +155,7 @@ impl Daemon {
             publisher: publisher.clone(),
             health: health.clone(),
             recorder: Some(recorder),
-            advice: Some(assembly::advice(settings)?),
+            advice: Some(assembly::advice(runtime, settings, advice_stores)?),
             repairs: Some(repairs.clone()),
             batch_latency: None,
             checkpoints,

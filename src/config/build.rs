@@ -252,7 +252,26 @@ pub(super) fn settings(values: &Values, effective: Vec<Effective>) -> Settings {
             api_key: v.secret("llm.api_key"),
             model: v.text("llm.model"),
             timeout_seconds: v.integer("llm.timeout_seconds"),
+            idle_seconds: v.integer("llm.idle_seconds"),
             max_tokens: v.integer("llm.max_tokens"),
+            context_tokens: v.integer("llm.context_tokens"),
+            retries: v.integer("llm.retries"),
+            concurrency: v.integer("llm.concurrency"),
+            requests_per_minute: v.integer("llm.requests_per_minute"),
+            tokens_per_minute: v.integer("llm.tokens_per_minute"),
+            tokens_per_day: v.integer("llm.tokens_per_day"),
+            cents_per_day: v.integer("llm.cents_per_day"),
+            prices: v.text("llm.prices"),
+            cool_down_seconds: v.integer("llm.cool_down_seconds"),
+            cache_seconds: v.integer("llm.cache_seconds"),
+            stored_max_age_seconds: v.integer("llm.stored_max_age_seconds"),
+            prompts: v.path("llm.prompts"),
+            prompt_language: v.choice("llm.prompt_language", PromptLanguage::from_word),
+            forbidden_words: phrases(v.optional_text("llm.forbidden_words")),
+            private_names: v.secret("llm.private_names"),
+            alerts_per_minute: v.integer("llm.alerts_per_minute"),
+            digest_seconds: v.integer("llm.digest_seconds"),
+            refresh_seconds: v.integer("llm.refresh_seconds"),
         },
         advice: AdviceSettings {
             picks: v.integer("advice.picks"),
@@ -283,4 +302,11 @@ pub(super) fn settings(values: &Values, effective: Vec<Effective>) -> Settings {
         },
         effective,
     }
+}
+
+/// The phrases of a list with commas.
+fn phrases(list: Option<String>) -> Vec<String> {
+    let list = list.unwrap_or_default();
+    let phrases = list.split(',').map(str::trim).filter(|phrase| !phrase.is_empty());
+    phrases.map(str::to_owned).collect()
 }

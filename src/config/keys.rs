@@ -472,8 +472,42 @@ pub const KEYS: &[Key] = &[
         .variable("OPENAI_API_KEY")
         .secret(),
     Key::new("llm.model", Text, "Model").default("gpt-4o-mini").variable("OPENAI_MODEL"),
-    Key::new("llm.timeout_seconds", Integer(1, 600), "A call may take so long, s").default("20"),
-    Key::new("llm.max_tokens", Integer(16, 100_000), "Length of an answer, tokens").default("800"),
+    Key::new("llm.timeout_seconds", Integer(1, 600), "A report is ready within this time, by the model or without it, s")
+        .default("20"),
+    Key::new("llm.idle_seconds", Integer(1, 600), "The service may be silent so long, s").default("10"),
+    Key::new("llm.max_tokens", Integer(16, 100_000), "Length of an answer, tokens").default("1500"),
+    Key::new("llm.context_tokens", Integer(1_000, 10_000_000), "Length of prompt and answer together that the model takes, tokens")
+        .default("16000"),
+    Key::new("llm.retries", Integer(0, 5), "A call that failed in passing is made again so often").default("2"),
+    Key::new("llm.concurrency", Integer(1, 64), "Calls at once").default("2"),
+    Key::new("llm.requests_per_minute", Integer(0, 1_000_000), "Requests a minute; 0: no limit").default("60"),
+    Key::new("llm.tokens_per_minute", Integer(0, 1_000_000_000), "Tokens a minute, prompts and answers; 0: no limit")
+        .default("200000"),
+    Key::new("llm.tokens_per_day", Integer(0, 1_000_000_000_000), "Tokens a day; then templates write until midnight; 0: no limit")
+        .default("2000000"),
+    Key::new("llm.cents_per_day", Integer(0, 100_000_000), "US cents a day, by llm.prices; 0: no limit").default("500"),
+    Key::new("llm.prices", Text, "US dollars a million tokens: model=prompt/completion, more behind commas. A model that is missing costs nothing")
+        .default("gpt-4o-mini=0.15/0.60, gpt-4o=2.50/10.00"),
+    Key::new("llm.cool_down_seconds", Integer(1, 3_600), "A service that failed several times in a row is left alone so long at first, s")
+        .default("30"),
+    Key::new("llm.cache_seconds", Integer(0, 604_800), "An accepted answer to the same facts is used again so long, s; 0: never")
+        .default("600"),
+    Key::new("llm.stored_max_age_seconds", Integer(0, 604_800), "Without the model, its newest report on the same subject stands in while it is no older, s; 0: never")
+        .default("3600"),
+    Key::new("llm.prompts", Path, "Folder of prompts, laid out as config/prompts. Unset: the built-in ones")
+        .example("config/prompts"),
+    Key::new("llm.prompt_language", Choice(&["ko", "en"]), "Language of the instructions; answers are Korean")
+        .default("ko"),
+    Key::new("llm.forbidden_words", Text, "Phrases that no report may hold, beside the built-in ones; behind commas")
+        .example("내부 정보, 단독"),
+    Key::new("llm.private_names", Text, "Names of people that go nowhere: masked in prompts, reports and stored calls; behind commas")
+        .example("secret")
+        .secret(),
+    Key::new("llm.alerts_per_minute", Integer(0, 1_000), "Alerts that the model drafts one by one a minute; the others are told in a digest")
+        .default("6"),
+    Key::new("llm.digest_seconds", Integer(1, 3_600), "Alerts are gathered so long for a digest, s").default("30"),
+    Key::new("llm.refresh_seconds", Integer(0, 86_400), "On the same subject the model writes so often, templates in between, s")
+        .default("600"),
     // advice
     Key::new("advice.picks", Integer(1, 100), "Issues recommended in a round").default("5"),
     Key::new(

@@ -3,12 +3,14 @@
 use std::fmt;
 use std::time::Duration;
 
-use async_openai::Client;
-use async_openai::config::Config;
-use async_openai::error::OpenAIError;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::{Client, RequestBuilder};
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 use url::{Host, Url};
+
+use super::mask::Masker;
+use super::prompt::PromptError;
 
 /// Most characters of an endpoint's own words in an error.
 const MAX_DETAIL_CHARS: usize = 200;
@@ -37,6 +39,9 @@ pub enum OptionsError {
     /// The client could not be made.
     #[error("llm http client could not be made: {0}")]
     Client(String),
+    /// The prompts cannot be used.
+    #[error(transparent)]
+    Prompts(#[from] PromptError),
 }
 
 /// Where requests go. The key stands only in a header that is marked sensitive, made once, so that
@@ -47,6 +52,8 @@ pub(super) struct Endpoint {
     key: SecretString,
     headers: HeaderMap,
     official: bool,
+    http: Client,
+    masker: Masker,
 }
 
 impl fmt::Debug for Endpoint {
@@ -55,31 +62,15 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-impl Config for Endpoint {
-    fn headers(&self) -> HeaderMap {
-        self.headers.clone()
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.base)
-    }
-
-    fn query(&self) -> Vec<(&str, &str)> {
-        Vec::new()
-    }
-
-    fn api_base(&self) -> &str {
-        &self.base
-    }
-
-    fn api_key(&self) -> &SecretString {
-        &self.key
-    }
-}
-
 impl Endpoint {
-    /// Checks address and key.
-    pub(super) fn new(base: &str, key: Option<SecretString>) -> Result<Self, OptionsError> {
+    /// Checks address and key, and makes the client. It follows no redirect (the key would travel
+    /// along) and, for a loopback address, no proxy.
+    pub(super) fn new(
+        base: &str,
+        key: Option<SecretString>,
+        connect_within: Duration,
+        masker: Masker,
+    ) -> Result<Self, OptionsError> {
         let refuse =
             |url: &str, cause: String| OptionsError::BaseUrl { url: url.to_owned(), cause };
         let url = Url::parse(base.trim())
@@ -103,12 +94,24 @@ impl Endpoint {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        Ok(Self {
-            base: url.as_str().trim_end_matches('/').to_owned(),
-            key,
-            headers,
-            official: url.host_str() == Some("api.openai.com"),
-        })
+        let loopback = match url.host() {
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            Some(Host::Domain(name)) => name == "localhost",
+            None => false,
+        };
+        let mut builder = Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(connect_within);
+        if loopback {
+            builder = builder.no_proxy();
+        }
+        let http = builder
+            .build()
+            .map_err(|error| OptionsError::Client(error.without_url().to_string()))?;
+        let official = url.host_str() == Some("api.openai.com");
+        let base = url.as_str().trim_end_matches('/').to_owned();
+        Ok(Self { base, key, headers, official, http, masker })
     }
 
     /// Whether it is OpenAI's own, which wants `max_completion_tokens`; others know `max_tokens`.
@@ -116,55 +119,26 @@ impl Endpoint {
         self.official
     }
 
-    /// The client. It follows no redirect (the key would travel along) and, for a loopback
-    /// address, no proxy.
-    pub(super) fn client(self, deadline: Duration) -> Result<Client<Self>, OptionsError> {
-        let loopback = match Url::parse(&self.base).ok().as_ref().and_then(Url::host) {
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            Some(Host::Domain(name)) => name == "localhost",
-            None => false,
-        };
-        let mut builder = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(deadline.min(Duration::from_secs(5)))
-            // A little longer than the caller's own deadline, which names the cause.
-            .timeout(deadline.saturating_add(Duration::from_secs(1)));
-        if loopback {
-            builder = builder.no_proxy();
-        }
-        let http = builder
-            .build()
-            .map_err(|error| OptionsError::Client(error.without_url().to_string()))?;
-        Ok(Client::build(http, self))
+    /// A request with `body` to `path`.
+    pub(super) fn post(&self, path: &str, body: &Value) -> RequestBuilder {
+        self.http.post(format!("{}{path}", self.base)).headers(self.headers.clone()).json(body)
     }
 
-    /// What went wrong, without key, address or more than a few of the endpoint's own words.
-    pub(super) fn describe(&self, error: OpenAIError) -> String {
-        let text = match error {
-            OpenAIError::ApiError(error) => {
-                format!("endpoint answered {}: {}", error.status_code, error.api_error.message)
-            }
-            OpenAIError::JSONDeserialize(error, _) => {
-                format!("answer is not a chat completion: {error}")
-            }
-            OpenAIError::Reqwest(error) if error.is_timeout() => "request timed out".to_owned(),
-            OpenAIError::Reqwest(error) if error.is_connect() => {
-                "endpoint cannot be reached".to_owned()
-            }
-            OpenAIError::Reqwest(error) => format!("request failed: {}", error.without_url()),
-            other => other.to_string(),
-        };
-        self.redact(&text)
+    /// What went wrong, without key, address or more than a few words.
+    pub(super) fn describe(&self, error: reqwest::Error) -> String {
+        self.redact(&error.without_url().to_string())
     }
 
     /// `text` without the key, without anything that looks like one, on one line, not too long.
-    fn redact(&self, text: &str) -> String {
+    pub(super) fn redact(&self, text: &str) -> String {
         let key = self.key.expose_secret();
         let text = if key.is_empty() { text.to_owned() } else { text.replace(key, "***") };
+        let text = self.masker.mask(&text);
         let words: Vec<&str> = text
             .split_whitespace()
-            .map(|word| if word.contains("sk-") || word.len() > 80 { "***" } else { word })
+            .map(
+                |word| if word.contains("sk-") || word.chars().count() > 80 { "***" } else { word },
+            )
             .collect();
         words.join(" ").chars().take(MAX_DETAIL_CHARS).collect()
     }
@@ -175,14 +149,17 @@ mod tests {
     use super::*;
 
     fn endpoint(base: &str, key: &str) -> Result<Endpoint, OptionsError> {
-        Endpoint::new(base, Some(SecretString::from(key.to_owned())))
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let key = Some(SecretString::from(key.to_owned()));
+        Endpoint::new(base, key, Duration::from_secs(1), Masker::default())
     }
 
     #[test]
     fn addresses() {
         let good = endpoint("http://127.0.0.1:8080/v1/", "").unwrap();
-        assert_eq!(good.url("/chat/completions"), "http://127.0.0.1:8080/v1/chat/completions");
-        assert!(good.headers().is_empty() && !good.is_official());
+        let request = good.post("/chat/completions", &Value::Null).build().unwrap();
+        assert_eq!(request.url().as_str(), "http://127.0.0.1:8080/v1/chat/completions");
+        assert!(good.headers.is_empty() && !good.is_official());
         assert!(endpoint("https://api.openai.com/v1", "k").unwrap().is_official());
         for bad in ["", "v1", "ftp://host/v1", "http://u:geheim@host/v1", "http://host/v1?k=geheim"]
         {
@@ -195,8 +172,8 @@ mod tests {
     fn keys_never_show() {
         assert!(matches!(endpoint("http://h/v1", "a\nb"), Err(OptionsError::ApiKey)));
         let endpoint = endpoint("http://h/v1", "geheim-123").unwrap();
-        assert!(!format!("{endpoint:?} {:?}", endpoint.headers()).contains("geheim"));
+        assert!(!format!("{endpoint:?} {:?}", endpoint.headers).contains("geheim"));
         let text = endpoint.redact("bad key: geheim-123 or sk-abcdef,\nsorry");
-        assert_eq!(text, "bad key: *** or *** sorry");
+        assert_eq!(text, "bad key: *** or [가림], sorry");
     }
 }

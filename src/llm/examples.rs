@@ -11,7 +11,9 @@ use crate::advice::types::{MitigationPlan, Pick, PlanOption, RecommendationSet};
 use crate::market::{EventTime, Market, RecordRef, Reference, Symbol};
 use crate::messages::{Cause, Detection, Level, OutwardEvent, Rule};
 
-use super::request::{MarketSummary, ReportRequest, SummaryRow};
+use super::request::{
+    IndexWeek, MarketSummary, PicksWeek, ReportRequest, SummaryRow, WeekSummary, WritingWeek,
+};
 
 /// 2024-08-05 09:00:21 in Korea.
 pub fn as_of() -> EventTime {
@@ -127,21 +129,33 @@ pub fn all() -> Vec<ReportRequest> {
     };
     let [crash, market, stale] = [detection(), market, stale]
         .map(|detection| Arc::new(OutwardEvent::from_detection(&detection, 1)));
+    let digested = vec![crash.clone(), market.clone()];
     let summary = MarketSummary {
         as_of: as_of(),
         issues: 40,
         mean_score: 43.21,
         rising: 7,
         falling: 31,
-        riskiest: vec![SummaryRow {
-            symbol: samsung(),
-            name: "삼성전자".into(),
-            score: 88.12,
-            price: 71_000,
-            change_pct: -5.33,
-            daily_volatility_pct: 3.1,
-        }],
+        riskiest: vec![
+            SummaryRow {
+                symbol: samsung(),
+                name: "삼성전자".into(),
+                score: 88.12,
+                price: 71_000,
+                change_pct: -5.33,
+                daily_volatility_pct: 3.1,
+            },
+            SummaryRow {
+                symbol: "035720".parse().unwrap(),
+                name: "카카오".into(),
+                score: 71.46,
+                price: 38_450,
+                change_pct: -4.12,
+                daily_volatility_pct: 3.4,
+            },
+        ],
         events: vec![crash.clone(), market.clone()],
+        alerts: Some([3, 2, 1]),
     };
     vec![
         alert(),
@@ -160,13 +174,52 @@ pub fn all() -> Vec<ReportRequest> {
             ..plan()
         })),
         ReportRequest::MarketRisk(summary),
+        ReportRequest::Digest(digested),
+        ReportRequest::WeeklyReview(week()),
     ]
 }
 
+/// A week with something of everything.
+pub fn week() -> WeekSummary {
+    let day = as_of().session_day();
+    WeekSummary {
+        from: day,
+        to: day,
+        as_of: as_of(),
+        sessions: 1,
+        indices: vec![IndexWeek { name: "코스피".into(), last: 244_155, change_pct: -8.77 }],
+        crashes: [5, 3, 2],
+        threats: vec![("vi".into(), 12), ("volume_surge".into(), 4)],
+        riskiest: vec![SummaryRow {
+            symbol: samsung(),
+            name: "삼성전자".into(),
+            score: 93.4,
+            price: 71_400,
+            change_pct: -10.3,
+            daily_volatility_pct: 0.0,
+        }],
+        picks: Some(PicksWeek { judged: 20, rose: 7, mean_change_pct: -1.25 }),
+        writing: Some(WritingWeek { requests: 12, valid: 11 }),
+        sources: vec!["event-1".into()],
+    }
+}
+
 /// An answer to [`alert`] that passes.
-pub const GOOD_ALERT: &str = "2024년 8월 5일 9시 0분 21초, 삼성전자(005930)가 최근 5분 사이 5.33% 하락하여 71,000원에 거래되었습니다. \
-비교 기준은 7만 5,000원이며 위험 점수는 88.1점으로 경고 단계입니다.\n\n\
-1. 보유 여부와 손절 기준을 확인하십시오.\n2. 전량 현금화의 비용은 27,100원으로 추정됩니다.";
+pub const GOOD_ALERT: &str = r#"{"statements": [
+"2024년 8월 5일 9시 0분 21초[F4]에 삼성전자(005930)[F1]의 종목 급락[F2] 경고 단계[F3]가 감지되었습니다.",
+"최근 5분[F8] 사이 5.33%[F7] 하락하여 현재 71,000원[F5]에 거래되고 있으며, 비교 기준은 75,000원[F6]입니다.",
+"위험 점수는 88.1점[F9]이고, 움직임은 평소 변동폭의 7.25배[F10]입니다.",
+"계산된 선택지 가운데 전량 현금화[F12]는 조치 전 490,539원[F13]이던 95% VaR이 조치 후 0원[F14]이 되고 비용은 27,100원[F16]으로 추정됩니다.",
+"보유 여부와 손절 기준을 확인하십시오."
+]}"#;
+
+/// An answer to the market's request that passes.
+pub const GOOD_MARKET: &str = r#"{"statements": [
+"2024년 8월 5일 9시 0분[F1] 기준으로 감시 40종목[F2]의 평균 위험 점수는 43.2점[F3]입니다.",
+"상승 종목은 7종목[F4], 하락 종목은 31종목[F5]이며 심각 단계 알림은 1건[F6]입니다.",
+"위험이 가장 높은 삼성전자(005930)의 위험 점수는 88.1점[F9]이고 현재가는 71,000원[F10], 등락률은 -5.33%[F11]입니다.",
+"카카오(035720)의 위험 점수는 71.5점[F13]이고 현재가 38,450원[F14]으로 4.12%[F15] 하락했으며 일 변동성 예측은 3.40%[F16]입니다."
+]}"#;
 
 /// Picks and a plan as the domain computes them, not as written by hand.
 pub fn computed() -> [ReportRequest; 2] {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::market::{EventTime, Symbol, Won};
+use crate::market::{EventTime, SessionDay, Symbol, Won};
 use crate::messages::advice::{MitigationPlan, RecommendationSet};
 use crate::messages::{EventKind, OutwardEvent, RiskBoard};
 
@@ -22,11 +22,15 @@ pub enum ReportRequest {
     Mitigation(Arc<MitigationPlan>),
     /// About the market as a whole.
     MarketRisk(MarketSummary),
+    /// About many alerts at once.
+    Digest(Vec<Arc<OutwardEvent>>),
+    /// About a week.
+    WeeklyReview(WeekSummary),
 }
 
 impl ReportRequest {
     /// Kind of the report: `crash_alert`, `threat_alert`, `recommendation`, `mitigation`,
-    /// `market_risk`.
+    /// `market_risk`, `alert_digest`, `weekly_review`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -35,6 +39,19 @@ impl ReportRequest {
             Self::Recommendation(_) => "recommendation",
             Self::Mitigation(_) => "mitigation",
             Self::MarketRisk(_) => "market_risk",
+            Self::Digest(_) => "alert_digest",
+            Self::WeeklyReview(_) => "weekly_review",
+        }
+    }
+
+    /// The task it belongs to, as in metrics and `llm_usage`.
+    #[must_use]
+    pub fn task(&self) -> &'static str {
+        match self {
+            Self::Alert { .. } | Self::Digest(_) => "draft_alert",
+            Self::Recommendation(_) => "summarize_recommendation",
+            Self::Mitigation(_) | Self::MarketRisk(_) => "generate_report",
+            Self::WeeklyReview(_) => "weekly_review",
         }
     }
 }
@@ -73,6 +90,66 @@ pub struct MarketSummary {
     pub riskiest: Vec<SummaryRow>,
     /// Recent crash and threat events, newest first.
     pub events: Vec<Arc<OutwardEvent>>,
+    /// Alerts of the day by level (watch, warning, critical), when they were counted.
+    pub alerts: Option<[u32; 3]>,
+}
+
+/// An index over a week.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IndexWeek {
+    /// Korean name.
+    pub name: String,
+    /// Its last level, hundredths of a point.
+    pub last: i64,
+    /// Change against the close before the week, per cent.
+    pub change_pct: f64,
+}
+
+/// How picks of a week fared.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PicksWeek {
+    /// Picks with a later price.
+    pub judged: u32,
+    /// Those that stand higher now.
+    pub rose: u32,
+    /// Their mean change, per cent.
+    pub mean_change_pct: f64,
+}
+
+/// How the language model fared over a week.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WritingWeek {
+    /// Reports asked of it.
+    pub requests: u32,
+    /// Those whose text passed all checks.
+    pub valid: u32,
+}
+
+/// A week in a few numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WeekSummary {
+    /// First session.
+    pub from: SessionDay,
+    /// Last session.
+    pub to: SessionDay,
+    /// Latest event time in it.
+    pub as_of: EventTime,
+    /// Sessions with data.
+    pub sessions: u32,
+    /// Indices with data.
+    pub indices: Vec<IndexWeek>,
+    /// Crash events by level: watch, warning, critical.
+    pub crashes: [u32; 3],
+    /// Threat events by rule, most frequent first.
+    pub threats: Vec<(String, u32)>,
+    /// Issues with the highest scores of the week; `change_pct` over the week.
+    pub riskiest: Vec<SummaryRow>,
+    /// How the picks fared; `None` without any.
+    pub picks: Option<PicksWeek>,
+    /// How the language model fared; `None` when none was asked.
+    pub writing: Option<WritingWeek>,
+    /// Ids of the gravest events.
+    pub sources: Vec<String>,
 }
 
 impl MarketSummary {
@@ -110,6 +187,6 @@ impl MarketSummary {
             .collect();
         events.sort_by(|a, b| b.time.cmp(&a.time).then_with(|| a.id.cmp(&b.id)));
         events.truncate(Self::MAX_ROWS);
-        Some(Self { as_of, issues, mean_score, rising, falling, riskiest, events })
+        Some(Self { as_of, issues, mean_score, rising, falling, riskiest, events, alerts: None })
     }
 }

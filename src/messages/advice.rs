@@ -8,7 +8,7 @@ use super::{EventKind, Level, OutwardEvent};
 use crate::advice::mitigate::Severity;
 pub use crate::advice::types::{
     Basis, LlmOutcome, LlmUsage, MitigationPlan, Pick, PlanOption, RecommendationSet, Report,
-    ReportOrigin,
+    ReportOrigin, Rung,
 };
 use crate::market::EventTime;
 
@@ -72,9 +72,9 @@ impl Report {
             fields.insert("href".to_owned(), format!("/v1/reports/{}", self.id).into());
         }
         // A model's text about the same facts follows the template's: it is another event.
-        let origin = match self.origin {
-            ReportOrigin::Model => "model",
-            ReportOrigin::Template => "template",
+        let origin = match self.rung {
+            Rung::Model | Rung::Cached | Rung::Repaired => "model",
+            Rung::Stored | Rung::Template | Rung::Retrying => self.rung.as_str(),
         };
         let id = format!("{}:{origin}", self.id);
         advice_event(EventKind::Report, &id, &self.kind, self.as_of, data)

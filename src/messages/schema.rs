@@ -153,7 +153,7 @@ mod tests {
     use super::*;
     use crate::market::{EventTime, RecordRef, SymbolId};
     use crate::messages::advice::{
-        MitigationPlan, Pick, PlanOption, RecommendationSet, Report, ReportOrigin,
+        MitigationPlan, Pick, PlanOption, RecommendationSet, Report, ReportOrigin, Rung,
     };
     use crate::messages::{
         Cause, Component, Detection, EventKind, HealthRegistry, HealthState, Level, OutwardEvent,
@@ -267,6 +267,9 @@ mod tests {
             fallback_reason: String::new(),
             model: String::new(),
             sources: vec!["e1".into()],
+            subject: "market".into(),
+            rung: Rung::Template,
+            retry_in_s: None,
         }
     }
 

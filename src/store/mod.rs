@@ -13,7 +13,8 @@
 //! - [`objects`]: the object store, for what is no row; [`archive`]: the journal as Parquet in it;
 //!   [`models`]: the registry of fitted models in it
 //! - [`panel`]: daily bars and index series from files
-//! - [`read`]: queries of the HTTP interface and of checks; [`digest`]: the fingerprint of a run
+//! - [`read`]: queries of the HTTP interface and of checks; [`report_data`]: what reports rest on;
+//!   [`digest`]: the fingerprint of a run
 
 pub mod archive;
 pub mod collected;
@@ -29,6 +30,7 @@ pub mod models;
 pub mod objects;
 pub mod panel;
 pub mod read;
+pub mod report_data;
 mod retry;
 pub mod spill;
 pub mod table;

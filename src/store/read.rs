@@ -18,7 +18,7 @@ use crate::market::bar_source::{BarSource, StoredBar};
 use crate::market::bars::{Bar, BarKey, Interval};
 use crate::market::{EventTime, Symbol};
 use crate::messages::advice::{
-    Basis, MitigationPlan, Pick, RecommendationSet, Report, ReportOrigin,
+    Basis, MitigationPlan, Pick, RecommendationSet, Report, ReportOrigin, Rung,
 };
 
 fn symbol_of(table: &'static str, text: &str) -> Result<Symbol, StoreError> {
@@ -282,6 +282,9 @@ pub async fn report(db: &Database, pointer: Pointer<'_>) -> Result<Option<Report
             },
             fallback_reason: row.fallback_reason,
             model: row.model,
+            subject: row.subject,
+            rung: Rung::named(&row.rung),
+            retry_in_s: None,
         })
     })
     .transpose()

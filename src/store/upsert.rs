@@ -83,7 +83,7 @@ upserts! {
             Model, DataCut, HorizonSessions, Paths, Seed, RiskError], 128 << 10;
     // A report that was a template may later be written by the model.
     report => Reports, key [Id],
-        replace [Kind, Title, Body, AsOf, Origin, FallbackReason, Model, Sources], 1 << 20;
+        replace [Kind, Title, Body, AsOf, Origin, FallbackReason, Model, Sources, Subject, Rung], 1 << 20;
     // Runs are written at their start and again when they change.
     etl_run => EtlRuns, key [Id], replace [Status, RowsIn, RowsOut, Rejects, Detail, FinishedAt],
         8 << 10;

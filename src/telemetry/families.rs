@@ -65,6 +65,7 @@ pub const EDGES: &[&str] = &[
     "advice>recorder",
     "recommender>llm_summarizer",
     "mitigator>llm_summarizer",
+    "llm_summarizer>drafter",
     "supervisor>recorder",
     "recovery>normalizer",
     "recovery>recorder",
@@ -168,6 +169,8 @@ pub const JOBS: &[&str] = &[
     "weekly_review",
     "backup",
 ];
+/// Steps of the ladder, as in `bongsu_reports_total{rung}`.
+pub const RUNGS: &[&str] = &["model", "cached", "repaired", "stored", "template", "retrying"];
 /// Tasks that ask a language model.
 pub const LLM_TASKS: &[&str] =
     &["summarize_recommendation", "draft_alert", "generate_report", "weekly_review"];
@@ -319,6 +322,7 @@ pub const FAMILIES: &[Family] = &[
     histogram("bongsu_llm_seconds", &[], "Time of an answer of the language model."),
     counter("bongsu_llm_tokens_total", &[("kind", &["prompt", "completion"])], "Tokens used."),
     gauge("bongsu_llm_valid_ratio", &[], "Share of answers that passed validation."),
+    counter("bongsu_reports_total", &[("rung", RUNGS)], "Reports written, by the step of the ladder that gave them."),
     // quality
     gauge("bongsu_recommendation_hit_ratio", &[("horizon", &["5", "20"])], "Share of picks that rose over this many trading days."),
     gauge("bongsu_var_exceed_ratio", &[("level", &["99", "97.5", "95"])], "Share of days on which the loss was beyond the forecast quantile; right is one less the level."),

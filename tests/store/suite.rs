@@ -7,7 +7,7 @@ use bongsu::market::{
     Directory, EventTime, RecordRef, Side, Symbol, SymbolId, TickBatch, Trade, TradeFlags,
 };
 use bongsu::messages::advice::{
-    Basis, MitigationPlan, Pick, PlanOption, RecommendationSet, Report, ReportOrigin,
+    Basis, MitigationPlan, Pick, PlanOption, RecommendationSet, Report, ReportOrigin, Rung,
 };
 use bongsu::messages::{
     Cause, Detection, Level, OutwardEvent, Reject, RiskMinute, RiskPoint, Rule, ScoreParts,
@@ -226,6 +226,9 @@ fn report() -> Report {
         fallback_reason: "모델이 응답하지 않음".to_owned(),
         model: String::new(),
         sources: vec![event().id.clone()],
+        subject: "market".into(),
+        rung: Rung::Template,
+        retry_in_s: None,
     }
 }
 

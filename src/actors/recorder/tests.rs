@@ -5,7 +5,7 @@ use sea_orm::ConnectionTrait;
 use super::*;
 use crate::market::{EventTime, RecordRef, SymbolId, TickBatch, Trade};
 use crate::messages::Position;
-use crate::messages::advice::{Report, ReportOrigin};
+use crate::messages::advice::{Report, ReportOrigin, Rung};
 use crate::messages::checkpoint::Part;
 use crate::store::read::{self, Pointer};
 use crate::store::{DatabaseOptions, SpillOptions, Table};
@@ -37,6 +37,9 @@ fn report(body: &str) -> StoreBatch {
         fallback_reason: String::new(),
         model: String::new(),
         sources: Vec::new(),
+        subject: "market".into(),
+        rung: Rung::Template,
+        retry_in_s: None,
     }))
 }
 

@@ -18,15 +18,16 @@ pub(super) async fn check(settings: &Settings) -> Result<Check, CliError> {
     if matches!(writer, Writer::Template) {
         return Ok(Check::ok(NAME, "not set: templates write the reports"));
     }
-    let (report, usage) = writer.write(ReportRequest::MarketRisk(summary())).await;
-    Ok(judge(&report, usage.as_ref(), &settings.llm.model))
+    let written = writer.write(&ReportRequest::MarketRisk(summary())).await;
+    Ok(judge(&written.report, &written.usage, &settings.llm.model))
 }
 
-fn judge(report: &Report, usage: Option<&LlmUsage>, model: &str) -> Check {
+fn judge(report: &Report, usage: &[LlmUsage], model: &str) -> Check {
     if report.origin == ReportOrigin::Model {
-        let (millis, calls, tokens) = usage.map_or((0, 0, 0), |usage| {
-            (usage.latency_ms, usage.calls, usage.prompt_tokens + usage.completion_tokens)
-        });
+        let calls = usage.len();
+        let millis: u64 = usage.iter().map(|usage| usage.latency_ms).sum();
+        let tokens: u32 =
+            usage.iter().map(|usage| usage.prompt_tokens + usage.completion_tokens).sum();
         let found = format!(
             "{model} wrote a report that holds, {calls} calls, {millis} ms, {tokens} tokens"
         );
@@ -63,6 +64,7 @@ fn summary() -> MarketSummary {
             daily_volatility_pct: 2.0,
         }],
         events: Vec::new(),
+        alerts: None,
     }
 }
 

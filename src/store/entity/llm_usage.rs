@@ -9,7 +9,7 @@ use crate::market::EventTime;
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Serialize, Deserialize)]
 #[sea_orm(table_name = "llm_usage")]
 pub struct Model {
-    /// Derived from the report, the model and how it ended: the same account twice is one row.
+    /// Unique; also the name of the stored prompt.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: String,
     /// What for.
@@ -28,6 +28,14 @@ pub struct Model {
     pub cached: bool,
     /// `ok`, `invalid`, `timeout`, ...
     pub outcome: String,
+    /// Report it was made for.
+    pub report_id: String,
+    /// Version of the prompt.
+    pub prompt_version: String,
+    /// Why it ended so, in a word.
+    pub detail: String,
+    /// Millionths of a US dollar.
+    pub cost_micros: i64,
     /// When, wall clock.
     pub created_at: EventTime,
 }

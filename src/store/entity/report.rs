@@ -27,6 +27,10 @@ pub struct Model {
     pub model: String,
     /// JSON array of the ids it speaks of.
     pub sources: String,
+    /// What it is about within its kind.
+    pub subject: String,
+    /// Which step of the ladder gave it.
+    pub rung: String,
     /// When the row was written, wall clock.
     pub created_at: EventTime,
 }

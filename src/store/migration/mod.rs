@@ -11,6 +11,7 @@
 mod m0001_initial;
 mod m0003_advice;
 mod m0005_schedule;
+mod m0006_reports;
 pub(crate) mod schema;
 
 use sea_orm::{ConnectionTrait, DbBackend, Statement, TransactionTrait};
@@ -29,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0001_initial::Migration),
             Box::new(m0003_advice::Migration),
             Box::new(m0005_schedule::Migration),
+            Box::new(m0006_reports::Migration),
         ]
     }
 }

@@ -16,9 +16,7 @@ use super::MAX_PAYLOAD;
 use super::trades::PendingTrade;
 use crate::market::bar_source::StoredBar;
 use crate::market::{SessionDay, Symbol};
-use crate::messages::advice::{
-    LlmUsage, MitigationPlan, Pick, RecommendationSet, Report, ReportOrigin,
-};
+use crate::messages::advice::{LlmUsage, MitigationPlan, Pick, RecommendationSet, Report};
 use crate::messages::event::deterministic_id;
 use crate::messages::{OutwardEvent, Reject, RiskMinute};
 
@@ -280,37 +278,37 @@ pub(super) fn plan(plan: &MitigationPlan) -> mitigation_plan::ActiveModel {
 }
 
 pub(super) fn report(report: &Report) -> report::ActiveModel {
-    let origin = match report.origin {
-        ReportOrigin::Model => "model",
-        ReportOrigin::Template => "template",
-    };
     report::ActiveModel {
         id: Set(ascii(&report.id, 64)),
         kind: Set(ascii(&report.kind, 64)),
         title: Set(name(&report.title, 255)),
         body: Set(head(&report.body, MAX_LONG_TEXT).to_owned()),
         as_of: Set(report.as_of),
-        origin: Set(origin.to_owned()),
+        origin: Set(report.origin.as_str().to_owned()),
         fallback_reason: Set(head(&report.fallback_reason, MAX_TEXT / 2).to_owned()),
         model: Set(name(&report.model, 128)),
         sources: Set(json_list(&report.sources, MAX_TEXT / 2)),
+        subject: Set(name(&report.subject, 128)),
+        rung: Set(report.rung.as_str().to_owned()),
         created_at: Set(wall_clock()),
     }
 }
 
 pub(super) fn llm_usage(usage: &LlmUsage) -> llm_usage::Model {
-    let (latency, outcome) = (usage.latency_ms.to_string(), usage.outcome.as_str());
     llm_usage::Model {
-        id: deterministic_id(&["usage", &usage.report_id, &usage.model, outcome, &latency]),
+        id: ascii(&usage.id, 64),
         task: ascii(&usage.task, 64),
         model: name(&usage.model, 128),
         prompt_tokens: usage.prompt_tokens.into(),
         completion_tokens: usage.completion_tokens.into(),
         total_tokens: i64::from(usage.prompt_tokens) + i64::from(usage.completion_tokens),
         latency_ms: i64::try_from(usage.latency_ms).unwrap_or(i64::MAX),
-        // There is no cache of answers: every row is a call that was made.
-        cached: false,
+        cached: usage.is_cached(),
         outcome: usage.outcome.as_str().to_owned(),
+        report_id: ascii(&usage.report_id, 64),
+        prompt_version: ascii(&usage.prompt_version, 64),
+        detail: ascii(&usage.detail, 64),
+        cost_micros: usage.cost_micros,
         created_at: wall_clock(),
     }
 }

@@ -1,0 +1,365 @@
+//! A report as a document: what is said, the facts under it, charts, the disclaimer; as Markdown
+//! and as a page of its own in HTML.
+//!
+//! Whoever wrote the sentences, the facts stand below them as the program computed them, so that a
+//! reader can check every word. Pure: equal documents give equal bytes.
+
+use std::fmt::Write as _;
+
+use crate::advice::korean::name_and_code;
+use crate::market::EventTime;
+use crate::messages::advice::{Report, ReportOrigin, Rung};
+
+use super::chart::Chart;
+use super::facts::{Facts, Issue, Layout, Section};
+
+/// What stands under every report.
+pub const DISCLAIMER: &str = "투자 판단의 책임은 투자자 본인에게 있습니다. 이 보고서는 시세 자료를 자동으로 정리한 참고 자료이며 매매 권유가 아닙니다. 수치는 기준 시각의 추정치이고 수익을 보장하지 않습니다.";
+/// How a template's text is marked.
+pub const MARK: &str = "(자동 생성: 템플릿)";
+/// Statements that make a paragraph.
+const PARAGRAPH: usize = 3;
+
+/// A report that can be printed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Document {
+    /// Title.
+    pub title: String,
+    /// Who wrote it.
+    pub mark: String,
+    /// What is said.
+    pub paragraphs: Vec<String>,
+    /// What it rests on.
+    pub sections: Vec<Section>,
+    /// The issues of the sections.
+    pub issues: Vec<Issue>,
+    /// As of.
+    pub as_of: EventTime,
+}
+
+impl Document {
+    /// By the template: the facts' own lead.
+    #[must_use]
+    pub fn of_template(facts: &Facts) -> Self {
+        Self::new(facts, MARK.to_owned(), vec![facts.lead.clone()])
+    }
+
+    /// With a model's checked statements.
+    #[must_use]
+    pub fn of_model(facts: &Facts, statements: &[String], model: &str) -> Self {
+        let mark = format!("(작성: 언어 모델 {}, 수치는 자동 대조함)", super::facts::plain(model));
+        let paragraphs = statements.chunks(PARAGRAPH).map(|group| group.join(" ")).collect();
+        Self::new(facts, mark, paragraphs)
+    }
+
+    fn new(facts: &Facts, mark: String, paragraphs: Vec<String>) -> Self {
+        Self {
+            title: facts.title.clone(),
+            mark,
+            paragraphs,
+            sections: facts.sections.clone(),
+            issues: facts.issues.clone(),
+            as_of: facts.as_of,
+        }
+    }
+
+    /// The report of it.
+    #[must_use]
+    pub fn report(&self, facts: &Facts, rung: Rung, reason: &str, model: &str) -> Report {
+        let written = matches!(rung, Rung::Model | Rung::Cached | Rung::Repaired);
+        Report {
+            id: facts.report_id(),
+            kind: facts.kind.to_owned(),
+            subject: facts.subject.clone(),
+            title: self.title.clone(),
+            body: self.markdown(),
+            as_of: facts.as_of,
+            origin: if written { ReportOrigin::Model } else { ReportOrigin::Template },
+            rung,
+            fallback_reason: reason.to_owned(),
+            retry_in_s: None,
+            model: if written { model.to_owned() } else { String::new() },
+            sources: facts.sources.clone(),
+        }
+    }
+
+    fn call(&self, code: &str) -> String {
+        let name = self.issues.iter().find(|issue| issue.code == code);
+        name_and_code(name.map_or("", |issue| issue.name.as_str()), code)
+    }
+
+    /// The text, Korean Markdown.
+    #[must_use]
+    pub fn markdown(&self) -> String {
+        let mut text = format!("{}\n", self.mark);
+        for paragraph in &self.paragraphs {
+            // Writing to a `String` cannot fail.
+            let _ = write!(text, "\n{paragraph}\n");
+        }
+        for section in &self.sections {
+            let _ = write!(text, "\n## {}\n\n", section.heading);
+            match section.layout {
+                Layout::List => {
+                    for fact in &section.rows {
+                        let _ = writeln!(text, "- **{}**: {}", fact.label, fact.value);
+                    }
+                }
+                Layout::ByIssue => {
+                    let table = Table::of(section);
+                    let _ = writeln!(text, "| 종목 | {} |", table.labels.join(" | "));
+                    let _ = writeln!(text, "|---|{}", "---|".repeat(table.labels.len()));
+                    for (code, cells) in &table.rows {
+                        let _ = writeln!(text, "| {} | {} |", self.call(code), cells.join(" | "));
+                    }
+                }
+            }
+        }
+        let _ = write!(text, "\n---\n\n{DISCLAIMER}\n");
+        text
+    }
+
+    /// A page that needs nothing else: styles and charts are in it, and no script is.
+    #[must_use]
+    pub fn html(&self, charts: &[Chart]) -> String {
+        let title = escaped(&self.title);
+        let mut page = format!(
+            "<!doctype html>\n<html lang=\"ko\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+             <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
+             <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n\
+             <header><h1>{title}</h1><p class=\"mark\">{} 기준 · {}</p></header>\n<section class=\"said\">",
+            escaped(&super::facts::moment(self.as_of)),
+            escaped(&self.mark)
+        );
+        for paragraph in &self.paragraphs {
+            let _ = write!(page, "<p>{}</p>", escaped(paragraph));
+        }
+        page.push_str("</section>\n");
+        for chart in charts {
+            let _ = writeln!(page, "<figure>{}</figure>", chart.svg());
+        }
+        for section in &self.sections {
+            let _ = writeln!(page, "<section><h2>{}</h2>", escaped(section.heading));
+            match section.layout {
+                Layout::List => {
+                    page.push_str("<table class=\"list\">");
+                    for fact in &section.rows {
+                        let _ = write!(
+                            page,
+                            "<tr><th>{}</th><td{}>{}</td></tr>",
+                            escaped(&fact.label),
+                            tone(&fact.value),
+                            escaped(&fact.value)
+                        );
+                    }
+                }
+                Layout::ByIssue => self.table_of(section, &mut page),
+            }
+            page.push_str("</table></section>\n");
+        }
+        let _ =
+            write!(page, "<footer>{}</footer>\n</main>\n</body>\n</html>\n", escaped(DISCLAIMER));
+        page
+    }
+
+    fn table_of(&self, section: &Section, page: &mut String) {
+        let table = Table::of(section);
+        page.push_str("<table class=\"grid\"><thead><tr><th>종목</th>");
+        for label in &table.labels {
+            let _ = write!(page, "<th>{}</th>", escaped(label));
+        }
+        page.push_str("</tr></thead>");
+        for (code, cells) in &table.rows {
+            let _ = write!(page, "<tr><th>{}</th>", escaped(&self.call(code)));
+            for cell in cells {
+                let _ = write!(page, "<td{}>{}</td>", tone(cell), escaped(cell));
+            }
+            page.push_str("</tr>");
+        }
+    }
+}
+
+/// Facts by issue: a column a label, a row an issue; several facts of one label share a cell.
+struct Table<'a> {
+    labels: Vec<&'a str>,
+    rows: Vec<(&'a str, Vec<String>)>,
+}
+
+impl<'a> Table<'a> {
+    fn of(section: &'a Section) -> Self {
+        let mut labels: Vec<&str> = Vec::new();
+        for fact in &section.rows {
+            if !labels.contains(&fact.label.as_str()) {
+                labels.push(&fact.label);
+            }
+        }
+        let mut rows: Vec<(&str, Vec<String>)> = Vec::new();
+        for fact in &section.rows {
+            let code = fact.about.as_deref().unwrap_or_default();
+            let column = labels.iter().position(|label| *label == fact.label).unwrap_or_default();
+            if rows.iter().all(|(known, _)| *known != code) {
+                rows.push((code, vec![String::new(); labels.len()]));
+            }
+            if let Some((_, cells)) = rows.iter_mut().find(|(known, _)| *known == code) {
+                let cell = &mut cells[column];
+                if !cell.is_empty() {
+                    cell.push_str("; ");
+                }
+                cell.push_str(&fact.value);
+            }
+        }
+        Self { labels, rows }
+    }
+}
+
+/// The class of a value that begins with a sign: red is up and blue down, as in Korea.
+fn tone(value: &str) -> &'static str {
+    let signed = value.contains('%');
+    match value.chars().next() {
+        Some('+') if signed => " class=\"up\"",
+        Some('-') if signed => " class=\"down\"",
+        _ => "",
+    }
+}
+
+/// `text` for HTML.
+pub(super) fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            other => safe.push(other),
+        }
+    }
+    safe
+}
+
+const STYLE: &str = "\
+:root{--ink:#1c2430;--soft:#5b6778;--line:#e3e7ee;--up:#c62828;--down:#1552b0}\
+body{margin:0;background:#f4f6f9;color:var(--ink);font:16px/1.65 'Pretendard','Noto Sans KR','Noto Sans CJK KR','Apple SD Gothic Neo','Malgun Gothic',sans-serif;word-break:keep-all;overflow-wrap:anywhere}\
+main{max-width:860px;margin:24px auto;background:#fff;padding:36px 40px;border:1px solid var(--line);border-radius:10px}\
+h1{font-size:1.6rem;line-height:1.35;margin:0 0 6px}h2{font-size:1.1rem;margin:32px 0 10px}\
+.mark{color:var(--soft);margin:0 0 20px;font-size:.9rem}.said{border-left:4px solid var(--down);padding-left:18px}.said p{margin:0 0 10px}\
+figure{margin:24px 0 0}figure svg{width:100%;height:auto;display:block}\
+table{border-collapse:collapse;width:100%;font-size:.93rem}th,td{padding:8px 10px;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}\
+.list th{width:34%;color:var(--soft);font-weight:500}.grid thead th{color:var(--soft);font-weight:600;border-bottom:2px solid var(--line)}.grid td{font-variant-numeric:tabular-nums}\
+.up{color:var(--up)}.down{color:var(--down)}footer{margin-top:36px;padding-top:16px;border-top:1px solid var(--line);color:var(--soft);font-size:.85rem}\
+@media(max-width:640px){main{padding:20px 16px;margin:0;border:0;border-radius:0}}@media print{body{background:#fff}main{border:0;margin:0;max-width:none}}";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llm::ReportRequest;
+    use crate::llm::examples::{alert, all};
+    use crate::messages::OutwardEvent;
+
+    fn document(request: &ReportRequest) -> Document {
+        Document::of_template(&Facts::of(request))
+    }
+
+    #[test]
+    fn an_alert_reads_like_this() {
+        let facts = Facts::of(&alert());
+        let report = document(&alert()).report(&facts, Rung::Template, "", "");
+        assert_eq!(report.title, "[경고] 삼성전자(005930) 종목 급락");
+        assert_eq!((report.kind.as_str(), report.model.as_str()), ("crash_alert", ""));
+        let expected = "(자동 생성: 템플릿)
+
+2024-08-05 09:00:21 (한국시간)에 삼성전자(005930)의 종목 급락 경고 단계가 감지되었습니다. 최근 5분 -5.33% 변동하여 71,000원입니다.
+
+## 무슨 일인가
+
+- **대상**: 삼성전자(005930)
+- **유형**: 종목 급락
+- **단계**: 경고
+- **발생 시각**: 2024-08-05 09:00:21 (한국시간)
+- **현재 값**: 71,000원
+- **비교 값**: 75,000원
+- **변동률**: -5.33%
+- **비교 구간**: 최근 5분
+- **위험 점수**: 88.1점
+
+## 판단 근거
+
+- **평소 변동폭 대비 배수**: 7.25배
+
+## 대응 방안
+
+- **전량 현금화: 순위**: 1순위
+";
+        assert!(report.body.starts_with(expected), "{}", report.body);
+        assert!(report.body.ends_with(&format!("{DISCLAIMER}\n")));
+    }
+
+    #[test]
+    fn every_kind_is_marked_and_disclaimed() {
+        let kinds: Vec<_> = all().iter().map(ReportRequest::kind).collect();
+        for kind in [
+            "crash_alert",
+            "threat_alert",
+            "recommendation",
+            "mitigation",
+            "market_risk",
+            "alert_digest",
+            "weekly_review",
+        ] {
+            assert!(kinds.contains(&kind), "{kind}");
+        }
+        for request in all() {
+            let facts = Facts::of(&request);
+            let document = Document::of_template(&facts);
+            let report = document.report(&facts, Rung::Template, "이유", "m");
+            assert!(report.body.starts_with(MARK) && report.body.contains(DISCLAIMER));
+            assert_eq!((report.fallback_reason.as_str(), report.model.as_str()), ("이유", ""));
+            let page = document.html(&[]);
+            assert!(page.contains(&escaped(&report.title)) && page.contains(&escaped(DISCLAIMER)));
+            assert!(!page.contains("<script") && page.ends_with("</html>\n"));
+        }
+    }
+
+    #[test]
+    fn each_kind_says_its_figures() {
+        let bodies: Vec<String> =
+            all().iter().map(|request| document(request).markdown()).collect();
+        for (index, words) in [
+            (1, &["코스피", "2,441.55포인트", "-8.77%", "전일 종가 대비"][..]),
+            (2, &["시세 수신", "시세 끊김"]),
+            (3, &["20.00%", "0.0421", "현금 비중**: 80.00%", "| 삼성전자(005930) | 1순위 |"]),
+            (4, &["추천 없음"]),
+            (5, &["10,000,000원 (가정한 값)", "490,539원", "실행 불가**: 하한가에 있습니다"]),
+            (6, &["포트폴리오(코스피)"]),
+            (
+                7,
+                &[
+                    "평균 위험 점수**: 43.2점",
+                    "| 삼성전자(005930) | 88.1점 |",
+                    "코스피 시장 급락 경고 단계",
+                ],
+            ),
+            (8, &["알림 수**: 2건", "유형별: 종목 급락"]),
+            (9, &["코스피 주간 등락률**: -8.77%", "급락 알림 (심각)**: 2건"]),
+        ] {
+            for word in words {
+                assert!(bodies[index].contains(word), "{word}\n{}", bodies[index]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_cannot_write_markup() {
+        let ReportRequest::Alert { event, .. } = alert() else { unreachable!() };
+        let mut data = event.data().clone();
+        data["name"] = "<b>[나쁜](http)\n# 이름|".into();
+        let (id, subject) = (event.id.clone(), event.subject.as_str());
+        let event = OutwardEvent::new(event.kind, id, subject, subject, event.time, &data);
+        let document = document(&ReportRequest::Alert { event: event.into(), plan: None });
+        let (body, page) = (document.markdown(), document.html(&[]));
+        assert!(body.contains("b 나쁜 (http) 이름"), "{body}");
+        assert!(!body.contains('<') && !body.contains("]("), "{body}");
+        assert!(!page.contains("<b>"), "{page}");
+    }
+}
