@@ -145,7 +145,7 @@ impl Scanner<'_> {
             self.at = start + word;
             let text = self.text(start, self.at);
             let is_code = text.contains(|c: char| c.is_ascii_digit());
-            return is_code.then(|| Token { kind: Kind::Code(text), start, end: self.at });
+            return is_code.then_some(Token { kind: Kind::Code(text), start, end: self.at });
         }
         if let Some(token) = self.numeric_moment().or_else(|| self.worded_moment()) {
             self.at = token.end;
@@ -444,7 +444,7 @@ mod tests {
             "2024년 8월 5일 09:00:21",
             "2024-08-05T09:00:21",
         ] {
-            assert_eq!(read(text), [whole.clone()], "{text}");
+            assert_eq!(read(text), std::slice::from_ref(&whole), "{text}");
         }
         let three =
             Kind::Quantity(Quantity::Moment(Moment([None, None, None, Some(15), None, None])));

@@ -100,7 +100,7 @@ fn action_name(action: &str) -> &str {
 
 /// The facts of one defence.
 pub(super) fn option_facts(option: &PlanOption) -> Vec<Fact> {
-    let label = format!("{}", action_name(&option.action));
+    let label = action_name(&option.action);
     if let Some(why) = &option.infeasible {
         return vec![fact(format!("{label}: 실행 불가"), why)];
     }

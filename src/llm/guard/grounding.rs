@@ -115,9 +115,8 @@ impl<'a> Checker<'a> {
         let start = (0..at).rev().find(|place| ends(*place)).map_or(0, |place| place + 1);
         let end = (at..self.chars.len()).find(|place| ends(*place)).unwrap_or(self.chars.len());
         // A citation right behind the full stop belongs to the sentence.
-        let behind = (end..self.chars.len().min(end + 3))
-            .filter(|place| Cited::is_mark(self.chars[*place]))
-            .last();
+        let behind =
+            (end..self.chars.len().min(end + 3)).rfind(|place| Cited::is_mark(self.chars[*place]));
         (start, behind.map_or(end, |place| place + 1))
     }
 
