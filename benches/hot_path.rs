@@ -14,7 +14,9 @@ use bongsu::actors::supervision::{Inbox, Policy};
 use bongsu::cli::bench::Storm;
 use bongsu::journal::{Journal, JournalOptions, JournalReader, segments};
 use bongsu::kis::frame::{FrameParser, decode_trade};
-use bongsu::market::{Directory, IndexTick, Mark, Reference, SessionBar, SymbolId, TickBatch};
+use bongsu::market::{
+    Directory, IndexTick, Mark, Reference, SessionBar, SessionDay, SymbolId, TickBatch,
+};
 use bongsu::messages::{FrameBatch, ScoreBatch};
 use bongsu::risk::{RiskEngine, RiskParams};
 use criterion::{BatchSize, Bencher, Criterion, Throughput, criterion_group, criterion_main};
@@ -210,10 +212,12 @@ fn refer(engine: &mut RiskEngine, directory: &Directory, symbols: usize) {
     for number in 0..symbols as u32 {
         let id = SymbolId(number);
         let mut reference = Reference::bare(directory.symbol(id));
-        for day in 0..80 {
-            let close = 50_000 + 500 * (day % 3);
+        // Before the storm's day.
+        for day in 20_600..20_700 {
+            let close = 50_000 + 500 * i64::from(day % 3);
             let (open, high, low) = (close - 100, close + 400, close - 500);
-            reference.push_session(SessionBar { open, high, low, close, volume: 1_000_000 });
+            let bar = SessionBar { open, high, low, close, volume: 1_000_000 };
+            reference.push_session(SessionDay::from_epoch_days(day), bar);
         }
         reference.previous_volume = Some(1_000_000);
         batch.push_mark(Mark::Reference(id, reference.into()), Default::default());

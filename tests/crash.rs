@@ -199,9 +199,8 @@ fn kill_at_random(world: &World, kills: u64, seed: u64) {
     let mut daemon = world.daemon();
     for round in 1..=kills {
         let part = total / (kills as usize + 1);
-        // Not before every issue has traded: the exchange plays a day that is not today, so its
-        // daily bars would count the day itself as one before it.
-        let at = (round as usize * part - random.random_range(0..part)).max(total / 20);
+        // The exchange plays a day that is not today: its daily bars count the day itself.
+        let at = round as usize * part - random.random_range(0..part);
         let reached = || world.played() >= at;
         wait_until(PATIENCE, reached, &format!("trade {at} of {total} before kill {round}"));
         // A stop in good order now and then: the next start goes on from its last checkpoint.

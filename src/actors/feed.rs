@@ -10,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::feed_watch::Watcher;
 use super::poll::PolledIssues;
+pub use super::references::ExchangeDay;
 use super::references::References;
 use super::supervision::{Edge, StageError};
 use crate::kis::{Feed, FeedConfig, FeedError, FeedEvent, FrameSink, KisClient, SinkClosed};
-use crate::market::{Reference, SessionDay, Symbol};
+use crate::market::{Reference, Symbol};
 use crate::messages::health::{Component, HealthRegistry, HealthState};
 use crate::messages::{Flag, FrameBatch, FrameKind};
 
@@ -28,8 +29,8 @@ pub struct FeedParts {
     pub symbols: Vec<Symbol>,
     /// What the symbol master files tell of issues that REST does not answer for in time.
     pub masters: BTreeMap<Symbol, Reference>,
-    /// The session day.
-    pub day: SessionDay,
+    /// Which day the exchange is on.
+    pub day: ExchangeDay,
     /// Where it says how the feed is.
     pub health: HealthRegistry,
     /// Where it says which issues have no registration.

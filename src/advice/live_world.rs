@@ -269,7 +269,7 @@ mod tests {
     fn reference(code: &str, market: Market, wave: usize) -> std::sync::Arc<Reference> {
         let mut reference = Reference { market, ..Reference::bare(code.parse().unwrap()) };
         let mut close = 50_000.0;
-        for day in 0..80_usize {
+        for (day, date) in (0..80_usize).zip(19_000..) {
             // A common part and one of its own.
             let common = ((day * 7) % 11) as f64 - 5.0;
             let own = ((day * (wave + 3)) % 13) as f64 - 6.0;
@@ -282,7 +282,7 @@ mod tests {
                 close,
                 volume: 100_000,
             };
-            reference.push_session(bar);
+            reference.push_session(SessionDay::from_epoch_days(date), bar);
         }
         std::sync::Arc::new(reference)
     }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::advice::alarm::{Alarm, LivePosition, respond};
 use crate::advice::live_world::LiveIssue;
-use crate::market::{Reference, SessionBar};
+use crate::market::{Reference, SessionBar, SessionDay};
 
 fn as_of() -> EventTime {
     EventTime::from_micros(1_722_816_021_000_000)
@@ -20,13 +20,13 @@ fn reference(code: &str, wave: usize) -> Arc<Reference> {
         ..Reference::bare(code.parse().unwrap())
     };
     let mut close = 70_000.0;
-    for day in 0..80_usize {
+    for (day, date) in (0..80_usize).zip(19_000..) {
         let common = ((day * 7) % 11) as f64 - 5.0;
         let own = ((day * (wave + 3)) % 13) as f64 - 6.0;
         close *= 1.0 + 0.003 * common + 0.001 * own;
         let close = close as i64;
         let bar = SessionBar { open: close, high: close, low: close, close, volume: 10_000_000 };
-        reference.push_session(bar);
+        reference.push_session(SessionDay::from_epoch_days(date), bar);
     }
     Arc::new(reference)
 }

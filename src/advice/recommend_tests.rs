@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::advice::weights::RiskBudget;
-use crate::market::{SessionBar, Symbol};
+use crate::market::{SessionBar, SessionDay, Symbol};
 use crate::model::ranker::fitted::tests::example;
 
 fn as_of() -> EventTime {
@@ -26,7 +26,9 @@ pub(in crate::advice) fn candidate(code: &str, period: usize, drift: f64) -> Can
         day: Some("2024-08-05".parse().unwrap()),
         ..Reference::bare(symbol)
     };
-    bars(50_000, period, drift).for_each(|bar| reference.push_session(bar));
+    for (bar, date) in bars(50_000, period, drift).zip(19_000..) {
+        reference.push_session(SessionDay::from_epoch_days(date), bar);
+    }
     Candidate {
         price: *reference.closes.last().unwrap(),
         reference: Arc::new(reference),

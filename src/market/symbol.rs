@@ -130,10 +130,15 @@ pub struct Reference {
     /// Board.
     #[serde(default)]
     pub market: Market,
-    /// Day it is about: the sessions told of are those before it. `None` where that is not known
-    /// (master files, journals of older versions).
+    /// Day it is about: base price and previous volume are those of it, and the sessions told of
+    /// are all of those before it. `None` where that is not known: master files, an exchange that
+    /// plays a day of its own, journals of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub day: Option<SessionDay>,
+    /// Day of the last session told of. `None` where that is not known: no sessions, journals of
+    /// older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_session: Option<SessionDay>,
     /// Base price of the day (기준가), normally the previous close; won.
     #[serde(default)]
     pub base_price: Option<Won>,
@@ -174,6 +179,7 @@ impl Reference {
             name: String::new(),
             market: Market::Unknown,
             day: None,
+            last_session: None,
             base_price: None,
             previous_volume: None,
             listed_shares: None,
@@ -188,13 +194,20 @@ impl Reference {
     /// The same with the sessions that `other` tells of.
     #[must_use]
     pub fn with_sessions_of(&self, other: &Self) -> Self {
-        let Self { closes, volumes, opens, highs, lows, .. } = other.clone();
-        Self { closes, volumes, opens, highs, lows, ..self.clone() }
+        let Self { last_session, closes, volumes, opens, highs, lows, .. } = other.clone();
+        Self { last_session, closes, volumes, opens, highs, lows, ..self.clone() }
     }
 
-    /// Appends a session that ended, and forgets the oldest beyond [`Self::MAX_CLOSES`]. The range of
-    /// the sessions stays known only if it was known of all of them.
-    pub fn push_session(&mut self, bar: SessionBar) {
+    /// It tells of all sessions before this day; `None` where that is not known.
+    #[must_use]
+    pub fn told_until(&self) -> Option<SessionDay> {
+        self.day.or(self.last_session.map(SessionDay::next))
+    }
+
+    /// Appends the session of `day`, which ended, and forgets the oldest beyond
+    /// [`Self::MAX_CLOSES`]. The range of the sessions stays known only if it was known of all of them.
+    pub fn push_session(&mut self, day: SessionDay, bar: SessionBar) {
+        self.last_session = Some(day);
         let ranges_known = self.opens.len() == self.closes.len();
         self.closes.push(bar.close);
         self.volumes.push(bar.volume);
@@ -207,6 +220,16 @@ impl Reference {
             [&mut self.closes, &mut self.volumes, &mut self.opens, &mut self.highs, &mut self.lows]
         {
             column.drain(..column.len().saturating_sub(Self::MAX_CLOSES));
+        }
+    }
+
+    /// Takes the last session away, for one that is not over; which one is the last is not known then.
+    pub fn pop_session(&mut self) {
+        self.last_session = None;
+        for column in
+            [&mut self.closes, &mut self.volumes, &mut self.opens, &mut self.highs, &mut self.lows]
+        {
+            column.pop();
         }
     }
 
@@ -239,6 +262,14 @@ pub struct SessionBar {
     pub close: Won,
     /// Shares traded.
     pub volume: i64,
+}
+
+impl SessionBar {
+    /// A session of which only the last price is known.
+    #[must_use]
+    pub const fn without_trade(close: Won) -> Self {
+        Self { open: 0, high: 0, low: 0, close, volume: 0 }
+    }
 }
 
 /// All issues seen or announced, in the order of their first appearance. Append-only: an id stays
@@ -338,19 +369,34 @@ mod tests {
     #[test]
     fn sessions_move_on_and_keep_their_ranges_when_all_are_known() {
         let bar = |close| SessionBar { open: 1, high: close, low: 1, close, volume: 5 };
+        let day = |close: i64| SessionDay::from_epoch_days(20_000 + close as i32);
         let mut reference = Reference::bare("005930".parse().unwrap());
         for close in 1..=100 {
-            reference.push_session(bar(close));
+            reference.push_session(day(close), bar(close));
         }
         assert_eq!(reference.sessions().count(), Reference::MAX_CLOSES);
         assert_eq!(reference.sessions().next(), Some(bar(16)));
         assert_eq!(reference.sessions().next_back(), Some(bar(100)));
+        assert_eq!(reference.told_until(), Some(day(101)));
+        reference.pop_session();
+        assert_eq!(reference.sessions().next_back(), Some(bar(99)));
+        assert_eq!(reference.told_until(), None);
 
         let mut closes_alone = Reference::bare("005930".parse().unwrap());
         (closes_alone.closes, closes_alone.volumes) = (vec![7, 8], vec![1, 1]);
-        closes_alone.push_session(bar(9));
+        closes_alone.push_session(day(9), bar(9));
         assert_eq!(closes_alone.closes, [7, 8, 9]);
         assert_eq!(closes_alone.sessions().count(), 0);
+    }
+
+    #[test]
+    fn what_an_older_version_wrote_is_read() {
+        let old = r#"{"symbol":"005930","name":"삼성전자","market":"KOSPI","day":"2024-10-04","closes":[7,8]}"#;
+        let known: Reference = serde_json::from_str(old).unwrap();
+        assert_eq!(known.last_session, None);
+        assert_eq!(known.told_until(), SessionDay::from_yyyymmdd(20_241_004));
+        let older = r#"{"symbol":"005930","name":"삼성전자","closes":[7,8]}"#;
+        assert_eq!(serde_json::from_str::<Reference>(older).unwrap().told_until(), None);
     }
 
     #[test]

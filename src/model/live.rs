@@ -100,10 +100,13 @@ impl Document {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::market::SessionDay;
 
     fn reference(bars: &[SessionBar]) -> Reference {
         let mut reference = Reference::bare("005930".parse().unwrap());
-        bars.iter().for_each(|bar| reference.push_session(*bar));
+        for (bar, day) in bars.iter().zip(20_000..) {
+            reference.push_session(SessionDay::from_epoch_days(day), *bar);
+        }
         reference
     }
 

@@ -101,13 +101,21 @@ impl SymbolState {
         // Of a session that was not seen from its opening on, only the last price is known.
         if self.day == Some(ended) && !self.seen_late {
             let (open, high, low) = (range.first(), range.high(), range.low());
-            reference.push_session(SessionBar { open, high, low, close: self.last_price, volume });
+            let bar = SessionBar { open, high, low, close: self.last_price, volume };
+            reference.push_session(ended, bar);
         } else if self.day == Some(ended) {
-            let close = self.last_price;
-            reference.push_session(SessionBar { open: 0, high: 0, low: 0, close, volume: 0 });
+            reference.push_session(ended, SessionBar::without_trade(self.last_price));
         } else if let Some(&close) = reference.closes.last() {
-            reference.push_session(SessionBar { open: 0, high: 0, low: 0, close, volume: 0 });
+            reference.push_session(ended, SessionBar::without_trade(close));
         }
+    }
+
+    /// The session of `day` is under way: it is taken out of the history in `reference`, where it is
+    /// the last one, and joins it when it is over.
+    pub fn leave_out(&mut self, day: SessionDay, reference: &mut Reference) {
+        reference.pop_session();
+        reference.previous_volume = reference.volumes.last().copied();
+        self.history_until = Some(day);
     }
 
     /// Variance of the whole session as the opening lets expect it, fraction².

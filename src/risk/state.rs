@@ -85,7 +85,7 @@ pub(super) struct SymbolState {
     broken: bool,
     /// What the daily model says of today.
     pub(super) outlook: Option<Outlook>,
-    /// The sessions before this day are in the history; `None` while that is not known.
+    /// All sessions before this day are in the history; `None` while that is not known.
     pub(super) history_until: Option<SessionDay>,
     /// Forecast of the last score, fraction.
     daily_volatility: f64,
@@ -102,8 +102,6 @@ pub(super) struct SymbolState {
     pub score_milli: i64,
     /// Whether it counts for breadth: shares do, other products do not.
     pub is_share: bool,
-    pub(super) fresh: Fresh,
-    reference_base: Won,
     previous_close: Won,
     previous_volume: i64,
     /// The latest score; its minute is not told yet when `minute_open`.
@@ -111,14 +109,6 @@ pub(super) struct SymbolState {
     pub minute_open: bool,
     /// On the list of changed rows.
     pub changed: bool,
-}
-
-/// What a reference told of a day that has not begun: not to be derived from the day before.
-#[derive(Debug, Default, Clone, Copy, Serialize, Deserialize)]
-pub(super) struct Fresh {
-    base: bool,
-    pub(super) prior: bool,
-    volume: bool,
 }
 
 /// Volume now and as it ought to be, shares a second.
@@ -186,8 +176,6 @@ impl SymbolState {
             epoch: 0,
             score_milli: 0,
             is_share: true,
-            fresh: Fresh::default(),
-            reference_base: 0,
             previous_close: 0,
             previous_volume: 0,
             point: None,
@@ -196,69 +184,61 @@ impl SymbolState {
         }
     }
 
-    /// Takes in what is known of a day before its first trade. One that does not tell its day is
-    /// taken as about the present one when it has that one's base price, else as about the next.
-    /// The base price is always taken so: on a day without a session it is that of the session
-    /// before. Gives whether its sessions are news: they are not when it has none (a master file),
-    /// tells of an earlier day than is known, or of a later one with the base price of the present.
-    pub fn take_reference(&mut self, reference: &Reference, params: &EstimatorParams) -> bool {
-        let base = reference.base_price.unwrap_or(0);
-        let other_base = self.day.is_none() || base <= 0 || base != self.base_price;
-        let later = reference.day.zip(self.day).map(|(told, present)| told > present);
-        let of_next = other_base && later != Some(false);
-        // Of a later day with the base price of the present one, which is still under way where a
-        // recorded day is played as if it were today: its sessions may count the present one in.
-        let of_present = later == Some(true) && !other_base;
-        let is_older =
-            reference.day.zip(self.history_until).is_some_and(|(told, known)| told < known);
-        let is_news = !reference.closes.is_empty() && !is_older && !of_present;
-        if is_news {
-            let present = if of_next { self.day.map(SessionDay::next) } else { self.day };
-            self.history_until = reference.day.or(present);
-        }
+    /// Takes in what is known of the issue. What was known when a day began stands for the day, so
+    /// of the estimates only those are taken that are missing; the rest waits for
+    /// [`Self::begin_day`].
+    pub fn take_reference(&mut self, reference: &Reference, params: &EstimatorParams) {
         self.is_share = reference.market != Market::Other;
         if reference.market != Market::Unknown {
             self.market = reference.market;
         }
-        if base > 0 {
-            self.reference_base = base;
-            self.fresh.base = other_base;
+        if self.previous_volume == 0 {
+            self.previous_volume = reference.previous_volume.unwrap_or(0);
         }
-        // What was known when the day began stands for the day: told again, as at every start, it
-        // says the same, or counts the day itself among those before it.
-        if let Some(volume) = reference.previous_volume
-            && (of_next || self.previous_volume == 0)
-        {
-            self.previous_volume = volume;
-            self.fresh.volume = of_next;
-        }
-        if reference.closes.len() > 1 && (of_next || self.prior.sessions == 0) {
-            let default = params.default_daily_vol_pct / 100.0;
-            self.prior = Prior::from_closes(&reference.closes, default, params.shrink_sessions);
-            self.fresh.prior = of_next;
+        if self.prior.sessions == 0 && self.take_closes(reference, params) {
             self.session_volatility = self.prior_session_variance(params).sqrt();
         }
-        is_news
     }
 
-    /// Ends the day there was, keeps what outlives it, and begins another.
-    pub fn begin_day(&mut self, time: EventTime, params: &EstimatorParams) {
-        if self.day.is_some() {
-            if !self.fresh.prior {
-                self.prior.fold(self.previous_close, self.last_price, params.shrink_sessions);
-            }
-            if !self.fresh.volume {
-                self.previous_volume = self.cum_volume;
-            }
-            if !self.fresh.base {
-                self.reference_base = 0;
-            }
+    /// The normal variance by the closes of `reference`; false when they say nothing.
+    fn take_closes(&mut self, reference: &Reference, params: &EstimatorParams) -> bool {
+        let tells = reference.closes.len() > 1;
+        if tells {
+            let default = params.default_daily_vol_pct / 100.0;
+            self.prior = Prior::from_closes(&reference.closes, default, params.shrink_sessions);
+        }
+        tells
+    }
+
+    /// Ends the day there was, keeps what outlives it, and begins another: with what `known` tells
+    /// of it, else with what the day before left.
+    pub fn begin_day(
+        &mut self,
+        time: EventTime,
+        known: Option<&Reference>,
+        params: &EstimatorParams,
+    ) {
+        let day = time.session_day();
+        // One that does not say its day was told of the first that comes.
+        let is_first = self.day.is_none();
+        let told = known.filter(|known| known.day.map_or(is_first, |about| about == day));
+        if !is_first {
+            self.prior.fold(self.previous_close, self.last_price, params.shrink_sessions);
+            self.previous_volume = self.cum_volume;
             self.previous_close = self.last_price;
         }
-        self.fresh = Fresh::default();
-        self.day = Some(time.session_day());
-        self.base_price =
-            if self.reference_base > 0 { self.reference_base } else { self.previous_close };
+        if let Some(known) = known {
+            self.take_closes(known, params);
+        }
+        if let Some(volume) = told.and_then(|told| told.previous_volume) {
+            self.previous_volume = volume;
+        }
+        let base = |known: Option<&Reference>| {
+            known.and_then(|known| known.base_price).filter(|base| *base > 0)
+        };
+        let before = Some(self.previous_close).filter(|close| *close > 0);
+        self.base_price = base(told).or(before).or(base(known)).unwrap_or(0);
+        self.day = Some(day);
         self.first_elapsed = clock::elapsed(time.time_of_day());
         self.scored_second = i64::MIN;
         self.previous_volume_at_time = 0;
@@ -368,12 +348,6 @@ impl SymbolState {
         let weight = self.weight_of_today(params);
         let today = self.seen_session_variance() / (1.0 - params.overnight_share);
         (1.0 - weight) * self.normal_daily_variance() + weight * today
-    }
-
-    /// Whether the day that is under way can still be forecast by a reference that just came: it is
-    /// not about the day after.
-    pub(super) fn expects_forecast(&self, today: SessionDay) -> bool {
-        self.day != Some(today) || !self.fresh.prior
     }
 
     /// Change against the base price, per cent; 0 when that is not known.

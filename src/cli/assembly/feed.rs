@@ -6,8 +6,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 
 use super::{DataDir, kis_clients, watch};
-use crate::actors::feed::FeedParts;
-use crate::actors::ingest::wall_micros;
+use crate::actors::feed::{ExchangeDay, FeedParts};
 use crate::actors::poll::PolledIssues;
 use crate::cli::CliError;
 use crate::config::Settings;
@@ -15,7 +14,7 @@ use crate::kis::master::Master;
 use crate::kis::sim::RunningSim;
 use crate::kis::subscriptions::MuteLimits;
 use crate::kis::{FeedConfig, MarketHours};
-use crate::market::{EventTime, Reference, SessionDay, Symbol};
+use crate::market::{Reference, Symbol};
 use crate::messages::health::HealthRegistry;
 
 /// What the feed is made of: its source, the issues, and what is known of them beforehand.
@@ -59,7 +58,11 @@ pub fn feed_parts(
     }
     config.mute = MuteLimits::around(Duration::from_secs(settings.feed.mute_seconds.into()));
     config.batch_frames = settings.pipeline.batch_frames;
-    let day = sim.map_or_else(today, RunningSim::session_day);
+    let day = match sim {
+        Some(sim) => ExchangeDay::Played(sim.session_day()),
+        None if settings.feed.hours_of_frames => ExchangeDay::OfItsOwn,
+        None => ExchangeDay::Today,
+    };
     let polled = PolledIssues::default();
     let masters = masters(settings)?;
     Ok(FeedParts { clients, config, symbols, masters, day, health: health.clone(), polled })
@@ -82,9 +85,4 @@ fn masters(settings: &Settings) -> Result<BTreeMap<Symbol, Reference>, CliError>
     }
     tracing::info!(issues = issues.len(), folder = %folder.display(), "symbol master files are read");
     Ok(issues)
-}
-
-/// The Korean date by the wall clock.
-fn today() -> SessionDay {
-    EventTime::from_micros(wall_micros()).session_day()
 }

@@ -2,7 +2,7 @@
 
 use super::super::KisError;
 use super::super::answer::{
-    CalendarDay, DailyChart, DailyPrice, Execution, IndexPrice, MarketCapRow, MinuteBar,
+    CalendarDay, DailyBar, DailyChart, DailyPrice, Execution, IndexPrice, MarketCapRow, MinuteBar,
     MinuteChart, OrderBook, Price, ViEvent, VolumeRankRow,
 };
 use super::{KisClient, Raw, Request};
@@ -11,6 +11,8 @@ use crate::market::{EventTime, Reference, SessionDay, Symbol, TimeOfDay};
 /// Calendar days that hold [`Reference::MAX_CLOSES`] sessions, the longest holidays included, and
 /// fewer than the 100 sessions that one answer carries.
 const REFERENCE_DAYS: i32 = 131;
+/// First and last day of a chart whose newest sessions are wanted, whenever they were.
+const ANY_DAYS: (i32, i32) = (3_650, 47_481); // 1979-12-30 to 2099-12-31
 /// Calls for the minutes of one day: 30 a call, at most one a minute of a day from 08:00 to 20:00.
 const MAX_MINUTE_CALLS: usize = 48;
 /// Calls for the calendar: some four years.
@@ -242,30 +244,36 @@ impl KisClient {
         MarketCapRow::of(&self.fetch(&Request::market_cap_rank()).await?)
     }
 
-    /// What is known about an issue before its first tick on `day`: two calls.
+    /// What is known about an issue before its first tick on `day`: two calls. `None` for an
+    /// exchange that plays a day of its own: the newest sessions there are, of which the last may be
+    /// the one under way.
     ///
     /// # Errors
     /// See [`KisError`].
     pub async fn fetch_reference(
         &self,
         symbol: Symbol,
-        day: SessionDay,
+        day: Option<SessionDay>,
     ) -> Result<Reference, KisError> {
         let price = self.inquire_price(symbol).await?;
-        let from = SessionDay::from_epoch_days(day.epoch_days() - REFERENCE_DAYS);
-        let chart = self.daily_bars(symbol, from, day).await?;
+        let days = day.map(|day| (day.epoch_days() - REFERENCE_DAYS, day.epoch_days()));
+        let (from, to) = days.unwrap_or(ANY_DAYS);
+        let [from, to] = [from, to].map(SessionDay::from_epoch_days);
+        let chart = self.daily_bars(symbol, from, to).await?;
         Ok(reference(day, &price, &chart))
     }
 }
 
-fn reference(day: SessionDay, price: &Price, chart: &DailyChart) -> Reference {
-    let earlier: Vec<_> = chart.bars.iter().filter(|bar| bar.day < day).collect();
+fn reference(day: Option<SessionDay>, price: &Price, chart: &DailyChart) -> Reference {
+    let is_over = |bar: &&DailyBar| day.is_none_or(|day| bar.day < day);
+    let earlier: Vec<_> = chart.bars.iter().filter(is_over).collect();
     let kept = &earlier[earlier.len().saturating_sub(Reference::MAX_CLOSES)..];
     Reference {
         symbol: price.symbol,
         name: chart.name.clone().unwrap_or_default(),
         market: price.market,
-        day: Some(day),
+        day,
+        last_session: kept.last().map(|bar| bar.day),
         base_price: price.base_price.or(chart.previous_close),
         previous_volume: kept.last().map(|bar| bar.volume).or(chart.previous_volume),
         listed_shares: price.listed_shares.or(chart.listed_shares),

@@ -144,13 +144,14 @@ fn samsung() -> Symbol {
 async fn a_reference_from_price_and_bars() {
     let stub = Stub::start(&[("price", vec![price()]), ("bars", vec![bars()])]).await;
     let day: SessionDay = "2026-09-15".parse().unwrap();
-    let reference = stub.client(None).fetch_reference(samsung(), day).await.unwrap();
+    let reference = stub.client(None).fetch_reference(samsung(), Some(day)).await.unwrap();
     assert_eq!(reference.name, "삼성전자");
     assert_eq!(reference.market, Market::Kospi);
     assert_eq!(reference.base_price, Some(71_200));
     assert_eq!(reference.previous_volume, Some(13_482_115));
     assert_eq!(reference.listed_shares, Some(5_919_637_922));
     assert_eq!(reference.closes, [70_900, 71_200]);
+    assert_eq!((reference.day, reference.last_session), (Some(day), "2026-09-14".parse().ok()));
     assert_eq!(reference.volumes, [11_520_999, 13_482_115]);
     let script = stub.shared.lock().unwrap();
     let query = &script.seen.iter().find(|(call, _)| *call == "bars").unwrap().1;
@@ -273,7 +274,7 @@ async fn the_reference_samples_are_understood() {
         Stub::start(&[("price", vec![price]), ("bars", vec![bars]), ("index", vec![index])]).await;
     let client = stub.client(None);
     let day: SessionDay = "2026-09-15".parse().unwrap();
-    let reference = client.fetch_reference(samsung(), day).await.unwrap();
+    let reference = client.fetch_reference(samsung(), Some(day)).await.unwrap();
     assert_eq!(reference.name, "삼성전자");
     assert_eq!(reference.closes.last(), Some(&71_200));
     assert_eq!(reference.closes.len(), Reference::MAX_CLOSES);

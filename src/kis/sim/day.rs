@@ -80,13 +80,14 @@ impl Issue {
         }
     }
 
-    /// What a client may know of it before the first tick.
-    pub fn reference(&self) -> Reference {
+    /// What a client may know of it before the first tick of `day`.
+    pub fn reference(&self, day: SessionDay) -> Reference {
         Reference {
             symbol: self.symbol,
             name: self.name.clone(),
             market: self.market,
-            day: None,
+            day: Some(day),
+            last_session: self.history.last().map(|bar| bar.day),
             base_price: Some(self.base_price),
             previous_volume: (self.previous_volume > 0).then_some(self.previous_volume),
             listed_shares: (self.listed_shares > 0).then_some(self.listed_shares),

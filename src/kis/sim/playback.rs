@@ -106,7 +106,7 @@ impl Playback {
     /// number.
     #[must_use]
     pub fn references(&self) -> Vec<Reference> {
-        self.day.issues.iter().map(super::day::Issue::reference).collect()
+        self.day.issues.iter().map(|issue| issue.reference(self.day.day)).collect()
     }
 
     /// Sector codes of the indices that are played; the position is the series' number.

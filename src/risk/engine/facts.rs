@@ -73,14 +73,7 @@ impl RiskEngine {
         match mark {
             Mark::Reference(symbol, reference) => {
                 self.meet(*symbol, directory);
-                let state = &mut self.symbols[symbol.index()];
-                let is_news = state.take_reference(reference, &self.params.estimators);
-                let known = &mut self.references[symbol.index()];
-                *known = Some(match known.as_deref().filter(|_| !is_news) {
-                    Some(known) => Arc::new(reference.with_sessions_of(known)),
-                    None => Arc::clone(reference),
-                });
-                self.forecast_late(*symbol);
+                self.take_reference(*symbol, reference);
             }
             Mark::Silence { time, silence_us } => {
                 let found = self.feed.check(&self.params.feed_stale, *time, *silence_us);

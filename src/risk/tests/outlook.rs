@@ -6,8 +6,8 @@ use rand::{RngExt, SeedableRng};
 
 use super::support::{Stream, directory, of_rule, run, time};
 use crate::market::{
-    EventTime, Mark, ModelId, ModelOrigin, RecordRef, Reference, SessionBar, Symbol, SymbolId,
-    Trade,
+    EventTime, Mark, ModelId, ModelOrigin, RecordRef, Reference, SessionBar, SessionDay, Symbol,
+    SymbolId, Trade,
 };
 use crate::model::features::{Breadth, Origin};
 use crate::model::live::{history, known_terms, watched_breadth};
@@ -41,11 +41,13 @@ fn reference(issue: u32) -> Reference {
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(u64::from(issue));
     let mut reference = Reference { name: format!("종목{issue}"), ..Reference::bare(code) };
     let mut close = 50_000_i64;
-    for _ in 0..85 {
+    let first = SessionDay::from_yyyymmdd(DAYS[0]).unwrap().epoch_days() - 85;
+    for date in first..first + 85 {
         let open = close + rng.random_range(-300..=300);
         let last = open + rng.random_range(-1_000..=1_000);
         let (high, low) = (open.max(last) + 200, open.min(last) - 200);
-        reference.push_session(SessionBar { open, high, low, close: last, volume: 100_000 });
+        let bar = SessionBar { open, high, low, close: last, volume: 100_000 };
+        reference.push_session(SessionDay::from_epoch_days(date), bar);
         close = last;
     }
     reference.base_price = Some(close);
@@ -123,12 +125,13 @@ fn a_day_that_was_watched_counts_like_one_that_was_told() {
             let at = issue as usize;
             let change = 0.01 * f64::from(issue % 3) - 0.012;
             let bar = play(&mut stream, issue, *day, closes[at], change);
-            after[at].push_session(bar);
+            after[at].push_session(SessionDay::from_yyyymmdd(*day).unwrap(), bar);
             closes[at] = bar.close;
         }
     }
     let close = closes[11];
-    after[11].push_session(SessionBar { open: 0, high: 0, low: 0, close, volume: 0 });
+    let second = SessionDay::from_yyyymmdd(DAYS[1]).unwrap();
+    after[11].push_session(second, SessionBar::without_trade(close));
     let (watched, mut told) = (&mut engine(&model), Stream::default());
     for (issue, reference) in after.iter_mut().enumerate() {
         reference.base_price = Some(closes[issue]);

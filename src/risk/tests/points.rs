@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::support::{Stream, directory, run, run_new, time};
-use crate::market::{EventTime, Mark, Quote, RecordRef, Reference, SymbolId, Trade, TradeFlags};
+use crate::market::{
+    EventTime, Mark, Quote, RecordRef, Reference, SessionDay, SymbolId, Trade, TradeFlags,
+};
 use crate::risk::{RiskEngine, RiskParams, ScoreBatch, ScoreParts};
 
 const DAY: u32 = 20_240_805;
@@ -155,8 +157,9 @@ fn gaps_flag_the_points_that_look_back_on_them() {
 }
 
 #[test]
-fn a_reference_is_for_the_day_that_its_base_price_tells() {
-    let reference = |base_price| Reference {
+fn a_base_price_is_for_the_day_that_its_reference_tells() {
+    let reference = |about: u32, base_price| Reference {
+        day: SessionDay::from_yyyymmdd(about),
         base_price: Some(base_price),
         ..Reference::bare("000000".parse().unwrap())
     };
@@ -167,15 +170,15 @@ fn a_reference_is_for_the_day_that_its_base_price_tells() {
         quantity: 1,
         ..Trade::default()
     };
-    let tell = |stream: &mut Stream, base_price| {
-        stream.mark(Mark::Reference(SymbolId(0), Arc::new(reference(base_price))));
+    let tell = |stream: &mut Stream, about, base_price| {
+        stream.mark(Mark::Reference(SymbolId(0), Arc::new(reference(about, base_price))));
     };
     let mut stream = Stream::default();
-    tell(&mut stream, 10_000);
+    tell(&mut stream, DAY, 10_000);
     stream.trade(trade(DAY, 9_000));
-    tell(&mut stream, 10_000); // again, of the same day
+    tell(&mut stream, DAY, 10_000); // again, of the same day
     stream.trade(trade(DAY + 1, 9_900)); // nothing told: against yesterday's last, 9,000
-    tell(&mut stream, 11_000);
+    tell(&mut stream, DAY + 2, 11_000);
     stream.trade(trade(DAY + 2, 9_900));
     let out = run_new(&stream, &directory(1));
     let changes: Vec<_> = out.points.iter().map(|point| point.change_pct).collect();

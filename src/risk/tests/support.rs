@@ -28,7 +28,7 @@ pub fn directory(issues: u32) -> Directory {
 }
 
 /// Collects a stream in one batch.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub struct Stream {
     pub batch: TickBatch,
     volumes: std::collections::BTreeMap<u32, i64>,
