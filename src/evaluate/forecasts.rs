@@ -205,6 +205,16 @@ mod tests {
         assert_eq!(evaluate_forecasts(&[], &[]), None);
     }
 
+    #[test]
+    fn too_wide_and_too_narrow_begin_at_twice_and_half() {
+        // Forecast 4: twice the second, not the first; less than half the fifth, not the fourth.
+        let measured = [2.1, 1.9, 4.0, 7.9, 8.1];
+        let rows: Vec<ScoredRow> =
+            (0..5).map(|at| ScoredRow { measured: measured[at], ..row(0, at, 1.0) }).collect();
+        let metrics = evaluate_forecasts(&rows, &[19_902, 19_903, 19_904, 19_905, 19_906]).unwrap();
+        assert_eq!((metrics.overestimate_ratio, metrics.underestimate_ratio), (0.2, 0.2));
+    }
+
     proptest! {
         #[test]
         fn figures_are_numbers(returns in prop::collection::vec(-30.0..26.0_f64, 4..120)) {

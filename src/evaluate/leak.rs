@@ -1,7 +1,8 @@
 //! Whether a forecast or a pick knew what came after it.
 //!
 //! The evaluation is done again on data that end on a cut day, and everything up to that day is
-//! compared bit by bit. A difference means that later data reached an earlier result.
+//! compared bit by bit. A difference means that later data reached an earlier result. Then the cut
+//! day itself is given other prices: a forecast of it that changes has known its outcome.
 
 use super::run::{Run, RunOptions, run};
 use crate::market::SessionDay;
@@ -28,8 +29,8 @@ pub fn cuts(whole: &Run, count: usize) -> Vec<SessionDay> {
     cuts
 }
 
-/// The first difference between `whole`, the result over all of `panel`, and the result over the
-/// panel cut after `cut`; `None` when they agree.
+/// The first difference between `whole`, the result over all of `panel`, and the results over the
+/// panel cut after `cut`, as it is and with another outcome of that day; `None` when they agree.
 ///
 /// # Errors
 /// When the cut panel cannot be evaluated.
@@ -40,11 +41,41 @@ pub fn first_difference(
     cut: SessionDay,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Option<String>, TrainError> {
-    let part = run(&panel.before(cut.next()), options, progress)?;
-    Ok(compare(whole, &part, cut))
+    let mut known = panel.before(cut.next());
+    let part = run(&known, options, progress)?;
+    if let Some(found) =
+        compare_forecasts(whole, &part, cut).or_else(|| compare_picks(whole, &part, cut))
+    {
+        return Ok(Some(found));
+    }
+    move_day(&mut known, cut);
+    let other = run(&known, options, progress)?;
+    let found = compare_forecasts(whole, &other, cut);
+    Ok(found.map(|found| format!("with other prices of that day: {found}")))
 }
 
-fn compare(whole: &Run, part: &Run, cut: SessionDay) -> Option<String> {
+/// Gives `day`, the last of `panel`, other prices: by a hundredth, towards the close before, so that
+/// no day leaves the price limit.
+fn move_day(panel: &mut Panel, day: SessionDay) {
+    let is_of = |date: Option<&i32>| date == Some(&day.epoch_days());
+    for issue in &mut panel.issues {
+        let bars = &mut issue.bars;
+        let (true, [.., before, last]) = (is_of(bars.date.last()), &bars.close[..]) else {
+            continue;
+        };
+        let factor = if last > before { 0.99 } else { 1.01 };
+        for column in [&mut bars.open, &mut bars.high, &mut bars.low, &mut bars.close] {
+            column.last_mut().into_iter().for_each(|price| *price *= factor);
+        }
+    }
+    for bars in panel.indices.values_mut().filter(|bars| is_of(bars.date.last())) {
+        for column in [&mut bars.open, &mut bars.high, &mut bars.low, &mut bars.close] {
+            column.last_mut().into_iter().for_each(|level| *level *= 1.01);
+        }
+    }
+}
+
+fn compare_forecasts(whole: &Run, part: &Run, cut: SessionDay) -> Option<String> {
     let known = whole.dates.partition_point(|date| *date <= cut.epoch_days());
     let day = |session: usize| SessionDay::from_epoch_days(whole.dates[session]);
     let mut others = part.forecasts.iter();
@@ -65,13 +96,18 @@ fn compare(whole: &Run, part: &Run, cut: SessionDay) -> Option<String> {
             ));
         }
     }
-    if let Some(row) = others.next() {
-        return Some(format!(
+    others.next().map(|row| {
+        format!(
             "cut {cut}: a forecast of {} for {} more",
             part.symbols[row.issue],
             day(row.session)
-        ));
-    }
+        )
+    })
+}
+
+fn compare_picks(whole: &Run, part: &Run, cut: SessionDay) -> Option<String> {
+    let known = whole.dates.partition_point(|date| *date <= cut.epoch_days());
+    let day = |session: usize| SessionDay::from_epoch_days(whole.dates[session]);
     let weeks = whole.weeks.iter().zip(&whole.picks).filter(|(week, _)| week.session < known);
     let mut others = part.weeks.iter().zip(&part.picks);
     for (week, picks) in weeks {
