@@ -8,9 +8,10 @@
 //!
 //! Order of choice: the registry's active version, else the one built in, else none.
 //!
-//! **The registry is away, or damaged; a document cannot be read:** the model in use stays, the health
-//! line says why, and it is asked again. At the start the feed waits for the first answer, at most
-//! [`FIRST_ANSWER`]: so a day is not begun with one model and gone on with another for no reason.
+//! **The registry is away, hangs, or is damaged; a document cannot be read:** the model in use stays,
+//! the health line says why, and it is asked again. At the start the feed waits for the first
+//! answer, at most [`FIRST_ANSWER`]: so a day is not begun with one model and gone on with another
+//! for no reason. Without an answer by then the built-in model serves until there is one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use super::supervision::{Edge, StageError};
 use crate::market::{ModelId, ModelOrigin, ModelSwitch};
 use crate::messages::health::{Component, HealthRegistry, HealthState};
 use crate::messages::{
-    Flag, FrameBatch, FrameKind, LiveModel, ModelBoard, ModelRecord, ModelVersion,
+    Flag, Forecasts, FrameBatch, FrameKind, LiveModel, ModelBoard, ModelRecord, ModelVersion,
 };
 use crate::model::{Document, FittedModel};
 use crate::store::Database;
@@ -30,6 +31,8 @@ use crate::store::models::{ModelRegistry, newest_evaluation, sha256, write_versi
 
 /// The feed waits for the registry's first answer no longer than this.
 pub const FIRST_ANSWER: Duration = Duration::from_secs(5);
+/// A later answer may take as long: a document of some megabytes over a slow line.
+const LATER_ANSWER: Duration = Duration::from_secs(60);
 const DAY_US: i64 = 86_400_000_000;
 
 /// What the watch is made of.
@@ -47,6 +50,8 @@ pub struct ModelWatchParts {
     pub health: HealthRegistry,
     /// Time between two looks.
     pub every: Duration,
+    /// Longest time until the first answer: [`FIRST_ANSWER`].
+    pub first_answer: Duration,
     /// Set after the first look, whatever came of it.
     pub looked: Flag,
 }
@@ -100,24 +105,10 @@ pub async fn run_model_watch(
 ) -> Result<(), StageError> {
     let mut watch = Watch::default();
     loop {
-        {
-            let look = watch.look(&parts, &frames);
-            tokio::pin!(look);
-            let begun = tokio::select! {
-                biased;
-                () = stop.cancelled() => return Ok(()),
-                done = &mut look => Some(done),
-                () = tokio::time::sleep(FIRST_ANSWER), if !parts.looked.is_set() => None,
-            };
-            parts.looked.set();
-            match begun {
-                Some(done) => done?,
-                None => tokio::select! {
-                    biased;
-                    () = stop.cancelled() => return Ok(()),
-                    done = &mut look => done?,
-                },
-            }
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            done = watch.look(&parts, &frames) => done?,
         }
         tokio::select! {
             biased;
@@ -134,10 +125,12 @@ impl Watch {
         parts: &ModelWatchParts,
         frames: &Edge<Arc<FrameBatch>>,
     ) -> Result<(), StageError> {
-        let problem = match self.wanted(parts).await {
-            Ok(Some(switch)) => self.bring(frames, &switch).await?,
-            Ok(None) => None,
-            Err(problem) => Some(problem),
+        let patience = if parts.looked.is_set() { LATER_ANSWER } else { parts.first_answer };
+        let problem = match tokio::time::timeout(patience, self.wanted(parts)).await {
+            Ok(Ok(Some(switch))) => self.bring(frames, &switch).await?,
+            Ok(Ok(None)) => None,
+            Ok(Err(problem)) => Some(problem),
+            Err(_) => Some(format!("the registry has not answered within {patience:?}")),
         };
         // A registry that cannot be read at the start must not leave the daemon without any model; one
         // that came back with a checkpoint goes on.
@@ -149,6 +142,7 @@ impl Watch {
             self.bring(frames, built_in).await?;
         }
         self.tell(parts, problem);
+        parts.looked.set();
         self.store(parts).await;
         Ok(())
     }
@@ -232,9 +226,11 @@ impl Watch {
             },
         );
         parts.health.describe(Component::Model, &note);
-        let state = match &problem {
-            None => HealthState::Up,
-            Some(problem) => HealthState::degraded(format!("{problem}; in use: {note}")),
+        let blind = parts.board.forecasts().filter(|_| live.is_some()).and_then(Forecasts::lack);
+        let reasons: Vec<String> = problem.iter().cloned().chain(blind).collect();
+        let state = match reasons.is_empty() {
+            true => HealthState::Up,
+            false => HealthState::degraded(format!("{}; in use: {note}", reasons.join("; "))),
         };
         parts.health.set(Component::Model, state);
         parts.board.set_problem(problem.clone());

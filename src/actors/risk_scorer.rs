@@ -19,7 +19,7 @@ use crate::market::{BatchSequence, EventTime, Mark, RecordRef, TickBatch};
 use crate::messages::advice_request::AdviceTick;
 use crate::messages::checkpoint::Part;
 use crate::messages::{
-    Checkpoints, LiveModel, ModelBoard, Reject, RiskBoard, ScoreBatch, StoreBatch,
+    Checkpoints, Forecasts, LiveModel, ModelBoard, Reject, RiskBoard, ScoreBatch, StoreBatch,
 };
 use crate::risk::{RiskEngine, RiskParams};
 
@@ -174,6 +174,9 @@ impl Stage for RiskScorer {
 
     async fn flush(&mut self, _idle: bool) -> Result<(), StageError> {
         self.parts.board.update(self.state.engine.changed_rows());
+        if let Some((made, issues)) = self.state.engine.new_forecasts() {
+            self.parts.models.set_forecasts(Forecasts { made, issues });
+        }
         let mut out = std::mem::take(&mut self.out);
         let checkpoint = out.checkpoint;
         if out.muted {

@@ -5,7 +5,7 @@ use rustc_hash::FxHashSet;
 use super::forecasts::{ForecastMetrics, evaluate_forecasts};
 use super::scored::{ScoredRow, scored};
 use crate::market::{SessionDay, Symbol};
-use crate::model::design::Design;
+use crate::model::design::Reader;
 use crate::model::features::{Origin, Variant};
 use crate::model::forecasts::{ForecastRow, Tails, forecasts};
 use crate::model::gram::DailySums;
@@ -28,6 +28,8 @@ pub struct RunOptions {
     pub from: Option<SessionDay>,
     /// Last session; `None`: the last of the data.
     pub to: Option<SessionDay>,
+    /// Whose terms they are made with.
+    pub reader: Reader,
     /// When forecasts are made.
     pub origin: Origin,
     /// How tails are forecast.
@@ -69,7 +71,7 @@ pub fn run(
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Run, TrainError> {
     progress(Progress::Features);
-    let design = Design::new(panel, options.universe.as_ref());
+    let design = options.reader.design(panel, options.universe.as_ref());
     let rows = design.fitted_rows();
     if rows < LEAST_ROWS {
         let symbols = panel.issues.len();

@@ -41,7 +41,7 @@ pub use flag::Flag;
 pub use health::{Component, ComponentHealth, HealthRegistry, HealthState};
 pub use jobs::{JobBoard, JobRow, JobsState, LastRun, PlannedAt};
 pub use model_record::{ModelRecord, ModelRecordError};
-pub use models::{Evaluation, LiveModel, Measure, ModelBoard, ModelVersion};
+pub use models::{Evaluation, Forecasts, LiveModel, Measure, ModelBoard, ModelVersion};
 pub use record::{Reject, StoreBatch};
 pub use repair::{Repair, Repairs};
 pub use risk::{Cause, Detection, Level, RiskMinute, RiskPoint, Rule, ScoreBatch, ScoreParts};

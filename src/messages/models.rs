@@ -135,10 +135,36 @@ pub struct LiveModel {
     pub origin: ModelOrigin,
 }
 
+/// How many of the watched issues the model has a forecast of for the session under way.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Forecasts {
+    /// Issues with one.
+    pub made: usize,
+    /// Issues.
+    pub issues: usize,
+}
+
+impl Forecasts {
+    /// What is to be said where more than half of the issues have none: their scores rest on the
+    /// closes and the normal law alone.
+    #[must_use]
+    pub fn lack(self) -> Option<String> {
+        let without = self.issues - self.made.min(self.issues);
+        (2 * without > self.issues).then(|| {
+            format!(
+                "{without} of {} issues have no forecast (fewer than 66 clean days of daily bars are \
+                 known of them)",
+                self.issues
+            )
+        })
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     versions: Arc<[ModelVersion]>,
     live: Option<LiveModel>,
+    forecasts: Option<Forecasts>,
     problem: Option<String>,
     evaluation: Option<Arc<Evaluation>>,
 }
@@ -165,6 +191,11 @@ impl ModelBoard {
         self.0.write().live = live;
     }
 
+    /// How many issues are forecast.
+    pub fn set_forecasts(&self, forecasts: Forecasts) {
+        self.0.write().forecasts = Some(forecasts);
+    }
+
     /// A new evaluation; an older one than is there is left out.
     pub fn set_evaluation(&self, evaluation: Evaluation) {
         let mut state = self.0.write();
@@ -183,6 +214,12 @@ impl ModelBoard {
     #[must_use]
     pub fn live(&self) -> Option<LiveModel> {
         self.0.read().live.clone()
+    }
+
+    /// How many issues are forecast; `None` before the first session.
+    #[must_use]
+    pub fn forecasts(&self) -> Option<Forecasts> {
+        self.0.read().forecasts
     }
 
     /// Why the registry, or a model in it, cannot be used.

@@ -39,6 +39,14 @@ pub struct Losses {
     pub to: SessionDay,
 }
 
+impl Losses {
+    /// Whether both are of as many rows of the same sessions; else they cannot be compared.
+    #[must_use]
+    pub fn same_rows(&self, other: &Self) -> bool {
+        (self.rows, self.from, self.to) == (other.rows, other.from, other.to)
+    }
+}
+
 impl From<&Validation> for Losses {
     fn from(measured: &Validation) -> Self {
         let Validation { fz0_025, qlike_r2, rows, from, to, .. } = *measured;

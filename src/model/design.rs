@@ -6,7 +6,7 @@ use rustc_hash::FxHashSet;
 use super::clean::{CleanRows, DayRow, Sessions, clean_rows};
 use super::features::breadth::{Breadth, BreadthSum, LEAST_ISSUES};
 use super::features::own::MINIMUM_DAYS;
-use super::features::{IndexTerms, MarketTerms, OwnState, OwnTerms, SessionTerms};
+use super::features::{IndexTerms, LEVEL_TERMS, MarketTerms, OwnState, OwnTerms, SessionTerms};
 use super::losses::VARIANCE_FLOOR;
 use super::panel::{Issue, Panel};
 use crate::market::{SessionDay, Symbol};
@@ -114,6 +114,28 @@ pub struct Design {
     pub session_terms: SessionTerms,
 }
 
+/// Whose terms the rows have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reader {
+    /// All that the panel tells.
+    #[default]
+    Panel,
+    /// A daemon: no index, no US session, no levels over all issues.
+    Daemon,
+}
+
+impl Reader {
+    /// The rows of `panel` as it reads them.
+    #[must_use]
+    pub fn design(self, panel: &Panel, universe: Option<&FxHashSet<Symbol>>) -> Design {
+        let design = Design::new(panel, universe);
+        match self {
+            Self::Panel => design,
+            Self::Daemon => design.watched(),
+        }
+    }
+}
+
 impl Design {
     /// All rows of `panel`; coefficients are fitted on the issues of `universe`, or on all.
     #[must_use]
@@ -133,6 +155,17 @@ impl Design {
         );
         let market = (0..sessions.len()).map(|at| session_terms.of(&sessions, at)).collect();
         Self { sessions, issues, market, session_terms }
+    }
+
+    /// The same rows with what a daemon knows of the market and no more ([`Variant::Watched`]).
+    ///
+    /// [`Variant::Watched`]: super::Variant::Watched
+    #[must_use]
+    fn watched(mut self) -> Self {
+        for market in &mut self.market {
+            market.0[LEVEL_TERMS..].fill(f64::NAN);
+        }
+        self
     }
 
     /// The day of a session.

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize};
 
-use super::design::{Design, IssueRows};
+use super::design::{Design, IssueRows, Reader};
 use super::document::Document;
 use super::features::Origin;
 use super::forecasts::{ForecastRow, Tails, forecasts};
@@ -102,18 +102,17 @@ pub(crate) fn score<'a>(
 }
 
 /// Scores the forecasts of a finished `document` (no coefficient refitted, residuals moving on)
-/// over the sessions from `from` to `to`.
+/// over the sessions from `from` to `to`, with the terms that `reader` knows.
 ///
 /// # Errors
 /// When no row of the window can be scored.
 pub fn validate(
     panel: &Panel,
     document: &Document,
-    origin: Origin,
-    from: SessionDay,
-    to: SessionDay,
+    (origin, reader): (Origin, Reader),
+    (from, to): (SessionDay, SessionDay),
 ) -> Result<Validation, TrainError> {
-    let design = Design::new(panel, None);
+    let design = reader.design(panel, None);
     let (first, last) = match (design.sessions.dates().first(), design.sessions.dates().last()) {
         (Some(first), Some(last)) => {
             (SessionDay::from_epoch_days(*first), SessionDay::from_epoch_days(*last))

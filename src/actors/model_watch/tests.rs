@@ -1,4 +1,5 @@
 use std::future::Future;
+use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::actors::supervision::{Inbox, Policy};
@@ -28,6 +29,7 @@ fn world(built_in: Option<ModelSwitch>) -> World {
         board: ModelBoard::default(),
         health,
         every: Duration::from_millis(5),
+        first_answer: FIRST_ANSWER,
         looked: Flag::pending(),
     });
     World {
@@ -208,6 +210,46 @@ async fn what_came_back_with_a_checkpoint_goes_on_while_the_registry_is_damaged(
         })
         .await;
     assert!(world.inbox.try_recv().is_none(), "the built-in one does not take its place");
+}
+
+/// The file of the list's newest version in a folder of objects.
+fn list_file(folder: &Path) -> PathBuf {
+    let paths = |folder: &Path| -> Vec<PathBuf> {
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+    };
+    let is_list = |path: &&PathBuf| path.to_string_lossy().contains("models.json");
+    let versions = paths(&folder.join(Bucket::Models.as_str()));
+    let versions = paths(versions.iter().find(is_list).unwrap());
+    versions.into_iter().filter(|path| path.extension().is_none()).max().unwrap()
+}
+
+#[tokio::test]
+async fn a_registry_that_hangs_at_the_start_does_not_leave_the_feed_without_a_model() {
+    let mut world = world(Some(own()));
+    let parts = Arc::get_mut(&mut world.parts).unwrap();
+    parts.first_answer = Duration::from_millis(20);
+    let id = world.register("20260105T090000Z", 0.1).await;
+    world.activate(id).await;
+    // A pipe that nobody writes into: reading it waits.
+    let index = list_file(world._folder.path());
+    let aside = world._folder.path().join("aside");
+    std::fs::rename(&index, &aside).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&index).status().unwrap().success());
+    world
+        .during(async {
+            assert_eq!(world.next().await, own());
+            world.parts.looked.wait().await;
+            world.until(|health| reason(health).contains("has not answered within 20ms")).await;
+            // It answers again: whoever waits reads an end, whoever comes later the whole.
+            let answer = tokio::task::spawn_blocking(move || {
+                let pipe = std::fs::OpenOptions::new().write(true).open(&index);
+                std::fs::rename(&aside, &index).unwrap();
+                drop(pipe.unwrap());
+            });
+            assert_eq!(world.next().await.id, id);
+            answer.await.unwrap();
+        })
+        .await;
 }
 
 #[tokio::test]

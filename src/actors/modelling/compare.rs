@@ -1,4 +1,5 @@
-//! A new model beside the one in use: on which sessions, with which losses, and what follows.
+//! A new model beside the one in use: on which sessions, with which losses, and what follows. Both
+//! forecast with the terms that a daemon knows, as it will score with them.
 
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use crate::evaluate::{self, Run, RunOptions};
 use crate::market::{ModelId, ModelSwitch, SessionDay};
 use crate::messages::ModelVersion;
 use crate::model::choice::LEAST_SESSIONS;
+use crate::model::design::Reader;
 use crate::model::{Document, Losses, Origin, Panel, Validation, validate, worse};
 use crate::store::models::ModelRegistry;
 
@@ -59,11 +61,12 @@ pub(super) async fn compare(
     let since_its_fit = unseen >= LEAST_SESSIONS;
     let losses = if since_its_fit {
         let window = (since, new.trained_until);
-        let walked = walk(&rows, window, effort).await.map(|run| losses_of(&run));
-        both(walked, measure(&rows, old, window, effort).await)
+        let walked = walk(&rows, Reader::Daemon, window, effort).await.map(|run| losses_of(&run));
+        both(walked, measure(&rows, old, Reader::Daemon, window, effort).await)
     } else if let Some(window) = new.validation.as_ref().map(|one| (one.from, one.to)) {
-        let own = measure(&rows, new.clone(), window, effort).await;
-        both(own.map(|own| Some(Losses::from(&own))), measure(&rows, old, window, effort).await)
+        let own = measure(&rows, new.clone(), Reader::Daemon, window, effort).await;
+        let own = own.map(|own| Some(Losses::from(&own)));
+        both(own, measure(&rows, old, Reader::Daemon, window, effort).await)
     } else {
         Ok(None)
     };
@@ -100,11 +103,12 @@ fn losses_of(run: &Run) -> Option<Losses> {
 /// Forecasts and picks of each session of the window, from what was known before it.
 pub(super) async fn walk(
     panel: &Arc<Panel>,
+    reader: Reader,
     (from, to): (SessionDay, SessionDay),
     effort: Effort,
 ) -> Result<Run, ModellingError> {
     let rows = Arc::clone(panel);
-    let options = RunOptions { from: Some(from), to: Some(to), ..RunOptions::default() };
+    let options = RunOptions { from: Some(from), to: Some(to), reader, ..RunOptions::default() };
     Ok(compute(effort, move || evaluate::run(&rows, &options, &|_| ())).await??)
 }
 
@@ -125,11 +129,13 @@ pub(super) async fn in_use(
 pub(super) async fn measure(
     panel: &Arc<Panel>,
     document: Document,
-    (from, to): (SessionDay, SessionDay),
+    reader: Reader,
+    window: (SessionDay, SessionDay),
     effort: Effort,
 ) -> Result<Validation, ModellingError> {
     let rows = Arc::clone(panel);
-    Ok(compute(effort, move || validate(&rows, &document, Origin::Close, from, to)).await??)
+    let measure = move || validate(&rows, &document, (Origin::Close, reader), window);
+    Ok(compute(effort, measure).await??)
 }
 
 /// Whether the new version is put to use, with a note; else why not.
@@ -149,6 +155,15 @@ pub(super) fn verdict(
         (_, Some(_), None) => Ok("the first one in use".to_owned()),
         (_, Some(_), Some(Comparison { with, losses: None, .. })) => {
             Ok(format!("the model in use, {with}, cannot be scored on these rows"))
+        }
+        (_, Some(_), Some(Comparison { with, losses: Some((new, old)), .. }))
+            if !new.same_rows(old) =>
+        {
+            Err(format!(
+                "it was scored on {} rows from {} to {}, {with} on {} from {} to {}: that is no \
+                 comparison; --force puts it to use all the same",
+                new.rows, new.from, new.to, old.rows, old.from, old.to
+            ))
         }
         (_, Some(_), Some(Comparison { with, losses: Some((new, old)), .. })) => {
             match worse(new, old) {

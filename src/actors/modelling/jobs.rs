@@ -1,8 +1,8 @@
 //! The jobs `retrain_model` and `evaluate_models`: what a daemon does with its models by itself.
 //!
 //! In: the daily bars of the database. Out: a new version; the figures of `bongsu evaluate` over the last
-//! year, and those of the model in use as it is (`active.…`), as rows of `evaluation_metrics`, as gauges
-//! and on the board. A job that is not done has said
+//! year, and those of the model in use as daemons use it (`active.…`), as rows of `evaluation_metrics`,
+//! as gauges and on the board. A job that is not done has said
 //! why ([`JobOutcome`]) and is not tried again before its next time. A machine that has collected too
 //! little yet is no failure.
 
@@ -18,6 +18,7 @@ use super::{
 use crate::evaluate::{self, RunOptions};
 use crate::market::{EventTime, ModelId, SessionDay};
 use crate::messages::{Evaluation, ModelBoard};
+use crate::model::design::Reader;
 use crate::model::{Panel, TrainError, Validation};
 use crate::store::Database;
 use crate::store::models::{ModelRegistry, write_evaluation, write_versions};
@@ -166,7 +167,7 @@ async fn walked(
 ) -> Result<Value, ModellingError> {
     let options = RunOptions::default();
     let (origin, method) = (options.origin, options.method);
-    let run = walk(panel, (from, to), effort).await?;
+    let run = walk(panel, options.reader, (from, to), effort).await?;
     let Some(metrics) = &run.metrics else {
         return Err(TrainError::NoSessions { from, to, first: panel.info.from, last: to }.into());
     };
@@ -174,7 +175,7 @@ async fn walked(
     Ok(serde_json::to_value(&report).unwrap_or_default())
 }
 
-/// The measures of the model in use as it is; `None` when there is none, or it cannot be scored there.
+/// The measures of the model in use as daemons use it; `None` when there is none, or it cannot be scored there.
 async fn judge_active(
     parts: &ModelJobParts,
     panel: &Arc<Panel>,
@@ -183,7 +184,7 @@ async fn judge_active(
     let index = parts.registry.index().await?;
     let Some(active) = index.active() else { return Ok(None) };
     let document = in_use(&parts.registry, active).await?;
-    match measure(panel, document, window, parts.effort).await {
+    match measure(panel, document, Reader::Daemon, window, parts.effort).await {
         Ok(measured) => Ok(Some((active.id, measured))),
         Err(ModellingError::Train(TrainError::NoSessions { .. })) => Ok(None),
         Err(error) => Err(error),

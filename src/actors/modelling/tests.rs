@@ -38,6 +38,14 @@ fn what_is_worse_or_unproven_is_not_put_to_use() {
     assert!(why.contains(&old.to_string()) && why.contains("2.0000"), "{why}");
     assert!(decide(better, None, Some((old, None))).unwrap_err().contains("--force"));
     assert!(decide(better, Some(2.0), Some((old, None))).is_ok(), "the old one cannot be scored");
+    let other_rows = Validation { rows: 900, ..measured(2.0) };
+    let found = Comparison {
+        with: old,
+        since_its_fit: true,
+        losses: Some((Losses::from(&measured(1.8)), Losses::from(&other_rows))),
+    };
+    let why = verdict(better, Some(&measured(1.8)), Some(&found)).unwrap_err();
+    assert!(why.contains("1000 rows") && why.contains("900") && why.contains("--force"), "{why}");
     assert!(decide(Activate::Always, None, Some((old, Some(1.0)))).is_ok());
     assert!(decide(Activate::Never, Some(1.0), None).is_err());
 }

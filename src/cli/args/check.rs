@@ -11,10 +11,12 @@ use crate::market::SessionDay;
 /// What `check crash` plays and `check hedge` reads.
 #[derive(Debug, Default, Args)]
 pub struct CheckCrashArgs {
-    /// crash, hedge: Parquet file of daily bars; hedge: several, each going on where the one before ends
+    /// crash, hedge: Parquet file of daily bars: date, symbol, name, market, open, high, low, close,
+    /// volume, halted (shares); hedge: several, each going on where the one before ends
     #[arg(long, value_name = "F.parquet", num_args = 1..)]
     pub data: Vec<PathBuf>,
-    /// crash, hedge: Parquet file of daily index bars
+    /// crash, hedge: Parquet file of daily index bars: date, series (KOSPI and KOSDAQ), open, high,
+    /// low, close
     #[arg(long, value_name = "F.parquet")]
     pub indices: Option<PathBuf>,
     /// crash: days to play, separated by commas; known: three crash days and three calm ones; all:

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ObjectParts;
-use crate::actors::model_watch::{ModelWatchParts, built_in};
+use crate::actors::model_watch::{FIRST_ANSWER, ModelWatchParts, built_in};
 use crate::actors::modelling::{Effort, ModelJobParts};
 use crate::cli::CliError;
 use crate::config::{FeedSource, Settings};
@@ -61,6 +61,7 @@ pub fn model_watch(
         board: board.clone(),
         health: health.clone(),
         every: Duration::from_secs(settings.models.watch_seconds),
+        first_answer: FIRST_ANSWER,
         looked: Flag::pending(),
     })
 }

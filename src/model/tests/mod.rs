@@ -5,7 +5,8 @@ pub(crate) mod support;
 use ndarray::{Array1, Array2};
 
 use self::support::panel;
-use super::design::{Design, SCORED_FROM};
+use super::design::{Design, Reader, SCORED_FROM};
+use super::document::Forecast;
 use super::features::own::{LONGEST, MINIMUM_DAYS};
 use super::features::{MARKET, MarketTerms, OWN, Origin, TermSet, Variant, own_terms};
 use super::fit::solve;
@@ -114,6 +115,42 @@ fn nothing_later_reaches_a_forecast() {
 }
 
 #[test]
+fn a_forecast_knows_the_issues_own_past_and_not_its_own_day() {
+    let market = panel(6, 4, SCORED_FROM + 20);
+    let of_last = |market: &Panel| {
+        let (design, walk) = walk(market, &[Variant::Close]);
+        let tails = Tails::new(&design, &walk, &ShapeSchedule::adaptive(), Origin::Close);
+        let window = (design.sessions.len() - 1, design.sessions.len());
+        let rows = forecasts(&design, &walk, &tails, &Mixing::default(), window, &|_| true);
+        (design, walk, tails, rows)
+    };
+    let (design, walk, tails, rows) = of_last(&market);
+    assert_eq!(rows.len(), 4);
+    for row in &rows {
+        let u = |at| walk.residual(&design, row.issue, at) / tails.scale[row.issue][at];
+        let mut own: Vec<f64> = (0..row.at).map(u).filter(|u| u.is_finite()).collect();
+        own.sort_unstable_by(f64::total_cmp);
+        assert!(own.len() > Mixing::default().own_minimum);
+        let pooled = tails.residuals.tail_before(row.session, 500).unwrap();
+        let tail = TailPoints::of_sorted(&own).unwrap().mixed(0.5, pooled);
+        let of = |tail: TailPoints| {
+            let scaled = tail.scaled(tails.scale[row.issue][row.at]);
+            Forecast::of(walk.variance[row.issue][row.at], scaled)
+        };
+        assert_eq!(row.forecast, Some(of(tail)));
+        assert_ne!(row.forecast, Some(of(pooled)), "its own tail says nothing");
+    }
+    let mut moved = market.clone();
+    for issue in &mut moved.issues {
+        let bars = &mut issue.bars;
+        for column in [&mut bars.open, &mut bars.high, &mut bars.low, &mut bars.close] {
+            *column.last_mut().unwrap() *= 0.9;
+        }
+    }
+    assert_eq!(of_last(&moved).3, rows, "the day itself reached its forecast");
+}
+
+#[test]
 fn the_number_of_threads_changes_nothing() {
     let market = panel(4, 6, 260);
     let with = |threads: usize| {
@@ -207,13 +244,19 @@ fn a_trained_document_forecasts_and_is_validated() {
     assert!(document.forecast(Origin::Open, None, &own, &MarketTerms::UNKNOWN).is_some());
     assert!(document.reference.iter().all(|loss| *loss > 0.0));
     // Frozen over the last months: near to the walk, whose months differ little here.
-    let frozen =
-        validate(&market, &document, Origin::Close, validation.from, validation.to).unwrap();
+    let window = (validation.from, validation.to);
+    let frozen = validate(&market, &document, (Origin::Close, Reader::Panel), window).unwrap();
     assert_eq!(
         (frozen.rows, frozen.from, frozen.to),
         (validation.rows, validation.from, validation.to)
     );
     assert!((frozen.qlike_range - validation.qlike_range).abs() < 0.1);
+    // As a daemon reads it: the same rows by other coefficients.
+    let daemon = validate(&market, &document, (Origin::Close, Reader::Daemon), window).unwrap();
+    assert_eq!((daemon.rows, daemon.from, daemon.to), (frozen.rows, frozen.from, frozen.to));
+    assert_ne!(daemon.qlike_r2, frozen.qlike_r2);
+    let design = Reader::Daemon.design(&market, None);
+    assert!(design.market.iter().skip(100).all(|m| m.variant(Origin::Close) == Variant::Watched));
 }
 
 #[test]
