@@ -234,7 +234,7 @@ fn with_120_issues_and_a_dead_key_what_does_not_fit_is_polled_and_said_so() {
     let exchange = Exchange::start(&plan);
     let mut daemon = exchange.daemon().env("BONGSU_FEED__BOOKS", "off").start();
     daemon.wait_ready(PATIENCE);
-    daemon.wait_metric("bongsu_feed_registrations{state=\"confirmed\"}", 122.0, PATIENCE);
+    daemon.wait_metric("bongsu_feed_registrations{state=\"confirmed\"}", 123.0, PATIENCE);
     a_session_dies(&exchange);
     let said = || daemon.get("/readyz").1.contains("38 issues have no registration and are polled");
     wait_until(Duration::from_secs(30), said, "/readyz says that 38 issues are polled");

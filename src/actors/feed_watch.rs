@@ -91,7 +91,7 @@ impl Watcher {
                     tracing::info!(
                         count = others.len(),
                         which = named(&others),
-                        "no registration is left for these: they take turns"
+                        "no registration is left for these; order books take turns"
                     );
                 }
                 registrations("unplaced", unplaced.len());
@@ -180,7 +180,7 @@ impl State {
         }
         if self.without_reference > 0 {
             reasons.push(format!(
-                "{} issues without reference data (name, base price, daily closes): asked for again",
+                "{} issues without reference data of the day (name, base price, daily closes): asked for again",
                 self.without_reference
             ));
         }

@@ -25,8 +25,8 @@ use super::reject::of_frame;
 use super::states::{NormalizerKept, frozen};
 use super::supervision::{Cursor, Edge, Envelope, Stage, StageError};
 use crate::kis::frame::{
-    FieldError, FrameError, FrameParser, Records, Tr, decode_index, decode_operation, decode_quote,
-    decode_trade,
+    FieldError, FrameError, FrameParser, Records, Tr, decode_index, decode_interruption,
+    decode_operation, decode_quote, decode_trade,
 };
 use crate::market::continuity::{Continuity, Verdict};
 use crate::market::{
@@ -192,6 +192,13 @@ impl Normalizer {
                 let id = intern(directory, records.symbol(index)?)?;
                 let mark = decode_operation(&records, index, id, state.latest)?;
                 out.push_mark(mark, RecordRef { record: index as u16, ..at });
+                Ok(())
+            }),
+            Tr::Interruption => each(&records, |index| {
+                let id = intern(directory, records.symbol(index)?)?;
+                if let Some(mark) = decode_interruption(&records, index, id)? {
+                    out.push_mark(mark, RecordRef { record: index as u16, ..at });
+                }
                 Ok(())
             }),
             // Kept in the journal; the account's orders themselves are asked for by REST.

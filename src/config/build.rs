@@ -153,6 +153,7 @@ pub(super) fn settings(values: &Values, effective: Vec<Effective>) -> Settings {
             mute_seconds: v.integer("feed.mute_seconds"),
             hours_of_frames: v.text("feed.market_hours") == "frames",
             books: v.switch("feed.books"),
+            interruptions: v.switch("feed.interruptions"),
             max_registrations: v.integer("feed.max_registrations"),
         },
         collect: CollectSettings {

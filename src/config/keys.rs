@@ -173,6 +173,12 @@ pub const KEYS: &[Key] = &[
     Key::new("feed.books", Switch, "Order books too, where registrations are left for them")
         .default("on"),
     Key::new(
+        "feed.interruptions",
+        Switch,
+        "The issues' volatility interruptions too, where registrations are left for them",
+    )
+    .default("on"),
+    Key::new(
         "feed.max_registrations",
         Integer(1, 10_000),
         "Registrations in one WebSocket session; KIS allows 41",

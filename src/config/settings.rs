@@ -120,6 +120,8 @@ pub struct FeedSettings {
     pub hours_of_frames: bool,
     /// Order books too, where registrations are left.
     pub books: bool,
+    /// Volatility interruptions of the issues too, where registrations are left.
+    pub interruptions: bool,
     /// Registrations in one WebSocket session.
     pub max_registrations: u32,
 }

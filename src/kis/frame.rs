@@ -2,7 +2,7 @@
 //!
 //! In: the bytes of one WebSocket message, as journaled. Out: [`Records`], a view that addresses
 //! fields by index, and from it the market's own types ([`decode_trade`], [`decode_quote`],
-//! [`decode_index`], [`decode_operation`]). Nothing is copied, and nothing is allocated once the
+//! [`decode_index`], [`decode_operation`], [`decode_interruption`]). Nothing is copied, and nothing is allocated once the
 //! parser has met its longest frame; a refusal allocates its text.
 //!
 //! KIS appends fields to a record without a new TR id, so the width is `fields / count` and wider
@@ -21,7 +21,7 @@ mod scan;
 #[cfg(test)]
 mod tests;
 
-pub use decode::{decode_index, decode_operation, decode_quote, decode_trade};
+pub use decode::{decode_index, decode_interruption, decode_operation, decode_quote, decode_trade};
 pub use error::{FieldError, FrameError};
 
 use crate::market::{EventTime, SessionDay, Symbol, TimeOfDay};
@@ -40,6 +40,8 @@ pub enum Tr {
     Index,
     /// Market operation: phases, halts, circuit breaker (장운영정보).
     Operation,
+    /// Begins and ends of an issue's volatility interruptions (변동성완화장치).
+    Interruption,
     /// Notices of the account's own orders (체결통보), decrypted and masked by the session.
     Notice,
     /// The same in paper trading.
@@ -48,8 +50,15 @@ pub enum Tr {
 
 impl Tr {
     /// All feeds.
-    pub const ALL: [Self; 6] =
-        [Self::Trade, Self::Quote, Self::Index, Self::Operation, Self::Notice, Self::PaperNotice];
+    pub const ALL: [Self; 7] = [
+        Self::Trade,
+        Self::Quote,
+        Self::Index,
+        Self::Operation,
+        Self::Interruption,
+        Self::Notice,
+        Self::PaperNotice,
+    ];
 
     /// The TR id on the wire.
     #[must_use]
@@ -59,6 +68,7 @@ impl Tr {
             Self::Quote => "H0STASP0",
             Self::Index => "H0UPCNT0",
             Self::Operation => "H0STMKO0",
+            Self::Interruption => "H0UNVIC0",
             Self::Notice => "H0STCNI0",
             Self::PaperNotice => "H0STCNI9",
         }
@@ -72,6 +82,7 @@ impl Tr {
             b"H0STASP0" => Some(Self::Quote),
             b"H0UPCNT0" => Some(Self::Index),
             b"H0STMKO0" => Some(Self::Operation),
+            b"H0UNVIC0" => Some(Self::Interruption),
             b"H0STCNI0" => Some(Self::Notice),
             b"H0STCNI9" => Some(Self::PaperNotice),
             _ => None,
@@ -86,8 +97,15 @@ impl Tr {
             Self::Quote => 59,
             Self::Index => 30,
             Self::Operation => 10,
+            Self::Interruption => 16,
             Self::Notice | Self::PaperNotice => 26,
         }
+    }
+
+    /// Which field has the code it came for.
+    const fn code_field(self) -> usize {
+        // A date stands before it.
+        if matches!(self, Self::Interruption) { 1 } else { 0 }
     }
 }
 
@@ -102,7 +120,7 @@ pub fn is_control(message: &[u8]) -> bool {
 pub struct Peek<'a> {
     /// The feed.
     pub tr: Tr,
-    /// First field of the first record: the key of the subscription it came for.
+    /// The code in the first record: the key of the subscription it came for.
     pub key: &'a [u8],
     /// Time of the first record, where a trade tells date and time.
     pub time: Option<EventTime>,
@@ -114,7 +132,7 @@ pub struct Peek<'a> {
 pub fn peek(payload: &[u8]) -> Option<Peek<'_>> {
     let head = Head::parse(payload).ok()?;
     let mut fields = payload[head.body..].split(|byte| *byte == b'^');
-    let key = fields.next()?;
+    let key = fields.nth(head.tr.code_field())?;
     let time = (head.tr == Tr::Trade).then(|| {
         let time = number::digits::<6>(fields.next()?).and_then(TimeOfDay::from_hhmmss)?;
         // The date is field 33; 31 lie in between.
@@ -271,7 +289,7 @@ impl<'a> Records<'a> {
         &self.payload[self.starts[at] as usize..self.starts[at + 1] as usize - 1]
     }
 
-    /// The code in the first field of record `record`: issue, or sector of an index.
+    /// The code in record `record`: issue, or sector of an index.
     ///
     /// # Errors
     /// `bad_symbol` unless it has one to eight ASCII letters or digits.
@@ -279,10 +297,11 @@ impl<'a> Records<'a> {
     /// # Panics
     /// When `record >= count`.
     pub fn symbol(&self, record: usize) -> Result<Symbol, FieldError> {
-        let code = self.field(record, 0);
+        let at = self.tr.code_field();
+        let code = self.field(record, at);
         Symbol::from_bytes(code).ok_or_else(|| {
             let expected = "1 to 8 ASCII letters or digits, for example 005930";
-            FieldError::new("bad_symbol", 0, "MKSC_SHRN_ISCD", code, expected)
+            FieldError::new("bad_symbol", at, "MKSC_SHRN_ISCD", code, expected)
         })
     }
 }

@@ -3,7 +3,7 @@
 //! KIS grants 41 registrations a session and one session an app key. The contract: trades of every
 //! chosen issue first; free slots go to the indices, then to the market state (one issue is enough,
 //! its messages are about the whole market), then to the account's notices, then to order books in
-//! rotation. What finds no slot is listed by name, never dropped in silence: its trades are polled.
+//! rotation, then to the interruptions of the issues. What finds no slot is listed by name, never dropped in silence: its trades are polled.
 //!
 //! - [`Plan`] orders what is wanted.
 //! - [`Allocation`] spreads it over the sessions of all app keys and moves it when one dies.
@@ -135,6 +135,8 @@ pub struct Watch {
     pub indices: Vec<Symbol>,
     /// Whether order books of the issues are wanted.
     pub books: bool,
+    /// Whether messages of the issues' volatility interruptions are wanted.
+    pub interruptions: bool,
     /// Issue whose market-state messages are wanted.
     pub operation_key: Option<Symbol>,
     /// HTS id whose order notices are wanted.
@@ -148,7 +150,7 @@ impl Plan {
         let of = |tr, keys: &[Symbol]| -> Vec<Registration> {
             keys.iter().map(|key| Registration::of(tr, *key)).collect()
         };
-        let books: &[Symbol] = if watch.books { &watch.symbols } else { &[] };
+        let issues = |wanted: bool| -> &[Symbol] { if wanted { &watch.symbols } else { &[] } };
         let notice = match environment {
             Environment::Real => Tr::Notice,
             Environment::Mock => Tr::PaperNotice,
@@ -159,7 +161,8 @@ impl Plan {
             of(Tr::Index, &watch.indices),
             of(Tr::Operation, watch.operation_key.as_slice()),
             notices.into_iter().collect(),
-            of(Tr::Quote, books),
+            of(Tr::Quote, issues(watch.books)),
+            of(Tr::Interruption, issues(watch.interruptions)),
         ];
         let mut seen = std::collections::BTreeSet::new();
         let mut plan = Self::default();
@@ -202,6 +205,7 @@ mod tests {
             symbols: (1..=symbols).map(code).collect(),
             indices: vec!["0001".parse().unwrap(), "1001".parse().unwrap()],
             books: true,
+            interruptions: true,
             operation_key: Some(code(1)),
             hts_id: FeedKey::from_bytes(b"@trader1"),
         }
@@ -214,10 +218,11 @@ mod tests {
     }
 
     #[test]
-    fn trades_then_indices_then_state_then_notices_then_books() {
+    fn trades_then_indices_then_state_then_notices_then_books_then_interruptions() {
         let plan = Plan::new(&watch(20), Environment::Real);
-        assert_eq!(plan.wanted.len(), 44);
-        assert_eq!(feeds(&plan), [Tr::Trade, Tr::Index, Tr::Operation, Tr::Notice, Tr::Quote]);
+        assert_eq!(plan.wanted.len(), 64);
+        let order = [Tr::Trade, Tr::Index, Tr::Operation, Tr::Notice, Tr::Quote, Tr::Interruption];
+        assert_eq!(feeds(&plan), order);
         assert!(plan.left_out.is_empty());
     }
 
@@ -229,7 +234,7 @@ mod tests {
         assert_eq!(feeds(&plan), [Tr::Trade, Tr::PaperNotice, Tr::Quote]);
         assert_eq!(plan.wanted.len(), 5);
         assert!(plan.left_out.iter().all(|(_, why)| *why == LeftOut::NotInPaperTrading));
-        assert_eq!(plan.left_out.len(), 3);
+        assert_eq!(plan.left_out.len(), 5);
     }
 
     #[test]

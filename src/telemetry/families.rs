@@ -47,7 +47,7 @@ pub const ACTORS: &[&str] = &[
 /// Stages of the hot path, as in `bongsu_stage_seconds{stage}`.
 pub const STAGES: &[&str] = &["ingest", "journal", "normalizer", "risk_scorer", "alert", "publish"];
 /// Feeds by their TR id, as in `bongsu_frames_total{feed}`.
-pub const FEEDS: &[&str] = &["H0STCNT0", "H0STASP0", "H0UPCNT0", "H0STMKO0"];
+pub const FEEDS: &[&str] = &["H0STCNT0", "H0STASP0", "H0UPCNT0", "H0STMKO0", "H0UNVIC0"];
 /// What ticks are, as in `bongsu_ticks_total{kind}`.
 pub const TICKS: &[&str] =
     &["trade", "quote", "index", "duplicate", "fetched_bar", "sample", "notice"];

@@ -71,7 +71,7 @@ pub fn kis_options(
 }
 
 /// What a feed over `symbols` watches: their trades, both indices, the market's state, the
-/// account's notices, and order books.
+/// account's notices, order books, and interruptions.
 ///
 /// # Errors
 /// When the HTS id cannot be one.
@@ -98,6 +98,7 @@ pub fn watch(settings: &Settings, symbols: &[Symbol]) -> Result<Watch, CliError>
         symbols: symbols.to_vec(),
         indices: indices.to_vec(),
         books: settings.feed.books,
+        interruptions: settings.feed.interruptions,
         hts_id,
     })
 }

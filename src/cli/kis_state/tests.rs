@@ -145,7 +145,8 @@ fn addresses_of_the_other_environment() {
 }
 
 fn slots(symbols: usize, keys: usize, environment: &[(&str, &str)]) -> Check {
-    let settings = settings(environment);
+    let trades_and_state = [environment, &[("BONGSU_FEED__INTERRUPTIONS", "off")]].concat();
+    let settings = settings(&trades_and_state);
     let codes: Vec<Symbol> = (1..=symbols).map(|n| format!("{n:06}").parse().unwrap()).collect();
     registrations(&settings, &assembly::watch(&settings, &codes).unwrap(), keys)
 }

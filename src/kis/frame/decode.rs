@@ -362,3 +362,36 @@ pub fn decode_operation(
         vi_active: row.yes(&operation::VI)?,
     })
 }
+
+fields! { interruption:
+    DATE = 0 "BSOP_DATE" "bad_date" "a date YYYYMMDD";
+    ACTIVE = 4 "VI_CLS_CODE" "bad_code" "Y, N or nothing";
+    ENDED = 5 "VI_CNCL_HOUR" "bad_time" "a time HHMMSS";
+    BEGAN = 6 "CNTG_VI_HOUR" "bad_time" "a time HHMMSS";
+    EXCHANGE = 14 "EXCH_CLS_CODE" "bad_code" "1 or 2, or nothing";
+}
+
+/// The [`Mark::Operation`] in record `record`: an interruption of the issue has begun or ended on
+/// KRX. `None` for one on NXT.
+///
+/// # Errors
+/// When a field is not what it should be, or the record is of another feed.
+pub fn decode_interruption(
+    records: &Records<'_>,
+    record: usize,
+    symbol: SymbolId,
+) -> Result<Option<Mark>, FieldError> {
+    let row = Row::<16>::of(records, record, Tr::Interruption)?;
+    match row.field(interruption::EXCHANGE.index) {
+        b"" | b"1" => {}
+        b"2" => return Ok(None),
+        other => return Err(interruption::EXCHANGE.refuse(other)),
+    }
+    let date = row.field(interruption::DATE.index);
+    let day = digits::<8>(date).and_then(SessionDay::from_yyyymmdd);
+    let day = day.ok_or_else(|| interruption::DATE.refuse(date))?;
+    let vi_active = row.yes(&interruption::ACTIVE)?;
+    let at = row.time(if vi_active { &interruption::BEGAN } else { &interruption::ENDED })?;
+    let time = EventTime::from_kst(day, at);
+    Ok(Some(Mark::Operation { symbol, time, code: 0, halted: false, vi_active }))
+}

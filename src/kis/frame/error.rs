@@ -43,7 +43,9 @@ pub enum FrameError {
         expected: &'static str,
     },
     /// A feed that is not understood.
-    #[error("the frame is of feed \"{tr}\": expected H0STCNT0, H0STASP0, H0UPCNT0 or H0STMKO0")]
+    #[error(
+        "the frame is of feed \"{tr}\": expected H0STCNT0, H0STASP0, H0UPCNT0, H0STMKO0 or H0UNVIC0"
+    )]
     UnknownTr {
         /// TR id.
         tr: String,

@@ -3,7 +3,9 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 
 use super::*;
-use crate::market::{EventTime, IndexTick, Mark, SessionDay, Side, SymbolId, Trade, TradeFlags};
+use crate::market::{
+    EventTime, IndexTick, Mark, SessionDay, Side, SymbolId, TimeOfDay, Trade, TradeFlags,
+};
 
 const TRADE: &str = "005930^101530^74500^2^3300^4.63^72591.52^71500^74600^70900^74600^74500^3284^3861613^280320344400^1179^1221^42^99.92^1725265^1723971^5^0.45^28.64^090021^2^3000^101431^5^-100^091059^2^3600^20260915^20^N^65348^42862^717517^291284^0.07^4161998^92.78^0^^71500";
 const INDEX: &str = "0|H0UPCNT0|001|0001^101520^3412.55^2^14.43^214886^6218440^388^10930^0.42^3405.44^3421.07^3395.30^7.32^2^22.95^2^-2.82^5^0.22^0.68^-0.08^2^502^71^361^0^0^0^-12";
@@ -94,6 +96,37 @@ fn an_index_print() {
     assert_eq!(tick.time.time_of_day().hhmmss(), 101_520);
     assert_eq!(decode_trade(&records, 0, SymbolId(1)).unwrap_err().reason(), "inconsistent");
     assert_eq!(decode_index(&records, 1, SymbolId(1), day()).unwrap_err().reason(), "inconsistent");
+}
+
+#[test]
+fn an_interruption_begins_and_ends() {
+    let mut parser = FrameParser::new();
+    let frame = |active: &str, ended: &str, exchange: &str| {
+        format!(
+            "0|H0UNVIC0|001|20260915^900901^가상종목하나^KSP^{active}^{ended}^101502^1^8970^8150\
+             ^10.06^0^0.00^1^{exchange}^N"
+        )
+    };
+    for (active, ended, vi_active, hhmmss) in
+        [("Y", "000000", true, 101_502), ("N", "101712", false, 101_712)]
+    {
+        let frame = frame(active, ended, "1");
+        assert_eq!(peek(frame.as_bytes()).unwrap().key, b"900901");
+        let records = parser.split(frame.as_bytes()).unwrap();
+        assert_eq!(records.symbol(0).unwrap().as_str(), "900901");
+        let time = EventTime::from_kst(day(), TimeOfDay::from_hhmmss(hhmmss).unwrap());
+        let mark = decode_interruption(&records, 0, SymbolId(2)).unwrap();
+        let expected =
+            Mark::Operation { symbol: SymbolId(2), time, code: 0, halted: false, vi_active };
+        assert_eq!(mark, Some(expected));
+    }
+    let elsewhere = frame("Y", "000000", "2");
+    let records = parser.split(elsewhere.as_bytes()).unwrap();
+    assert_eq!(decode_interruption(&records, 0, SymbolId(2)), Ok(None), "on NXT");
+    let odd = frame("N", "", "1");
+    let records = parser.split(odd.as_bytes()).unwrap();
+    let refused = decode_interruption(&records, 0, SymbolId(2)).unwrap_err();
+    assert_eq!(refused.reason(), "bad_time");
 }
 
 #[test]
@@ -253,7 +286,7 @@ fn all_sample_frames_parse() {
             assert_eq!(quote.phase, phase, "{name}");
         }
     }
-    for name in ["H0UPCNT0", "H0STMKO0"] {
+    for name in ["H0UPCNT0", "H0STMKO0", "H0UNVIC0"] {
         let Some(text) = sample(&format!("kis/samples/ws/{name}.txt")) else { return };
         for line in text.lines() {
             let records = parser.split(line.as_bytes()).unwrap();
@@ -262,6 +295,8 @@ fn all_sample_frames_parse() {
                     decode_index(&records, 0, SymbolId(0), day()).unwrap().previous_close,
                     339_812
                 );
+            } else if records.tr() == Tr::Interruption {
+                assert!(decode_interruption(&records, 0, SymbolId(0)).unwrap().is_some());
             } else {
                 decode_operation(&records, 0, SymbolId(0), EventTime::default()).unwrap();
             }
@@ -404,7 +439,7 @@ proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(
         bytes in proptest::collection::vec(any::<u8>(), 0..300),
-        text in "[01]\\|(H0STCNT0|H0STASP0|H0UPCNT0|H0STMKO0)\\|00[0-4]\\|([0-9A-Z.-]{0,6}\\^){8,130}",
+        text in "[01]\\|(H0STCNT0|H0STASP0|H0UPCNT0|H0STMKO0|H0UNVIC0)\\|00[0-4]\\|([0-9A-Z.-]{0,6}\\^){8,130}",
     ) {
         let mut parser = FrameParser::new();
         for payload in [bytes.as_slice(), text.as_bytes()] {
@@ -412,6 +447,7 @@ proptest! {
                 for record in 0..=records.count() {
                     let _ = decode_trade(&records, record, SymbolId(0));
                     let _ = decode_quote(&records, record, SymbolId(0), day());
+                    let _ = decode_interruption(&records, record, SymbolId(0));
                     let _ = decode_index(&records, record, SymbolId(0), day());
                     let _ = decode_operation(&records, record, SymbolId(0), EventTime::default());
                 }

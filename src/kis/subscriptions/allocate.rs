@@ -107,21 +107,22 @@ impl Allocation {
         self.place();
     }
 
-    /// Moves on by `step` in the row of order books: those that had a slot go to the end of the
-    /// row. Does nothing when all of them have one.
+    /// Moves on in the row of order books: those that had a slot go to the end of the row. Does
+    /// nothing when all of them have one.
     pub fn rotate_books(&mut self) {
         let is_book = |registration: &Registration| registration.tr == Tr::Quote;
         let Some(first) = self.wanted.iter().position(is_book) else { return };
-        let placed = self.owner[first..].iter().filter(|owner| owner.is_some()).count();
-        if placed == 0 || placed == self.wanted.len() - first {
+        let row = first..first + self.wanted[first..].iter().take_while(|w| is_book(w)).count();
+        let placed = self.owner[row.clone()].iter().filter(|owner| owner.is_some()).count();
+        if placed == 0 || placed == row.len() {
             return;
         }
-        for owner in self.owner[first..].iter_mut().filter(|owner| owner.is_some()) {
+        for owner in self.owner[row.clone()].iter_mut().filter(|owner| owner.is_some()) {
             if let Some(session) = owner.take() {
                 self.sessions[session].used -= 1;
             }
         }
-        self.wanted[first..].rotate_left(placed);
+        self.wanted[row].rotate_left(placed);
         self.place();
     }
 
@@ -225,6 +226,21 @@ mod tests {
             allocation.rotate_books();
         }
         assert_eq!(seen.len(), 5);
+    }
+
+    #[test]
+    fn interruptions_have_what_books_leave() {
+        let of = |n: usize| Registration::of(Tr::Interruption, format!("{n:06}").parse().unwrap());
+        let interruptions: Vec<_> = (0..5).map(of).collect();
+        let wanted = [trades(2), books(5), interruptions].concat();
+        let mut few = Allocation::new(wanted.clone(), 1, Some(4));
+        for _ in 0..5 {
+            assert!(few.target(0)[2..].iter().all(|one| one.tr == Tr::Quote));
+            few.rotate_books();
+        }
+        let mut more = Allocation::new(wanted.clone(), 1, Some(9));
+        more.rotate_books();
+        assert_eq!(more.target(0), wanted[..9]);
     }
 
     proptest! {

@@ -100,7 +100,8 @@ fn take(
             batch.push_index(tick, at);
         }
         Tr::Operation => batch.push_mark(decode_operation(records, record, id, *latest)?, at),
-        Tr::Notice | Tr::PaperNotice => {}
+        // What it tells, the market operation feed told.
+        Tr::Interruption | Tr::Notice | Tr::PaperNotice => {}
     }
     Ok(())
 }
