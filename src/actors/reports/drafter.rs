@@ -207,7 +207,11 @@ impl Drafter {
         let fresh = self.written.get(&place).is_some_and(|at| now.duration_since(*at) < refresh);
         if !is_alert && fresh {
             if !draft.told {
-                self.parts.desk.by_template(&draft.request, "").await?;
+                let reason = match self.has_model() {
+                    true => "언어 모델은 같은 대상에 대해 정해진 간격으로만 씀",
+                    false => "",
+                };
+                self.parts.desk.by_template(&draft.request, reason).await?;
             }
             return Ok(());
         }
