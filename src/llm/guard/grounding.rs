@@ -262,11 +262,8 @@ impl<'a> Checker<'a> {
                 .collect();
             let nearest = cited.iter().find(|c| c.start >= at).or(cited.last());
             let supports = |citation: &Citation| {
-                citation
-                    .ids
-                    .iter()
-                    .filter_map(|id| direction(self.fact(*id).ok()?.0))
-                    .collect::<Vec<_>>()
+                let facts = citation.ids.iter().filter_map(|id| self.fact(*id).ok());
+                facts.flat_map(|(fact, _)| directions_of(fact)).collect::<Vec<_>>()
             };
             let near = nearest.map(|citation| supports(citation)).unwrap_or_default();
             let agreed = match near.is_empty() {
@@ -313,21 +310,19 @@ fn without_names(text: &str, facts: &Facts) -> (Vec<char>, Vec<(usize, String)>)
     (blanked(text, names.chain(others).chain(PHRASES)), mentions)
 }
 
-/// The direction a fact speaks of: by the signs of its figures, else by its words.
-fn direction(fact: &Fact) -> Option<bool> {
-    let signs: Vec<bool> = fact
-        .quantities()
-        .iter()
-        .filter_map(|quantity| match quantity {
-            Quantity::Figure(figure) => figure.rising,
-            Quantity::Moment(_) => None,
-        })
-        .collect();
-    let words = words::directions(&format!("{} {}", fact.label, fact.value));
-    let all =
-        if signs.is_empty() { words.iter().map(|(_, rising)| *rising).collect() } else { signs };
-    let first = *all.first()?;
-    all.iter().all(|rising| *rising == first).then_some(first)
+/// The directions a fact speaks of: of one figure its sign; else every sign and word in it.
+fn directions_of(fact: &Fact) -> Vec<bool> {
+    let figures = fact.quantities();
+    let signs = figures.iter().filter_map(|quantity| match quantity {
+        Quantity::Figure(figure) => figure.rising,
+        Quantity::Moment(_) => None,
+    });
+    let mut all: Vec<bool> = signs.collect();
+    if figures.len() != 1 || all.is_empty() {
+        let text = format!("{} {}", fact.label, fact.value);
+        all.extend(words::directions(&text).iter().map(|(_, rising)| *rising));
+    }
+    all
 }
 
 const fn is_zero(figure: &Figure) -> bool {
