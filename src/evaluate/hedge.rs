@@ -310,16 +310,16 @@ fn fall_windows(
     Ok(windows)
 }
 
-/// Calm windows drawn by chance, none overlapping another, from the second half of the data: the
-/// first is what models are fitted on.
+/// Calm windows drawn by chance, none overlapping another, from the last two fifths of the data: what
+/// lies before them is what models are fitted on and days are drawn from.
 fn calm_windows(sessions: &Sessions, index: &[f64], options: &HedgeOptions) -> Vec<(usize, usize)> {
-    let half = sessions.len() / 2;
+    let first = sessions.len() * 3 / 5;
     let quiet = |from: usize| {
         let around = from.checked_sub(CALM_SESSIONS)?..from + 2 * CALM_SESSIONS + 1;
         let moves = index.get(around)?;
         moves.iter().all(|r| r.abs() < CALM_MOVE).then_some((from, from + CALM_SESSIONS))
     };
-    let mut all: Vec<(usize, usize)> = (half..sessions.len()).filter_map(quiet).collect();
+    let mut all: Vec<(usize, usize)> = (first..sessions.len()).filter_map(quiet).collect();
     all.shuffle(&mut ChaCha8Rng::seed_from_u64(options.seed));
     let mut drawn: Vec<(usize, usize)> = Vec::new();
     for window in all {

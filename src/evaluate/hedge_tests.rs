@@ -86,7 +86,7 @@ fn calm_windows_are_calm_and_apart() {
     let drawn = calm_windows(&sessions, &index, &HedgeOptions::default());
     assert_eq!(drawn.len(), 20);
     for (at, window) in drawn.iter().enumerate() {
-        assert!(window.0 >= 200 && window.1 + CALM_SESSIONS < 400);
+        assert!(window.0 >= 240 && window.1 + CALM_SESSIONS < 400);
         assert!(
             !(window.0 - CALM_SESSIONS..=window.1 + CALM_SESSIONS).contains(&300),
             "{window:?}"
