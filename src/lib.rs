@@ -8,7 +8,7 @@
 //! - the domain, pure: [`market`], [`collect`], [`model`], [`risk`], [`advice`],
 //!   [`evaluate`]
 //! - what passes between the parts: [`messages`]
-//! - adapters: [`kis`], [`journal`], [`schedule`], [`store`], [`bus`], [`llm`], [`telemetry`],
+//! - adapters: [`kis`], [`journal`], [`schedule`], [`store`], [`bus`], [`tasks`], [`llm`], [`telemetry`],
 //!   [`api`]
 //! - what holds them together: [`actors`], [`config`], [`cli`]
 
@@ -31,4 +31,5 @@ pub mod model;
 pub mod risk;
 pub mod schedule;
 pub mod store;
+pub mod tasks;
 pub mod telemetry;

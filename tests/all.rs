@@ -35,6 +35,7 @@ mod settings_cli;
 mod simulate;
 mod soak;
 mod store;
+mod tasks;
 mod tidy;
 mod training;
 mod wrong_settings;

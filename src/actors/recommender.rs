@@ -56,27 +56,28 @@ impl Recommender {
     pub fn new(parts: RecommenderParts) -> Self {
         Self { parts, ready: Vec::new() }
     }
+}
 
-    fn candidate(&self, row: &RiskRow) -> Candidate {
-        let point = row.point;
-        Candidate {
-            reference: self.parts.directory.reference(point.symbol),
-            // Reference data tell no sector.
-            sector: None,
-            price: point.price,
-            score: point.score,
-            parts: DownsideParts {
-                volatility: point.parts.volatility,
-                drawdown: point.parts.drawdown,
-                liquidity: point.parts.liquidity,
-                volume: point.parts.volume,
-            },
-            daily_volatility_pct: row.daily_volatility_pct,
-            spread_pct: row.spread_pct,
-            change_pct: point.change_pct,
-            cum_value: row.cum_value,
-            over_gap: point.over_gap,
-        }
+/// The issue of `row` as a candidate.
+pub(super) fn candidate(directory: &Directory, row: &RiskRow) -> Candidate {
+    let point = row.point;
+    Candidate {
+        reference: directory.reference(point.symbol),
+        // Reference data tell no sector.
+        sector: None,
+        price: point.price,
+        score: point.score,
+        parts: DownsideParts {
+            volatility: point.parts.volatility,
+            drawdown: point.parts.drawdown,
+            liquidity: point.parts.liquidity,
+            volume: point.parts.volume,
+        },
+        daily_volatility_pct: row.daily_volatility_pct,
+        spread_pct: row.spread_pct,
+        change_pct: point.change_pct,
+        cum_value: row.cum_value,
+        over_gap: point.over_gap,
     }
 }
 
@@ -89,7 +90,9 @@ impl Stage for Recommender {
         if !cursor.enter(0) || tick.rows.is_empty() {
             return Ok(());
         }
-        let candidates: Vec<Candidate> = tick.rows.iter().map(|row| self.candidate(row)).collect();
+        let directory = &self.parts.directory;
+        let candidates: Vec<Candidate> =
+            tick.rows.iter().map(|row| candidate(directory, row)).collect();
         let model = RankingModel::from(tick.model.as_deref());
         let set = recommend(&candidates, &self.parts.limits, model, tick.as_of);
         self.ready.push((Arc::new(set), Arc::clone(tick)));

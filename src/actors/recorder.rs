@@ -31,7 +31,8 @@ use tokio::time::Instant;
 
 use self::keep::Keep;
 use self::outage::{Outage, Refuge};
-use super::supervision::{Cursor, Envelope, Stage, StageError};
+use super::limits::RECORDER_INBOX;
+use super::supervision::{Cursor, Envelope, Inbox, Policy, Stage, StageError};
 use crate::market::Directory;
 use crate::messages::health::HealthRegistry;
 use crate::messages::{Checkpoints, Reject, StoreBatch};
@@ -59,6 +60,8 @@ impl Envelope for StoreBatch {
 /// What the Recorder is made of.
 #[derive(Clone)]
 pub struct RecorderParts {
+    /// Where rows wait; whoever has something to store takes an edge to it.
+    pub inbox: Inbox<Arc<StoreBatch>>,
     /// The database; `None` in a dry run, where every step but the writing is done.
     pub database: Option<Database>,
     /// Why it was away at the start; `None` when it answered.
@@ -75,6 +78,12 @@ pub struct RecorderParts {
     pub health: HealthRegistry,
     /// Where it says which checkpoints have everything stored.
     pub checkpoints: Checkpoints,
+}
+
+/// An inbox for a Recorder.
+#[must_use]
+pub fn inbox() -> Inbox<Arc<StoreBatch>> {
+    Inbox::new(Recorder::NAME, RECORDER_INBOX, Policy::Block)
 }
 
 /// The actor's state.

@@ -25,6 +25,7 @@ mod lead;
 mod ledger;
 mod local;
 mod open;
+mod queue;
 pub mod view;
 
 use std::collections::BTreeMap;
@@ -37,6 +38,7 @@ pub use desk::{Desk, Order, Progress, task_id};
 pub use file::{Look, ScheduleFile};
 pub use ledger::{Ledger, Memory};
 pub use local::{LocalDesk, Work};
+pub use queue::QueueOrders;
 
 use self::lead::Lead;
 use super::supervision::StageError;

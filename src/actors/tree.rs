@@ -23,6 +23,9 @@
 //! millisecond that an event may take. Which stage lives where is a constant below. A stop
 //! goes through the tree in this order, so that everything that was received is handled.
 
+mod quiet;
+mod services;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,13 +34,13 @@ use tokio::runtime::Handle;
 
 use super::alert::{Alert, AlertParts};
 use super::ingest::{Ingest, IngestParts};
-use super::limits::{ADVICE_INBOX, HOT_INBOX, RECORDER_INBOX, STORM_INBOX};
+use super::limits::{ADVICE_INBOX, HOT_INBOX, STORM_INBOX};
 use super::llm_summarizer::{LlmSummarizer, SummarizerParts};
 use super::mitigator::{Mitigator, MitigatorParts};
 use super::normalizer::{Normalizer, NormalizerParts};
 use super::outlet::AdviceOutlet;
 use super::recommender::{Recommender, RecommenderParts};
-use super::recorder::{Recorder, RecorderParts};
+use super::recorder::{self, Recorder, RecorderParts};
 use super::recovery::Ways;
 use super::reports::ReportDesk;
 use super::reports::drafter::{self, DraftOptions, DrafterParts, run_drafter};
@@ -58,6 +61,9 @@ use crate::messages::{
 };
 use crate::risk::RiskParams;
 use crate::store::{Database, Objects};
+
+pub use quiet::Quiet;
+pub use services::ServiceParts;
 
 /// How the tree meets failures.
 #[derive(Debug, Clone, Copy)]
@@ -144,6 +150,10 @@ pub struct Tree {
     pipeline: Supervisor,
     advice: Supervisor,
     service: Supervisor,
+    /// Whether the services are all there is.
+    services_only: bool,
+    /// The last of the services: what the others have to store comes before it stops.
+    recorder: Option<Node<Recorder>>,
     runtime: Handle,
     /// Where the feed puts its frames.
     pub frames: Edge<Arc<FrameBatch>>,
@@ -155,37 +165,6 @@ pub struct Tree {
     pub quiet: Quiet,
     /// The ways of what is read back from the journal.
     pub recovery: Ways,
-}
-
-/// Tells whether the stages that lose nothing have handled everything they were sent, rows
-/// included. Meaningful once nothing new is sent.
-#[derive(Clone, Default)]
-pub struct Quiet {
-    /// In the order in which they feed each other: a stage looked at later has been sent all that
-    /// the stages before it had to send.
-    stages: Vec<Arc<dyn Fn() -> bool + Send + Sync>>,
-}
-
-impl std::fmt::Debug for Quiet {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Quiet({})", self.stages.len())
-    }
-}
-
-impl Quiet {
-    fn watch<S: Stage>(&mut self, node: Node<S>) -> Node<S> {
-        let slot = node.slot().clone();
-        self.stages.push(Arc::new(move || slot.is_quiet()));
-        node
-    }
-
-    /// Waits until it is so: however long the slowest stage takes, because what a stop cuts off
-    /// would be missing.
-    pub async fn wait(&self) {
-        while !self.stages.iter().all(|is_quiet| is_quiet()) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
 }
 
 /// The ways into a running tree.
@@ -240,8 +219,7 @@ impl Tree {
         let journaled = Inbox::new(Normalizer::NAME, HOT_INBOX, Policy::Block);
         let ticks = Inbox::new(RiskScorer::NAME, HOT_INBOX, Policy::Block);
         let scores = Inbox::new(Alert::NAME, HOT_INBOX, Policy::Block);
-        let rows: Inbox<Arc<StoreBatch>> =
-            Inbox::new(Recorder::NAME, RECORDER_INBOX, Policy::Block);
+        let rows = parts.recorder.as_ref().map_or_else(recorder::inbox, |one| one.inbox.clone());
         let ticks_of_advice = Inbox::new(Recommender::NAME, ADVICE_INBOX, Policy::Conflate(|_| 0));
         let notices = Inbox::new(Mitigator::NAME, STORM_INBOX, Policy::Conflate(notice_key));
         let requests = Inbox::new(
@@ -277,7 +255,7 @@ impl Tree {
             }
         });
         let mut advice = supervisor("advice", Strategy::OneForOne, max);
-        let mut service = supervisor("service", Strategy::OneForOne, max);
+        let service = supervisor("service", Strategy::OneForOne, max);
         let feed = supervisor("feed_supervisor", Strategy::OneForOne, max);
         // A sub-tree that gives up has failed `max` times already: the root does not repeat that
         // as often.
@@ -389,11 +367,10 @@ impl Tree {
             let make = move |stop| run_drafter(drafting.clone(), stop);
             advice.add(TaskChild::new("drafter", parts.runtime.handle().clone(), make));
         }
-        if let Some(recorder) = parts.recorder {
+        let recorder = parts.recorder.map(|recorder| {
             let make = move || Ok(Recorder::new(recorder.clone()));
-            let node = wiring.node(rows, None, RECORDER, make);
-            service.add(quiet.watch(node));
-        }
+            quiet.watch(wiring.node(rows, None, RECORDER, make))
+        });
 
         let handles = TreeHandles {
             root: root.handle(),
@@ -411,6 +388,8 @@ impl Tree {
             pipeline,
             advice,
             service,
+            services_only: false,
+            recorder,
             runtime,
             frames,
             threads,
@@ -452,10 +431,26 @@ impl Tree {
     /// # Errors
     /// Why the root gave up, or that not everything was handled before the end.
     pub async fn run(self) -> Result<(), String> {
-        let Self { mut root, feed, pipeline, advice, service, threads, .. } = self;
-        for supervisor in [feed, pipeline, advice, service] {
-            root.add(Subtree::new(supervisor));
+        let Self {
+            mut root,
+            feed,
+            pipeline,
+            advice,
+            mut service,
+            services_only,
+            recorder,
+            threads,
+            ..
+        } = self;
+        if let Some(recorder) = recorder {
+            service.add(recorder);
         }
+        if !services_only {
+            for supervisor in [feed, pipeline, advice] {
+                root.add(Subtree::new(supervisor));
+            }
+        }
+        root.add(Subtree::new(service));
         let reason = root.run().await;
         threads.stop_all();
         match (reason.is_failure(), threads.unfinished()) {

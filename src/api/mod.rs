@@ -1,5 +1,5 @@
-//! The HTTP interface: health, metrics, scores, prices, events, advice, and users' scenarios. Nothing
-//! is changed by asking.
+//! The HTTP interface: health, metrics, scores, prices, events and advice to read; users' scenarios and tasks
+//! to ask for.
 //!
 //! Input: the read models ([`RiskBoard`], [`EventBus`], [`AdviceBoard`], [`ModelBoard`],
 //! [`HealthRegistry`]) that the actors write, and the stored bars ([`ReadBars`]); the interface asks
@@ -16,12 +16,14 @@
 //! | `jobs` | `/v1/jobs` |
 //! | `scenarios` | `POST /v1/scenarios` |
 //! | `advice` | `/v1/recommendations[/{id}]`, `/v1/mitigations[/{id}]`, `/v1/reports/…` |
+//! | `tasks` | `/v1/tasks[/{id}]`, `POST /v1/tasks/{name}` |
+//! | `access` | who may ask for what; `/v1/session` |
 //!
-//! Limits: list sizes by parameter, event streams by number, no body but a scenario's, at most
-//! 1 MiB.
+//! Limits: list sizes by parameter, event streams by number, bodies by size.
 //! Failure modes: errors are RFC 9457 problem details that name the parameter, its value and what
 //! was expected.
 
+pub mod access;
 mod advice;
 mod events;
 mod health;
@@ -33,6 +35,7 @@ mod problem;
 mod query;
 mod scenarios;
 mod stall;
+mod tasks;
 
 use std::future::IntoFuture;
 use std::net::SocketAddr;
@@ -40,16 +43,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware;
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::market::EventTime;
+use crate::messages::task_desk::TaskDesk;
 use crate::messages::{
     AdviceBoard, AskScenario, EventBus, HealthRegistry, JobBoard, ModelBoard, RiskBoard,
 };
 
+pub use access::Access;
 pub use prices::{BarQuery, ReadBars};
 pub use problem::{Details, Problem};
 
@@ -77,6 +83,12 @@ pub struct ApiState {
     pub bars: Option<ReadBars>,
     /// Who answers scenarios; `None` without daily bars to look into.
     pub scenarios: Option<AskScenario>,
+    /// Where tasks can be asked for; `None` where there are none.
+    pub tasks: Option<Arc<dyn TaskDesk>>,
+    /// Who may ask for what.
+    pub access: Access,
+    /// Whether only health and metrics are served.
+    pub health_only: bool,
     /// When the process started, by the wall clock.
     pub started: EventTime,
     /// Open event streams that are still allowed.
@@ -111,6 +123,9 @@ impl ApiState {
             metrics,
             bars: None,
             scenarios: None,
+            tasks: None,
+            access: Access::default(),
+            health_only: false,
             started: EventTime::from_micros(chrono::Utc::now().timestamp_micros()),
             streams: Arc::new(Semaphore::new(max_streams.min(Semaphore::MAX_PERMITS))),
             shutdown: CancellationToken::new(),
@@ -130,6 +145,27 @@ impl ApiState {
     #[must_use]
     pub fn with_scenarios(mut self, scenarios: Option<AskScenario>) -> Self {
         self.scenarios = scenarios;
+        self
+    }
+
+    /// The same state with tasks.
+    #[must_use]
+    pub fn with_tasks(mut self, desk: Option<Arc<dyn TaskDesk>>) -> Self {
+        self.tasks = desk;
+        self
+    }
+
+    /// The same state under this rule of access.
+    #[must_use]
+    pub fn with_access(mut self, access: Access) -> Self {
+        self.access = access;
+        self
+    }
+
+    /// The same state, of which only health and metrics are served.
+    #[must_use]
+    pub fn with_health_only(mut self, only: bool) -> Self {
+        self.health_only = only;
         self
     }
 
@@ -199,10 +235,11 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, ApiError> {
 
 /// All routes.
 pub fn router(state: ApiState) -> Router {
-    Router::new()
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
-        .route("/metrics", get(health::metrics))
+    let access = state.access.clone();
+    let session = Router::new()
+        .route("/v1/session", post(access::begin).delete(access::end))
+        .with_state(access.clone());
+    let kept = Router::new()
         .route("/v1/symbols", get(market::symbols))
         .route("/v1/risk", get(market::risk))
         .route("/v1/risk/{symbol}", get(market::risk_of))
@@ -219,9 +256,18 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/mitigations/{id}", get(advice::mitigation))
         .route("/v1/reports/latest", get(advice::latest_report))
         .route("/v1/reports/{id}", get(advice::report))
+        .route("/v1/tasks", get(tasks::specs))
+        .route("/v1/tasks/{id}", get(tasks::status).post(tasks::submit))
+        .route_layer(middleware::from_fn_with_state(access, access::check));
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .merge(if state.health_only { Router::new() } else { kept })
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::wrong_method)
         .with_state(state)
+        .merge(session)
 }
 
 /// How long running requests may take to finish at a stop.
@@ -239,8 +285,9 @@ pub async fn serve(
 ) -> Result<(), ApiError> {
     state.shutdown = shutdown.clone();
     let listener = stall::Patient { listener, limit: state.stall_limit };
-    let server = axum::serve(listener, router(state))
-        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let service = router(state).into_make_service_with_connect_info::<stall::Peer>();
+    let server =
+        axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let too_late = async {
         shutdown.cancelled().await;
         tokio::time::sleep(FINISH).await;

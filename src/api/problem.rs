@@ -1,6 +1,6 @@
 //! Errors as RFC 9457 problem details.
 
-use axum::http::{Method, StatusCode, Uri, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
@@ -155,6 +155,55 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, kind, "Failed", why.to_owned())
     }
 
+    /// 401: a token is missing or not known.
+    #[must_use]
+    pub fn unauthorized(why: &str) -> Self {
+        let detail = format!("this needs a token: {why}");
+        Self::new(StatusCode::UNAUTHORIZED, "/problems/unauthorized", "Token needed", detail)
+    }
+
+    /// 403: the token's scope is too small.
+    #[must_use]
+    pub fn forbidden(scope: &str, needed: &str) -> Self {
+        let detail = format!("the token has the scope {scope}; this needs {needed}");
+        Self::new(StatusCode::FORBIDDEN, "/problems/forbidden", "Scope too small", detail)
+    }
+
+    /// 429: too many wrong tokens.
+    #[must_use]
+    pub fn too_many_tokens() -> Self {
+        let detail = "too many wrong tokens from this address; wait a minute".to_owned();
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "/problems/too-many-tokens",
+            "Too many wrong tokens",
+            detail,
+        )
+    }
+
+    /// 422: what is asked for does not take these arguments.
+    #[must_use]
+    pub fn bad_arguments(what: String) -> Self {
+        let kind = "/problems/bad-arguments";
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, kind, "Bad arguments", what)
+    }
+
+    /// 503: it cannot be done now.
+    #[must_use]
+    pub fn unavailable(kind: &'static str, title: &'static str, why: &str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, title, why.to_owned())
+    }
+
+    /// The status as a metric's label.
+    #[must_use]
+    pub(super) fn status_word(&self) -> &'static str {
+        match self.0.status {
+            401 => "401",
+            403 => "403",
+            _ => "429",
+        }
+    }
+
     /// 503: too many event streams are open.
     #[must_use]
     pub fn too_many_streams() -> Self {
@@ -183,7 +232,13 @@ impl IntoResponse for Problem {
             StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         // Text fields only: always serialises.
         let body = serde_json::to_string(&self).unwrap_or_default();
-        (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response()
+        let mut response =
+            (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static("Bearer realm=\"bongsu\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        response
     }
 }
 

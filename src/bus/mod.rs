@@ -13,12 +13,14 @@
 //! [`RedisOptions::command_timeout`] a script call; from the first failure on, events wait in the
 //! backlog and a task of its own sends them, in order, when Redis is back.
 
+mod follow;
 mod publisher;
 pub mod queue;
 mod redis;
 mod refusal;
 mod script;
 
+pub use follow::StreamFollower;
 pub use publisher::{PublishOutcome, Publisher};
 pub use redis::{BusError, RedisOptions, RedisPublisher, STREAM, redact_url, redis_connection};
 

@@ -5,6 +5,7 @@
 //! the same form everywhere and its mistakes are reported together with theirs.
 
 mod check;
+mod enqueue;
 mod evaluate;
 mod feed;
 mod journal;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use check::{CheckCrashArgs, DayList};
+pub use enqueue::EnqueueArgs;
 pub use evaluate::{EvaluateArgs, MethodWord, OriginWord};
 pub use feed::{KisSimArgs, PlayArgs, RegistrationLimit, Role, RunArgs, Seconds};
 pub use journal::{DumpArgs, JournalArgs, JournalCommand, KindWord};
@@ -117,6 +119,8 @@ pub enum Command {
     Tail(TailArgs),
     /// Look into the journal
     Journal(JournalArgs),
+    /// Ask for a task
+    Enqueue(EnqueueArgs),
     /// The schedule of jobs.yaml
     Jobs {
         /// What about it.

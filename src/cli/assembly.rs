@@ -3,6 +3,7 @@
 mod data_dir;
 mod database;
 mod feed;
+mod jobs;
 mod kis;
 mod llm;
 mod models;
@@ -22,6 +23,10 @@ use tokio::runtime::Runtime;
 pub use self::data_dir::DataDir;
 pub use self::database::{bars, database, database_or_away, recorder, with_spill};
 pub use self::feed::feed_parts;
+pub use self::jobs::{
+    TaskMeans, TaskServices, access, add_task_services, task_registry, task_services, task_world,
+    worker_name,
+};
 pub use self::kis::{environment, kis_clients, kis_options, watch};
 pub use self::llm::{advice, writer};
 pub use self::models::{model_jobs, model_registry, model_watch};
@@ -30,7 +35,7 @@ pub use self::objects::{
 };
 pub use self::recovery::{Continuity, after};
 pub use self::scenarios::{daemon_scenarios, scenarios};
-pub use self::schedule::{JobWorks, scheduler};
+pub use self::schedule::{JobWorks, local_desk, scheduler};
 use super::CliError;
 use crate::actors::collection::{Clock, CollectionParts, Patience, Ranking, Universe};
 use crate::actors::tree::{SupervisionOptions, Tree, journal_folder};

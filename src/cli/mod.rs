@@ -13,6 +13,7 @@ pub mod bench;
 pub mod check;
 pub mod config_show;
 pub mod doctor;
+pub mod enqueue;
 mod error;
 pub mod evaluate;
 mod finding;
@@ -81,6 +82,7 @@ fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Bench(args) => bench::execute(args, settings),
         Command::Tail(args) => tail::execute(args, settings),
         Command::Journal(args) => journal::execute(args, settings),
+        Command::Enqueue(args) => enqueue::execute(args, settings),
         Command::Jobs { command: JobsCommand::List { json } } => jobs::list(json),
         Command::Jobs { command: JobsCommand::Next { count, json } } => {
             jobs::next(count.into(), json)

@@ -4,6 +4,9 @@
 //! the source, the feed, the tree and the HTTP server; runs until it is told to stop; stops in the
 //! order in which data flows, so that everything received is handled and stored.
 
+mod collection;
+mod satellite;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,31 +15,31 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
+use self::collection::{collection_of, collection_on_demand, present};
 use super::CliError;
 use super::args::{Role, RunArgs};
-use super::assembly::{self, Continuity, DataDir};
+use super::assembly::{self, Continuity, DataDir, TaskMeans, TaskServices};
 use crate::actors::backfill::{BackfillParts, run_backfill};
-use crate::actors::collection::{Clock, CollectionParts, wall_clock};
 use crate::actors::feed::{FeedParts, run_feed};
 use crate::actors::model_watch::{ModelWatchParts, run_model_watch};
+use crate::actors::modelling::Effort;
 use crate::actors::poll::{PollParts, run_poll};
 use crate::actors::scheduler::{SchedulerParts, run_scheduler};
-use crate::actors::supervision::StageError;
+use crate::actors::supervision::{StageError, SupervisorHandle};
 use crate::actors::trading_days::run_trading_days;
 use crate::actors::tree::{Tree, TreeParts};
-use crate::api::{self, ApiState, ReadBars};
+use crate::api::{self, Access, ApiState, ReadBars};
 use crate::bus::Publisher;
 use crate::config::{FeedSource, Settings};
 use crate::journal::JournalOptions;
 use crate::kis::sim::{RunningSim, SimOptions, Simulator};
 use crate::kis::{Lane, MarketHours};
-use crate::market::{Directory, EventTime};
+use crate::market::Directory;
 use crate::messages::health::{Component, HealthRegistry};
 use crate::messages::{
     AdviceBoard, AskScenario, BusLimits, EventBus, Flag, JobBoard, ModelBoard, Repairs, RiskBoard,
     SegmentUse,
 };
-use crate::store::{Database, Objects};
 use crate::telemetry;
 
 /// A stop is over within this time, one way or the other.
@@ -48,15 +51,17 @@ const STOP_WITHIN: Duration = Duration::from_millis(9_500);
 /// [`CliError::Runtime`] when a part cannot be started, or the tree gives up.
 pub fn execute(args: RunArgs, settings: Settings) -> Result<(), CliError> {
     assembly::start_telemetry(&settings)?;
-    if args.roles != [Role::All] {
-        return Err(CliError::Usage(
-            "--roles: only all is there yet: one process runs every part".to_owned(),
-        ));
-    }
     let runtime = assembly::runtime()?;
     let told = listen(&runtime);
+    if !Role::Ingest.is_in(&args.roles) {
+        let outcome = satellite::run(&runtime, &settings, &args, told);
+        if let Ok(runtime) = Arc::try_unwrap(runtime) {
+            runtime.shutdown_timeout(Duration::from_millis(500));
+        }
+        return outcome;
+    }
     let data_dir = DataDir::lock(&settings.data_dir)?;
-    let outcome = Daemon::start(&runtime, &settings, &data_dir)
+    let outcome = Daemon::start(&runtime, &settings, &args.roles, &data_dir)
         .and_then(|daemon| daemon.run(&runtime, &settings, args, told));
     // Tasks that still run (a simulator, a connection driver) are not waited for long.
     if let Ok(runtime) = Arc::try_unwrap(runtime) {
@@ -88,12 +93,15 @@ struct Daemon {
     bars: Option<ReadBars>,
     /// Who answers scenarios; `None` without daily bars to look into.
     scenarios: Option<AskScenario>,
+    tasks: TaskServices,
+    access: Access,
 }
 
 impl Daemon {
     fn start(
         runtime: &Arc<Runtime>,
         settings: &Settings,
+        roles: &[Role],
         data_dir: &DataDir,
     ) -> Result<Self, CliError> {
         let health = HealthRegistry::new();
@@ -115,9 +123,10 @@ impl Daemon {
         let repairs = Repairs::default();
         let objects = assembly::object_parts(settings, &data_dir.path, &health)?;
         let store = objects.as_ref().map(|parts| parts.objects.clone());
+        let stores_of_tasks = store.clone();
         let stores = (database.clone(), store);
         let advice_stores = stores.clone();
-        let collection = collection_of(settings, &feed, stores, &health, &repairs)?;
+        let collection = collection_of(settings, &feed, stores.clone(), &health, &repairs)?;
         let board = RiskBoard::new(Directory::new());
         let advice_board = AdviceBoard::default();
         let segments = objects.as_ref().map_or_else(
@@ -127,18 +136,42 @@ impl Daemon {
         let models = ModelBoard::default();
         let model_watch =
             assembly::model_watch(settings, objects.as_ref(), database.as_ref(), &models, &health)?;
-        let jobs = JobBoard::default();
-        let works =
-            assembly::JobWorks { collection, models: assembly::model_jobs(settings, &model_watch) };
-        let days = feed.config.days.clone();
-        let (ledger, board_of_jobs) = (database.clone(), jobs.clone());
-        let scheduler =
-            assembly::scheduler(runtime, settings, works, ledger, days, board_of_jobs, &health)?;
+        let (jobs, ledger) = (JobBoard::default(), database.clone());
         let mut continuity = Continuity::of(settings, &data_dir.path, &segments)?;
         let states = continuity.states(&board.directory, &repairs, &publisher);
         let checkpoints = continuity.checkpoints.clone();
+        let means = TaskMeans {
+            board: board.clone(),
+            bus: bus.clone(),
+            advice: advice_board.clone(),
+            models: models.clone(),
+            publisher: publisher.clone(),
+            database: database.clone(),
+            objects: stores_of_tasks,
+            collection: collection_on_demand(settings, &feed, &stores, &health, &repairs),
+            scenarios: scenarios.clone(),
+        };
         let recorder =
             assembly::recorder(settings, database, &board.directory, &health, &checkpoints);
+        let rows = recorder.database.is_some().then(|| recorder.inbox.edge("tasks"));
+        let advice = assembly::advice(runtime, settings, advice_stores)?;
+        let how = (Effort::Background, &health);
+        let world = assembly::task_world(settings, means, &advice, rows, how);
+        let clock = present(&board, settings);
+        let tasks = assembly::task_services(settings, &world, clock, &health)?;
+        // The simulator's invented days are no history for jobs to work on.
+        let desk = match settings.feed.source {
+            FeedSource::Kis if Role::Worker.is_in(roles) => tasks.orders(),
+            _ => assembly::local_desk(
+                runtime,
+                assembly::JobWorks {
+                    collection,
+                    models: assembly::model_jobs(settings, &model_watch),
+                },
+            ),
+        };
+        let days = feed.config.days.clone();
+        let scheduler = assembly::scheduler(settings, desk, ledger, days, jobs.clone(), &health)?;
         let recorder = assembly::with_spill(recorder, settings, &data_dir.path, away)?;
         let parts = TreeParts {
             runtime: Arc::clone(runtime),
@@ -155,7 +188,7 @@ impl Daemon {
             publisher: publisher.clone(),
             health: health.clone(),
             recorder: Some(recorder),
-            advice: Some(assembly::advice(runtime, settings, advice_stores)?),
+            advice: Some(advice),
             repairs: Some(repairs.clone()),
             batch_latency: None,
             checkpoints,
@@ -181,6 +214,8 @@ impl Daemon {
             continuity,
             bars,
             scenarios,
+            tasks,
+            access: assembly::access(settings)?,
         })
     }
 
@@ -189,7 +224,7 @@ impl Daemon {
         runtime: &Arc<Runtime>,
         settings: &Settings,
         args: RunArgs,
-        mut told: watch::Receiver<Option<&'static str>>,
+        told: watch::Receiver<Option<&'static str>>,
     ) -> Result<(), CliError> {
         let Self {
             bus,
@@ -210,7 +245,10 @@ impl Daemon {
             mut continuity,
             bars,
             scenarios,
+            tasks,
+            access,
         } = self;
+        let roles = args.roles.clone();
         let address = listener.local_addr().unwrap_or(settings.http.listen);
         let state = ApiState::new(
             board,
@@ -223,7 +261,10 @@ impl Daemon {
         .with_bars(bars)
         .with_scenarios(scenarios)
         .with_models(models)
-        .with_jobs(jobs);
+        .with_jobs(jobs)
+        .with_tasks(Role::Worker.is_in(&roles).then(|| Arc::clone(&tasks.desk)))
+        .with_access(access)
+        .with_health_only(!Role::Api.is_in(&roles));
         tracing::info!(
             source = settings.feed.source.as_str(),
             issues = feed.symbols.len(),
@@ -252,9 +293,14 @@ impl Daemon {
                 if let Some(objects) = objects {
                     assembly::add_object_services(&mut tree, objects);
                 }
-                tree.add_service("scheduler", move |stop| {
-                    run_scheduler(Arc::clone(&scheduler), stop)
-                });
+                if Role::Beat.is_in(&roles) {
+                    tree.add_service("scheduler", move |stop| {
+                        run_scheduler(Arc::clone(&scheduler), stop)
+                    });
+                }
+                if Role::Worker.is_in(&roles) {
+                    assembly::add_task_services(&mut tree, tasks);
+                }
                 tree.add_service("http", move |stop| {
                     serve(Arc::clone(&listener), listen, state.clone(), stop)
                 });
@@ -262,25 +308,7 @@ impl Daemon {
             },
             |tree| {
                 let root = tree.handles.root.clone();
-                async move {
-                    let why = tokio::select! {
-                        biased;
-                        Ok(why) = told.wait_for(Option::is_some) => why.unwrap_or("a signal"),
-                        why = wait_for_the_end(stop_after) => why,
-                    };
-                    tracing::info!(why, "stopping");
-                    root.stop();
-                    // A stop that does not come to its end is cut short: what is journaled is kept.
-                    tokio::select! {
-                        () = tokio::time::sleep(STOP_WITHIN) => tracing::error!(
-                            "the stop takes too long and is cut short; what is not in the database is in the journal"
-                        ),
-                        again = wait_for_the_end(None) => {
-                            tracing::error!(again, "told to stop again, ending at once");
-                        }
-                    }
-                    std::process::exit(1);
-                }
+                stop_when_told(root, told, stop_after)
             },
         );
         continuity.finish();
@@ -297,6 +325,32 @@ impl Daemon {
         tracing::info!("bongsu has stopped");
         Ok(())
     }
+}
+
+/// Asks the tree to stop when the process is told to, or `stop_after` has passed; a stop that does not come to
+/// its end ends the process.
+async fn stop_when_told(
+    root: SupervisorHandle,
+    mut told: watch::Receiver<Option<&'static str>>,
+    stop_after: Option<Duration>,
+) {
+    let why = tokio::select! {
+        biased;
+        Ok(why) = told.wait_for(Option::is_some) => why.unwrap_or("a signal"),
+        why = wait_for_the_end(stop_after) => why,
+    };
+    tracing::info!(why, "stopping");
+    root.stop();
+    // A stop that does not come to its end is cut short: what is journaled is kept.
+    tokio::select! {
+        () = tokio::time::sleep(STOP_WITHIN) => tracing::error!(
+            "the stop takes too long and is cut short; what is not in the database is in the journal"
+        ),
+        again = wait_for_the_end(None) => {
+            tracing::error!(again, "told to stop again, ending at once");
+        }
+    }
+    std::process::exit(1);
 }
 
 /// The watch over the model in use; it begins once the journal has been caught up with.
@@ -442,43 +496,4 @@ fn start_simulator(runtime: &Arc<Runtime>, settings: &Settings) -> Result<Runnin
         "the built-in KIS simulator is up"
     );
     Ok(running)
-}
-
-/// What collection works with. The simulator's day is left alone: what is played there has no calls in it
-/// but those of the feed.
-fn collection_of(
-    settings: &Settings,
-    feed: &FeedParts,
-    stores: (Option<Database>, Option<Objects>),
-    health: &HealthRegistry,
-    repairs: &Repairs,
-) -> Result<Option<Arc<CollectionParts>>, CliError> {
-    let jobs = assembly::schedule()?;
-    let wanted = jobs.scheduled().any(|job| job.task == "collect_market_prices");
-    if !wanted || settings.feed.source != FeedSource::Kis {
-        return Ok(None);
-    }
-    let parts = assembly::collection(
-        settings,
-        feed.clients[0].clone(),
-        &feed.symbols,
-        stores,
-        health,
-        market_clock(settings, repairs),
-    )?;
-    Ok(Some(Arc::new(parts)))
-}
-
-/// The wall clock; with `feed.market_hours=frames`, the time of the newest tick, and the wall clock
-/// until there is one.
-fn market_clock(settings: &Settings, repairs: &Repairs) -> Clock {
-    let wall = wall_clock();
-    if !settings.feed.hours_of_frames {
-        return wall;
-    }
-    let repairs = repairs.clone();
-    Arc::new(move || match repairs.market_time() {
-        time if time == EventTime::default() => wall(),
-        time => time,
-    })
 }

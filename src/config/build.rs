@@ -9,6 +9,7 @@ use super::keys::find;
 use super::load::{Effective, Settings, Values};
 use super::service_url::ServiceUrl;
 use super::settings::*;
+use super::task_keys::TASKS;
 use super::value::{Speed, Value};
 use crate::market::{SessionDay, Symbol};
 
@@ -286,12 +287,24 @@ pub(super) fn settings(values: &Values, effective: Vec<Effective>) -> Settings {
             listen: v.listen("http.listen"),
             max_streams: v.integer("http.max_streams"),
         },
+        api: ApiSettings { tokens: v.secret("api.tokens") },
+        task_limits: TASKS
+            .iter()
+            .map(|task| TaskSettings {
+                name: task.name,
+                soft_limit_seconds: v.integer(task.soft_limit),
+                hard_limit_seconds: v.integer(task.hard_limit),
+                max_retries: v.integer(task.max_retries),
+                retry_backoff_seconds: v.integer(task.retry_backoff),
+                retry_backoff_max_seconds: v.integer(task.retry_backoff_max),
+                rate_limit: v.optional_text(task.rate_limit),
+            })
+            .collect(),
         log: LogSettings {
             level: v.text("log.level"),
             format: v.choice("log.format", LogFormat::from_word),
         },
         reserved: ReservedSettings {
-            api_tokens: v.secret("api.tokens"),
             channel_layer: v.choice("channels.layer", ChannelLayer::from_word),
             slack_webhook_url: v.secret("notify.slack_webhook_url"),
             smtp_url: v.secret("notify.smtp_url"),

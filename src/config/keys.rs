@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use super::task_keys::TASK_KEYS;
 use super::value::Kind;
 
 /// One setting.
@@ -32,7 +33,7 @@ pub struct Key {
 }
 
 impl Key {
-    const fn new(path: &'static str, kind: Kind, help: &'static str) -> Self {
+    pub(super) const fn new(path: &'static str, kind: Kind, help: &'static str) -> Self {
         Self {
             path,
             kind,
@@ -46,12 +47,12 @@ impl Key {
         }
     }
 
-    const fn default(mut self, value: &'static str) -> Self {
+    pub(super) const fn default(mut self, value: &'static str) -> Self {
         self.default = Some(value);
         self
     }
 
-    const fn example(mut self, value: &'static str) -> Self {
+    pub(super) const fn example(mut self, value: &'static str) -> Self {
         self.example = value;
         self
     }
@@ -127,6 +128,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("vault", "HashiCorp Vault"),
     ("telemetry", "Traces"),
     ("log", "What the process says about itself on stderr"),
+    ("tasks", "Limits and retries of each task; [tasks.NAME] is as good as NAME.key"),
 ];
 
 use Kind::{
@@ -137,7 +139,18 @@ use Kind::{
 const HTTP: Kind = Url(&["http", "https"]);
 
 /// Every setting, grouped as in [`SECTIONS`].
-pub const KEYS: &[Key] = &[
+pub const KEYS: &[Key] = &{
+    let mut all = [BASE[0]; BASE.len() + TASK_KEYS.len()];
+    let mut at = 0;
+    while at < all.len() {
+        all[at] = if at < BASE.len() { BASE[at] } else { TASK_KEYS[at - BASE.len()] };
+        at += 1;
+    }
+    all
+};
+
+/// Those that are no task's.
+const BASE: &[Key] = &[
     Key::new("data_dir", Path, "Folder of everything the daemon keeps on this machine")
         .default("var")
         .flag("--data-dir"),
@@ -534,10 +547,14 @@ pub const KEYS: &[Key] = &[
     Key::new("http.listen", Listen, "Address and port").default("127.0.0.1:8700"),
     Key::new("http.max_streams", Integer(1, 10_000), "Open event streams, at most").default("64"),
     // later parts
-    Key::new("api.tokens", Tokens, "scope:token pairs; the scopes are read and operate")
+    Key::new(
+        "api.tokens",
+        Tokens,
+        "Who may use the API: scope:token pairs, or scope:sha256:DIGEST; read reads, operate also asks \
+         for tasks. Reading on a loopback address needs none",
+    )
         .example("read:secret")
-        .secret()
-        .reserved(),
+        .secret(),
     Key::new("channels.layer", Choice(&["off", "core", "pubsub"]), "Channel layer of the back end")
         .default("off")
         .reserved(),

@@ -67,7 +67,20 @@ pub fn toml_layer(path: &Path, text: &str, problems: &mut Vec<Problem>) -> Layer
             DeValue::Table(table) if is_section(name.get_ref()) => {
                 for (key, value) in table {
                     let path = format!("{}.{}", name.get_ref(), key.get_ref());
-                    reader.take(&path, value.get_ref(), line_at(text, key.span().start));
+                    match value.get_ref() {
+                        // A section below, as [tasks.NAME] is one.
+                        DeValue::Table(below) => {
+                            for (key, value) in below {
+                                let path = format!("{path}.{}", key.get_ref());
+                                reader.take(
+                                    &path,
+                                    value.get_ref(),
+                                    line_at(text, key.span().start),
+                                );
+                            }
+                        }
+                        value => reader.take(&path, value, line_at(text, key.span().start)),
+                    }
                 }
             }
             DeValue::Table(_) => reader.unknown_section(name.get_ref(), line),

@@ -12,6 +12,7 @@ use super::kis_devlp;
 use super::layers::{self, Layer, Raw};
 use super::problem::{Origin, Problem, SettingsErrors};
 use super::settings::*;
+use super::task_keys::TASKS;
 use super::value::{Form, Value};
 
 /// Where settings are read from. Everything is passed in, so that a test needs no process of its
@@ -93,6 +94,10 @@ pub struct Settings {
     pub advice: AdviceSettings,
     /// HTTP server.
     pub http: HttpSettings,
+    /// Access to the API.
+    pub api: ApiSettings,
+    /// Limits and retries of each task.
+    pub task_limits: Vec<TaskSettings>,
     /// Log.
     pub log: LogSettings,
     /// Accepted, not used yet.
@@ -355,6 +360,19 @@ fn check_together(values: &Values, problems: &mut Vec<Problem>) {
                  least as much"
             ),
         );
+    }
+    for task in TASKS {
+        if let (Some(soft), Some(hard)) = (number(task.soft_limit), number(task.hard_limit))
+            && soft > hard
+        {
+            conflict(
+                task.soft_limit,
+                format!(
+                    "{soft} is more than {} = {hard}: expected at most as much",
+                    task.hard_limit
+                ),
+            );
+        }
     }
     let heartbeat = number("supervision.heartbeat_ms");
     if let (Some(beat), Some(hang)) = (heartbeat, number("supervision.hang_seconds"))

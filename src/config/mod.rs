@@ -25,6 +25,7 @@ mod load;
 pub mod problem;
 pub mod service_url;
 pub mod settings;
+mod task_keys;
 pub mod template;
 #[cfg(test)]
 mod tests;

@@ -458,6 +458,32 @@ pub struct HttpSettings {
     pub max_streams: usize,
 }
 
+/// `api`: access to the API.
+#[derive(Debug, Clone)]
+pub struct ApiSettings {
+    /// `scope:token` pairs.
+    pub tokens: Option<SecretString>,
+}
+
+/// `tasks`: limits and retries of one task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskSettings {
+    /// The task.
+    pub name: &'static str,
+    /// Then it is asked to stop.
+    pub soft_limit_seconds: u64,
+    /// Then its caller has its answer.
+    pub hard_limit_seconds: u64,
+    /// Retries at most.
+    pub max_retries: u32,
+    /// Pause before the first.
+    pub retry_backoff_seconds: u64,
+    /// Longest pause.
+    pub retry_backoff_max_seconds: u64,
+    /// Calls in a time, as `10/m`.
+    pub rate_limit: Option<String>,
+}
+
 /// `log`: what is said on stderr.
 #[derive(Debug, Clone)]
 pub struct LogSettings {
@@ -470,8 +496,6 @@ pub struct LogSettings {
 /// Settings that are accepted and checked, but that nothing uses yet.
 #[derive(Debug, Clone)]
 pub struct ReservedSettings {
-    /// `api.tokens`.
-    pub api_tokens: Option<SecretString>,
     /// `channels.layer`.
     pub channel_layer: ChannelLayer,
     /// `notify.slack_webhook_url`.

@@ -309,10 +309,9 @@ fn reserved_settings_are_accepted_and_told() {
         .env("MINIO_ACCESS_KEY", "canary")
         .env("MINIO_SECRET_KEY", "canary")
         .env("MINIO_REGION", "kr")
-        .env("BONGSU_API__TOKENS", "read:canary,operate:canary")
         .env("BONGSU_CHANNELS__LAYER", "core");
     let settings = place.load().unwrap();
-    assert_eq!(settings.unused().count(), 9);
+    assert_eq!(settings.unused().count(), 8);
     assert_eq!(settings.reserved.email_to.as_deref(), Some("a@example.com,b@example.com"));
     assert_eq!(settings.reserved.channel_layer, ChannelLayer::Core);
     assert!(!format!("{settings:?}").contains("canary"));

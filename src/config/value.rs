@@ -54,6 +54,8 @@ pub enum Kind {
     KeyPairs,
     /// Which issues are collected.
     Universe,
+    /// So many in a time: `10/s`, `100/m`, `5/h`.
+    Rate,
 }
 
 /// How a value was written, as far as its text alone does not tell.
@@ -76,7 +78,8 @@ pub enum Form {
 /// A value of the right form.
 #[derive(Debug, Clone)]
 pub enum Value {
-    /// [`Kind::Text`], [`Kind::Texts`], [`Kind::Choice`], [`Kind::Path`], [`Kind::Mail`] of a key that is not secret.
+    /// [`Kind::Text`], [`Kind::Texts`], [`Kind::Choice`], [`Kind::Path`], [`Kind::Mail`], [`Kind::Rate`] of a key
+    /// that is not secret.
     Text(String),
     /// A text that is never shown.
     Secret(SecretString),
@@ -156,6 +159,7 @@ impl Kind {
             }
             Self::KeyPairs => "KEY:SECRET pairs separated by commas, each key once".into(),
             Self::Universe => "symbols, market_cap:N or volume:N with N from 1 to 30".into(),
+            Self::Rate => "a number above 0 with /s, /m or /h, for example 10/m".into(),
         }
     }
 
@@ -198,6 +202,7 @@ impl Kind {
             Self::Mail => mail_addresses(text).map(|text| hide(&text, secret)),
             Self::Tokens => tokens(text).map(|text| hide(&text, secret)),
             Self::KeyPairs => key_pairs(text).map(|text| hide(&text, secret)),
+            Self::Rate => is_rate(word).then(|| Value::Text(word.to_owned())),
             Self::Universe => {
                 CollectUniverse::from_word(word).map(|_| Value::Text(word.to_owned()))
             }
@@ -290,6 +295,11 @@ fn listen_address(text: &str) -> Option<SocketAddr> {
         None => text.to_owned(),
     };
     text.parse().ok()
+}
+
+fn is_rate(text: &str) -> bool {
+    let Some((calls, unit)) = text.split_once('/') else { return false };
+    matches!(unit, "s" | "m" | "h") && calls.parse::<u32>().is_ok_and(|calls| calls > 0)
 }
 
 /// Codes separated by commas or white space; an empty text is an empty list, a code that comes

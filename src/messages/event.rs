@@ -258,6 +258,34 @@ impl OutwardEvent {
         })
     }
 
+    /// The event whose CloudEvent is `json`, as another process published it; `None` when it is none of ours.
+    #[must_use]
+    pub fn from_json(json: &str) -> Option<Self> {
+        let whole: Value = serde_json::from_str(json).ok()?;
+        let text = |key: &str| whole[key].as_str();
+        let kind =
+            EventKind::ALL.into_iter().find(|kind| Some(&*kind.cloud_type()) == text("type"))?;
+        let subject = text("subject")?.to_owned();
+        let time = chrono::DateTime::parse_from_rfc3339(text("time")?).ok()?;
+        let data = whole.get("data")?.clone();
+        let topic = match kind {
+            EventKind::Threat => data["rule"].as_str()?,
+            _ => &subject,
+        };
+        let levels = [Level::Watch, Level::Warning, Level::Critical];
+        Some(Self {
+            id: text("id")?.to_owned(),
+            kind,
+            channel: format!("bongsu.{}.{topic}", kind.as_str()),
+            level: levels.into_iter().find(|level| Some(level.as_str()) == data["level"].as_str()),
+            time: EventTime::from_micros(time.timestamp_micros()),
+            subject,
+            received_us: 0,
+            json: json.into(),
+            data: OnceLock::from(data),
+        })
+    }
+
     /// The crash or threat event of a detection.
     #[must_use]
     pub fn from_detection(detection: &Detection, received_us: i64) -> Self {
@@ -356,6 +384,21 @@ mod tests {
             cause: Cause::Trade { cum_volume: 12_345 },
             at: RecordRef { segment: 1, offset: 64, record: 0 },
             evidence: vec![("z", -7.25)],
+        }
+    }
+
+    #[test]
+    fn an_event_is_read_back_as_it_was_published() {
+        let data = serde_json::json!({"rule": "vi", "level": "warning", "symbol": "005930"});
+        let time = EventTime::from_micros(1_722_816_021_250_000);
+        for (kind, topic) in [(EventKind::Threat, "vi"), (EventKind::Crash, "005930")] {
+            let event = OutwardEvent::new(kind, "id".into(), topic, "005930", time, &data);
+            let back = OutwardEvent::from_json(&event.json).unwrap();
+            assert_eq!((&back.id, &back.channel, back.time), (&event.id, &event.channel, time));
+            assert_eq!((back.kind, back.level, back.data()), (kind, Some(Level::Warning), &data));
+        }
+        for wrong in ["", "{}", "[]", "{\"type\": \"io.bongsu.crash.v1\", \"id\": 5}"] {
+            assert!(OutwardEvent::from_json(wrong).is_none(), "{wrong}");
         }
     }
 

@@ -21,6 +21,8 @@ pub mod repair;
 pub mod risk;
 pub mod scenarios;
 pub mod segment_use;
+pub mod task_desk;
+pub mod task_run;
 pub mod trading_days;
 
 #[cfg(test)]
@@ -47,4 +49,5 @@ pub use repair::{Repair, Repairs};
 pub use risk::{Cause, Detection, Level, RiskMinute, RiskPoint, Rule, ScoreBatch, ScoreParts};
 pub use scenarios::{AskScenario, ScenarioRefusal};
 pub use segment_use::SegmentUse;
+pub use task_run::TaskRun;
 pub use trading_days::TradingDays;

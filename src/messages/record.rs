@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::advice::{LlmUsage, MitigationPlan, RecommendationSet, Report};
-use super::{FetchedBars, OutwardEvent, RiskMinute};
+use super::{FetchedBars, OutwardEvent, RiskMinute, TaskRun};
 use crate::market::{RecordRef, TickBatch};
 
 /// Something that could not be processed, kept where the operator can find it
@@ -45,6 +45,8 @@ pub enum StoreBatch {
     Report(Arc<Report>),
     /// Calls of a language model.
     LlmUsage(Vec<LlmUsage>),
+    /// How runs of tasks stand, in order.
+    TaskRuns(Vec<TaskRun>),
     /// Everything that the frames before this checkpoint give has been sent: to be told when it is
     /// stored.
     Checkpoint(u64),

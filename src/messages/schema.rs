@@ -8,6 +8,8 @@ use serde_json::Value;
 use crate::market::SessionDay;
 
 pub(crate) fn load(name: &str) -> Value {
+    // A reference of a folder below is relative to it.
+    let name = name.trim_start_matches("../");
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/schemas").join(name);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))

@@ -29,6 +29,7 @@ mod facts;
 mod seconds;
 mod tell;
 
+pub(super) use ahead::market_terms;
 use serde::{Deserialize, Serialize};
 
 use std::sync::Arc;

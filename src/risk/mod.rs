@@ -25,6 +25,7 @@ pub mod detectors;
 pub mod engine;
 pub mod estimators;
 mod flow;
+pub mod from_bars;
 mod market_state;
 mod outlook;
 pub mod params;

@@ -29,6 +29,7 @@ pub mod migration;
 pub mod models;
 pub mod objects;
 pub mod panel;
+pub mod past;
 pub mod read;
 pub mod report_data;
 mod retry;

@@ -7,10 +7,10 @@
 //! A statement carries a power of two of rows, at most 512, fewer for wide or heavy rows. So there
 //! are at most ten texts a table, and the prepared statements that the driver keeps stay few.
 
-use sea_orm::sea_query::OnConflict;
+use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
-    ActiveModelBehavior, ActiveModelTrait, ConnectionTrait, DbErr, EntityTrait, InsertMany,
-    Iterable,
+    ActiveModelBehavior, ActiveModelTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait,
+    InsertMany, Iterable,
 };
 
 use super::Table;
@@ -43,6 +43,9 @@ pub trait Upsert: ActiveModelTrait + ActiveModelBehavior + Send {
     const REPLACE: &'static [ColumnOf<Self>];
     /// Upper estimate of a row's values, bytes.
     const ROW_BYTES: usize;
+
+    /// What else happens when the row is there already, before its columns are replaced.
+    fn settle(_conflict: &mut OnConflict, _backend: DbBackend) {}
 }
 
 macro_rules! upserts {
@@ -87,14 +90,44 @@ upserts! {
     // Runs are written at their start and again when they change.
     etl_run => EtlRuns, key [Id], replace [Status, RowsIn, RowsOut, Rejects, Detail, FinishedAt],
         8 << 10;
-    task_run => TaskRuns, key [Id],
-        replace [State, Result, Error, Retries, StartedAt, FinishedAt], 256 << 10;
     job_run => JobRuns, key [Job, ScheduledFor],
         replace [Status, Detail, StartedAt, FinishedAt, TaskId, Attempt],
         8 << 10;
     model_version => ModelVersions, key [Id], replace [Active, Metrics, ActivatedAt], 64 << 10;
     evaluation_metric => EvaluationMetrics, key [RunId, Metric, Label], replace [Value, CreatedAt],
         512;
+}
+
+/// A run is written when it begins and when it ends; another execution of the same call is counted.
+impl Upsert for task_run::ActiveModel {
+    const TABLE: Table = Table::TaskRuns;
+    const ID: task_run::Column = task_run::Column::Id;
+    const KEY: &'static [task_run::Column] = &[task_run::Column::Id];
+    const REPLACE: &'static [task_run::Column] = &[
+        task_run::Column::State,
+        task_run::Column::Result,
+        task_run::Column::Error,
+        task_run::Column::Retries,
+        task_run::Column::StartedAt,
+        task_run::Column::FinishedAt,
+        task_run::Column::Execution,
+        task_run::Column::Worker,
+    ];
+    // What is longer goes by itself (`writer::tasks`).
+    const ROW_BYTES: usize = 16 << 10;
+
+    fn settle(conflict: &mut OnConflict, backend: DbBackend) {
+        // MySQL assigns from left to right, so this comes before `execution` is replaced.
+        let (stored, new) = match backend {
+            DbBackend::MySql => ("`executions`", "`execution` <> VALUES(`execution`)"),
+            _ => (
+                "\"task_runs\".\"executions\"",
+                "\"task_runs\".\"execution\" <> \"excluded\".\"execution\"",
+            ),
+        };
+        let counted = format!("COALESCE({stored}, 1) + COALESCE({new}, 0)");
+        conflict.value(task_run::Column::Executions, Expr::cust(counted));
+    }
 }
 
 /// Rows of `A` in one full statement.
@@ -109,11 +142,16 @@ pub(crate) fn power_of_two(limit: usize) -> usize {
     1 << limit.ilog2()
 }
 
-fn statement<A: Upsert>(rows: Vec<A>, replace: &[ColumnOf<A>]) -> InsertMany<A> {
+fn statement<A: Upsert>(
+    rows: Vec<A>,
+    replace: &[ColumnOf<A>],
+    backend: DbBackend,
+) -> InsertMany<A> {
     let mut conflict = OnConflict::columns(A::KEY.iter().copied());
     if replace.is_empty() {
         conflict.do_nothing_on([A::ID]);
     } else {
+        A::settle(&mut conflict, backend);
         conflict.update_columns(replace.iter().copied());
     }
     A::Entity::insert_many(rows).on_conflict(conflict)
@@ -176,7 +214,7 @@ where
         while !chunk.is_empty() {
             let rest = chunk.split_off(power_of_two(chunk.len()));
             sent += chunk.len() as u64;
-            statement(chunk, replace).exec_without_returning(db).await?;
+            statement(chunk, replace, db.get_database_backend()).exec_without_returning(db).await?;
             chunk = rest;
         }
     }
@@ -187,7 +225,7 @@ mod tests {
     use super::*;
     use sea_orm::ActiveValue::Set;
     use sea_orm::sqlx::mysql::MySqlQueryResult;
-    use sea_orm::{DbBackend, ExecResult, QueryResult, QueryTrait, Statement};
+    use sea_orm::{ExecResult, QueryResult, QueryTrait, Statement};
     use sea_orm_migration::async_trait;
 
     fn bar(symbol: &str) -> market_price::ActiveModel {
@@ -204,7 +242,7 @@ mod tests {
     }
 
     fn sql<A: Upsert>(backend: DbBackend, rows: Vec<A>) -> String {
-        statement(rows, A::REPLACE).build(backend).sql
+        statement(rows, A::REPLACE, backend).build(backend).sql
     }
 
     #[test]
@@ -225,6 +263,21 @@ mod tests {
              `low` = VALUES(`low`), `close` = VALUES(`close`), `volume` = VALUES(`volume`), \
              `amount` = VALUES(`amount`), `source` = VALUES(`source`), `final` = VALUES(`final`)"
         );
+    }
+
+    #[test]
+    fn another_execution_is_counted_before_its_key_is_replaced() {
+        let run = || task_run::ActiveModel { id: Set("a".to_owned()), ..Default::default() };
+        let mysql = sql(DbBackend::MySql, vec![run()]);
+        let (counted, replaced) = (
+            mysql.find(
+                "COALESCE(`executions`, 1) + COALESCE(`execution` <> VALUES(`execution`), 0)",
+            ),
+            mysql.find("`execution` = VALUES(`execution`)"),
+        );
+        assert!(counted.is_some() && counted < replaced, "{mysql}");
+        let sqlite = sql(DbBackend::Sqlite, vec![run()]);
+        assert!(sqlite.contains("\"execution\" <> \"excluded\".\"execution\""), "{sqlite}");
     }
 
     #[test]

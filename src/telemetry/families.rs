@@ -66,6 +66,8 @@ pub const EDGES: &[&str] = &[
     "recommender>llm_summarizer",
     "mitigator>llm_summarizer",
     "llm_summarizer>drafter",
+    "tasks>recorder",
+    "cli>recorder",
     "supervisor>recorder",
     "recovery>normalizer",
     "recovery>recorder",
@@ -335,6 +337,8 @@ pub const FAMILIES: &[Family] = &[
     // HTTP
     gauge("bongsu_sse_clients", &[], "Open event streams."),
     counter("bongsu_sse_gaps_total", &[("reason", &["slow", "unknown_id"])], "Gap events sent on event streams."),
+    counter("bongsu_task_rows_lost_total", &[], "Runs of tasks that are not in task_runs because nothing took them."),
+    counter("bongsu_http_refused_total", &[("status", &["401", "403", "429"])], "Requests refused for want of a token."),
     counter("bongsu_sse_refused_total", &[], "Event streams refused because too many are open."),
 ];
 

@@ -69,6 +69,7 @@ async fn place(spilled: Vec<StoreBatch>, cap: u64) -> Place {
     let spill = Spill::open(SpillOptions::new(folder.path(), cap)).unwrap();
     let spill = Arc::new(parking_lot::Mutex::new(spill));
     let recorder = Recorder::new(RecorderParts {
+        inbox: inbox(),
         database: Some(database.clone()),
         away: None,
         writer: Arc::new(Mutex::new(new_writer(&directory))),

@@ -53,8 +53,16 @@ pub enum Role {
     Worker,
     /// The schedule.
     Beat,
-    /// The HTTP server.
+    /// The whole HTTP interface; the others answer /healthz, /readyz and /metrics alone.
     Api,
+}
+
+impl Role {
+    /// Whether a process with `roles` has this one.
+    #[must_use]
+    pub fn is_in(self, roles: &[Self]) -> bool {
+        roles.contains(&Self::All) || roles.contains(&self)
+    }
 }
 
 const RUN_HELP: &str = "\

@@ -141,6 +141,7 @@ pub fn recorder(
         max_rows: WriterOptions::default().max_rows.max(2 * settings.database.batch_rows),
     };
     RecorderParts {
+        inbox: crate::actors::recorder::inbox(),
         database,
         away: None,
         spill: None,

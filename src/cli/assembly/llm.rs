@@ -132,7 +132,7 @@ fn masker(settings: &Settings) -> Masker {
         settings.redis.url.as_ref().and_then(|url| password(url.expose())),
         password(settings.database.url.expose()),
     ];
-    let lists = [secret(&settings.llm.private_names), secret(&reserved.api_tokens)];
+    let lists = [secret(&settings.llm.private_names), secret(&settings.api.tokens)];
     let listed = lists.into_iter().flatten().flat_map(|list| {
         let items = list.split(',').map(|item| item.trim().to_owned());
         items.collect::<Vec<_>>()

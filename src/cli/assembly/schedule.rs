@@ -32,9 +32,8 @@ pub struct JobWorks {
 /// # Errors
 /// When `jobs.yaml` is wrong or cannot be read.
 pub fn scheduler(
-    runtime: &Runtime,
     settings: &Settings,
-    works: JobWorks,
+    desk: Arc<dyn Desk>,
     database: Option<Database>,
     days: TradingDays,
     board: JobBoard,
@@ -46,12 +45,6 @@ pub fn scheduler(
     let text = Jobs::text(&folder).map_err(wrong)?;
     let jobs = Jobs::parse(&text, &folder.join(FILE)).map_err(wrong)?;
     let file = move || ScheduleFile::new(folder.clone(), text.clone(), jobs.clone());
-    let desk: Arc<dyn Desk> = Arc::new(LocalDesk::new(
-        runtime.handle().clone(),
-        works_of(works),
-        "this process has nothing to do it with: no keys of KIS, no database, or not built yet"
-            .into(),
-    ));
     Ok(SchedulerParts {
         file: Arc::new(file),
         ledger: database.map_or_else(|| Ledger::Memory(Memory::default()), Ledger::Database),
@@ -63,6 +56,16 @@ pub fn scheduler(
         board,
         health: health.clone(),
     })
+}
+
+/// A desk that does what this process can by itself.
+#[must_use]
+pub fn local_desk(runtime: &Runtime, works: JobWorks) -> Arc<dyn Desk> {
+    Arc::new(LocalDesk::new(
+        runtime.handle().clone(),
+        works_of(works),
+        "this process has nothing to do it with: no keys of KIS, no database, or no tasks".into(),
+    ))
 }
 
 fn works_of(JobWorks { collection, models }: JobWorks) -> BTreeMap<&'static str, Work> {

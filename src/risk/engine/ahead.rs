@@ -171,7 +171,7 @@ fn history_before(day: SessionDay, known: &Reference, until: Option<SessionDay>)
 }
 
 /// The calendar and the breadth of what is watched.
-fn market_terms(day: SessionDay, breadth: Breadth) -> MarketTerms {
+pub(in crate::risk) fn market_terms(day: SessionDay, breadth: Breadth) -> MarketTerms {
     let day_number = day.epoch_days();
     let previous = Calendar::krx().previous_session(day);
     let previous = previous.map_or(day_number - 1, |before| before.epoch_days());

@@ -29,6 +29,20 @@ pub struct Model {
     pub started_at: Option<EventTime>,
     /// End, wall clock.
     pub finished_at: Option<EventTime>,
+    /// Key of the newest execution.
+    pub execution: Option<String>,
+    /// How often it was begun: more than retries say, where a worker died or a message came twice.
+    pub executions: Option<i32>,
+    /// The call that all of a canvas began with.
+    pub root_id: Option<String>,
+    /// The call that sent this one.
+    pub parent_id: Option<String>,
+    /// Who asked.
+    pub origin: Option<String>,
+    /// Which process ran it last.
+    pub worker: Option<String>,
+    /// The moment whose world it worked in.
+    pub as_of: Option<EventTime>,
 }
 
 /// No relation is declared: rows are joined by their ids.

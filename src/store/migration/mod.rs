@@ -10,6 +10,7 @@
 
 mod m0001_initial;
 mod m0003_advice;
+mod m0004_task_runs;
 mod m0005_schedule;
 mod m0006_reports;
 pub(crate) mod schema;
@@ -29,6 +30,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m0001_initial::Migration),
             Box::new(m0003_advice::Migration),
+            Box::new(m0004_task_runs::Migration),
             Box::new(m0005_schedule::Migration),
             Box::new(m0006_reports::Migration),
         ]

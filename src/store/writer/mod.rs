@@ -20,6 +20,7 @@
 
 pub(super) mod rows;
 mod send;
+mod tasks;
 pub(super) mod trades;
 mod waiting;
 
@@ -33,7 +34,7 @@ use super::retry::retry_conflicts;
 use super::{Database, RowCounts, StoreError};
 use crate::market::{Directory, EventTime, SessionDay, TickBatch, TradeFlags};
 use crate::messages::advice::{MitigationPlan, RecommendationSet, Report};
-use crate::messages::{EventKind, Reject, RiskMinute, StoreBatch};
+use crate::messages::{EventKind, Reject, RiskMinute, StoreBatch, TaskRun};
 pub(super) use send::send;
 use send::send_failures;
 use trades::{PendingTrade, TradeWriter};
@@ -68,6 +69,7 @@ pub struct StoreWriter {
     plans: Vec<Arc<MitigationPlan>>,
     reports: Vec<Arc<Report>>,
     usage: Vec<llm_usage::Model>,
+    tasks: Vec<TaskRun>,
     published: Vec<(String, EventTime)>,
     /// Written, but not yet told because a later part of the same flush failed.
     untold: RowCounts,
@@ -88,6 +90,7 @@ impl StoreWriter {
             plans: Vec::new(),
             reports: Vec::new(),
             usage: Vec::new(),
+            tasks: Vec::new(),
             published: Vec::new(),
             untold: RowCounts::default(),
         }
@@ -127,6 +130,7 @@ impl StoreWriter {
             StoreBatch::Mitigation(plan) => self.plans.push(plan),
             StoreBatch::Report(report) => self.reports.push(report),
             StoreBatch::LlmUsage(calls) => self.usage.extend(calls.iter().map(rows::llm_usage)),
+            StoreBatch::TaskRuns(runs) => self.tasks.extend(runs),
             // The Recorder's own business: there is nothing to write.
             StoreBatch::Checkpoint(_) => {}
         }
@@ -173,6 +177,7 @@ impl StoreWriter {
             + self.plans.len()
             + self.reports.len()
             + self.usage.len()
+            + self.tasks.len()
             + self.published.len()
     }
 
@@ -186,6 +191,7 @@ impl StoreWriter {
         self.plans.clear();
         self.reports.clear();
         self.usage.clear();
+        self.tasks.clear();
     }
 
     /// Whether no more is taken in until a flush.
@@ -206,7 +212,19 @@ impl StoreWriter {
     async fn flush_once(&mut self, db: &Database) -> Result<(), StoreError> {
         self.trades.flush(db, &mut self.untold).await?;
         self.flush_risk(db).await?;
-        self.flush_advice(db).await
+        self.flush_advice(db).await?;
+        self.flush_tasks(db).await
+    }
+
+    async fn flush_tasks(&mut self, db: &Database) -> Result<(), StoreError> {
+        if self.tasks.is_empty() {
+            return Ok(());
+        }
+        let mut sent = RowCounts::default();
+        tasks::write(db, &self.tasks, &mut sent).await?;
+        self.tasks.clear();
+        self.untold.merge(&sent);
+        Ok(())
     }
 
     async fn flush_risk(&mut self, db: &Database) -> Result<(), StoreError> {

@@ -12,7 +12,7 @@ use super::super::entity::{etl_failure, llm_usage, threat_event};
 use super::StoreWriter;
 use super::trades::PendingTrade;
 use crate::messages::advice::{MitigationPlan, RecommendationSet, Report};
-use crate::messages::{FetchedBars, RiskMinute};
+use crate::messages::{FetchedBars, RiskMinute, TaskRun};
 
 /// Rows in one entry at most: a megabyte or less, so that reading one back takes little memory.
 const PER_ENTRY: usize = 4_096;
@@ -39,6 +39,8 @@ pub enum Waiting {
     Report(Arc<Report>),
     /// Accounts of the language model.
     Usage(Vec<llm_usage::Model>),
+    /// Runs of tasks, in order.
+    Tasks(Vec<TaskRun>),
 }
 
 impl Waiting {
@@ -90,6 +92,7 @@ impl StoreWriter {
         out.extend(sets.into_iter().map(Waiting::Recommendation));
         out.extend(std::mem::take(&mut self.plans).into_iter().map(Waiting::Mitigation));
         out.extend(std::mem::take(&mut self.reports).into_iter().map(Waiting::Report));
+        chunked(std::mem::take(&mut self.tasks), &mut out, Waiting::Tasks);
         out
     }
 
@@ -105,6 +108,7 @@ impl StoreWriter {
             Waiting::Mitigation(plan) => self.plans.push(plan),
             Waiting::Report(report) => self.reports.push(report),
             Waiting::Usage(rows) => self.usage.extend(rows),
+            Waiting::Tasks(runs) => self.tasks.extend(runs),
         }
     }
 }

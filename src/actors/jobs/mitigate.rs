@@ -1,0 +1,235 @@
+//! `plan_mitigation`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::TaskWorld;
+use super::scene::{Scene, scene};
+use crate::advice::alarm::{Alarm, LivePosition, respond};
+use crate::advice::live_world::LiveIssue;
+use crate::advice::mitigate::Severity;
+use crate::advice::simulate::Control;
+use crate::market::{EventTime, Market, Symbol, Won};
+use crate::messages::advice::{MitigationPlan, outward_json};
+use crate::messages::{OutwardEvent, StoreBatch};
+use crate::tasks::{ArgumentType, Task, TaskContext, TaskFailure};
+
+/// A position as a caller tells it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Held {
+    symbol: Symbol,
+    /// Shares.
+    quantity: Option<i64>,
+    /// Won.
+    value: Option<Won>,
+}
+
+impl ArgumentType for Vec<Held> {
+    const EXPECTED: &'static str = "a list of positions as {\"symbol\": \"005930\", \"quantity\": 10} or {\"symbol\": …, \"value\": 1000000}";
+}
+
+crate::task_arguments! {
+    /// Ranked defences of a position in an issue, or of a portfolio: what each would cost and change.
+    ///
+    /// With the event that calls for it the plan answers that event and its level; without one the level
+    /// follows from the score. A position that is not told is assumed (advice.capital). The plan is stored
+    /// and published like those that the daemon makes by itself.
+    pub struct PlanMitigation("plan_mitigation") {
+        /// The issue; its position is assumed.
+        symbol: Option<Symbol>,
+        /// The portfolio, 1 to 200 positions.
+        positions: Option<Vec<Held>>,
+        /// The crash or threat event to answer.
+        event_id: Option<String>,
+    }
+}
+
+/// Positions in one call, at most.
+const MOST: usize = 200;
+
+pub(super) fn task(world: &TaskWorld) -> Task {
+    let world = world.clone();
+    Task::io(move |arguments, context| {
+        let world = world.clone();
+        async move {
+            let plan = plan(&world, arguments, &context).await?;
+            Ok(outward_json(plan.as_ref(), plan.as_of))
+        }
+    })
+    .limits(Duration::from_secs(30), Duration::from_secs(60))
+}
+
+async fn plan(
+    world: &TaskWorld,
+    arguments: PlanMitigation,
+    context: &TaskContext,
+) -> Result<Arc<MitigationPlan>, TaskFailure> {
+    let event = match &arguments.event_id {
+        Some(id) => Some(super::events::by_id(world, id, context.as_of()).await?),
+        None => None,
+    };
+    let of_event = event.as_ref().and_then(|event| event.data()["symbol"].as_str()?.parse().ok());
+    let held = match (arguments.symbol.or(of_event), arguments.positions) {
+        (Some(_), Some(_)) if arguments.symbol.is_some() => {
+            return Err(TaskFailure::arguments(
+                "plan_mitigation() takes 'symbol' or 'positions', not both",
+            ));
+        }
+        (_, Some(positions)) => positions,
+        (Some(symbol), None) => {
+            let scene = scene(world, context, None, &[symbol]).await?;
+            let defended = Defended {
+                symbols: vec![symbol],
+                values: vec![world.assumed_position],
+                assumed: true,
+            };
+            let plan = respond_to(world, context, scene, defended, event.as_deref()).await?;
+            return keep(world, context, plan).await;
+        }
+        (None, None) => {
+            return Err(TaskFailure::arguments(
+                "plan_mitigation() missing 1 required argument: 'symbol' (an issue code as 005930) or 'positions' (a list of them)",
+            ));
+        }
+    };
+    if held.is_empty() || held.len() > MOST {
+        return Err(TaskFailure::value(format!(
+            "plan_mitigation(): argument positions has {} positions: expected 1 to {MOST}",
+            held.len()
+        )));
+    }
+    let symbols: Vec<Symbol> = held.iter().map(|one| one.symbol).collect();
+    let scene = scene(world, context, None, &symbols).await?;
+    let values: Vec<Won> = held.iter().map(|one| value(&scene, one)).collect::<Result<_, _>>()?;
+    let defended = Defended { symbols, values, assumed: false };
+    let plan = respond_to(world, context, scene, defended, event.as_deref()).await?;
+    keep(world, context, plan).await
+}
+
+/// What a position is worth, won.
+fn value(scene: &Scene, held: &Held) -> Result<Won, TaskFailure> {
+    let (row, _) = scene.known(held.symbol)?;
+    let value = match (held.quantity, held.value) {
+        (Some(quantity), None) => quantity.checked_mul(row.point.price),
+        (None, Some(value)) => Some(value),
+        _ => {
+            return Err(TaskFailure::value(format!(
+                "plan_mitigation(): the position in {} has {}: expected either quantity (shares) or value (won)",
+                held.symbol,
+                if held.value.is_some() { "both" } else { "neither" }
+            )));
+        }
+    };
+    value.filter(|value| *value > 0).ok_or_else(|| {
+        TaskFailure::value(format!(
+            "plan_mitigation(): the position in {} is worth nothing, or more than can be: expected above 0",
+            held.symbol
+        ))
+    })
+}
+
+fn severity(event: Option<&OutwardEvent>, score: f64) -> Severity {
+    let told = event.and_then(|event| super::events::level(event.data()["level"].as_str()?));
+    told.map_or_else(|| Severity::from(super::report::level_of(score)), Severity::from)
+}
+
+fn event_id(event: Option<&OutwardEvent>) -> String {
+    event.map(|event| event.id.clone()).unwrap_or_default()
+}
+
+/// What is to be defended.
+struct Defended {
+    symbols: Vec<Symbol>,
+    values: Vec<Won>,
+    assumed: bool,
+}
+
+/// The plan; simulated on a thread that may take its time.
+async fn respond_to(
+    world: &TaskWorld,
+    context: &TaskContext,
+    scene: Scene,
+    defended: Defended,
+    event: Option<&OutwardEvent>,
+) -> Result<MitigationPlan, TaskFailure> {
+    let Defended { symbols, values, assumed } = defended;
+    let mut rows = Vec::with_capacity(symbols.len());
+    for symbol in &symbols {
+        let (row, _) = scene.known(*symbol)?;
+        rows.push((row, scene.board.directory.reference(row.point.symbol)));
+    }
+    let highest = rows.iter().map(|(row, _)| row.point.score).fold(0.0, f64::max);
+    let kosdaq = rows.iter().filter(|(_, one)| one.market == Market::Kosdaq).count();
+    let market = if 2 * kosdaq > rows.len() { Market::Kosdaq } else { Market::Kospi };
+    let (subject, name) = match &rows[..] {
+        [(_, one)] => (one.symbol.as_str().to_owned(), one.name.clone()),
+        _ => ("portfolio".to_owned(), "보유 종목".to_owned()),
+    };
+    let (event_id, severity, as_of) =
+        (event_id(event), severity(event, highest), as_of(&scene, event));
+    let (settings, cancel) = (world.plans.clone(), context.cancel().clone());
+    let work = move || {
+        let held = rows.iter().zip(&values).map(|((row, reference), value)| LivePosition {
+            issue: LiveIssue {
+                reference,
+                price: row.point.price,
+                daily_volatility_pct: row.daily_volatility_pct,
+                shortfall_pct: row.point.parts.volatility,
+                spread_pct: row.spread_pct,
+                halted: false,
+            },
+            value: *value,
+        });
+        let alarm = Alarm {
+            event_id,
+            severity,
+            subject,
+            name,
+            as_of,
+            held: held.collect(),
+            market,
+            value: 0,
+            assumed,
+            market_halted: false,
+        };
+        let watched = scene.board.directory.all();
+        let control = Control { cancelled: &|| cancel.is_cancelled(), progress: &|_, _| {} };
+        respond(&alarm, &watched, scene.model.as_deref(), &settings, &control)
+    };
+    let plan = tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| TaskFailure::runtime(format!("planning was cut off: {error}")))?;
+    plan.map_err(|error| {
+        let cancelled = context.check();
+        cancelled.err().unwrap_or_else(|| TaskFailure::value(error))
+    })
+}
+
+/// A plan is of the moment it is made at; it does not lie before its event.
+fn as_of(scene: &Scene, event: Option<&OutwardEvent>) -> EventTime {
+    event.map_or(scene.as_of, |event| scene.as_of.max(event.time))
+}
+
+async fn keep(
+    world: &TaskWorld,
+    context: &TaskContext,
+    plan: MitigationPlan,
+) -> Result<Arc<MitigationPlan>, TaskFailure> {
+    let plan = Arc::new(plan);
+    if !context.is_past() {
+        world.publish(plan.event()).await;
+        world.outlet.board.add_mitigation(Arc::clone(&plan));
+        world.store(StoreBatch::Mitigation(Arc::clone(&plan))).await?;
+    }
+    Ok(plan)
+}
+
+/// A plan as a caller hands it on.
+pub(super) fn subject_of(plan: &Value) -> Option<Symbol> {
+    plan.get("options")?;
+    plan["subject"].as_str()?.parse().ok()
+}

@@ -1,0 +1,439 @@
+//! `summarize_recommendation`, `draft_alert`, `generate_report`, `weekly_review`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::scene::scene;
+use super::{TaskWorld, of_store};
+use crate::actors::reports::summaries;
+use crate::actors::supervision::StageError;
+use crate::advice::ScenarioLimits;
+use crate::advice::recommend::{RankingModel, recommend};
+use crate::llm::{MarketSummary, ReportRequest};
+use crate::market::{EventTime, SessionDay, Symbol, rules};
+use crate::messages::advice::{RecommendationSet, Report, outward_json};
+use crate::messages::event::deterministic_id;
+use crate::messages::{EventKind, OutwardEvent};
+use crate::risk::Level;
+use crate::store::read::{self, Pointer};
+use crate::tasks::{Task, TaskContext, TaskFailure};
+
+crate::task_arguments! {
+    /// The Korean report on picks, by the language model or, without one, by template.
+    ///
+    /// In a chain, what generate_recommendations answered may come first.
+    pub struct Summarize("summarize_recommendation") {
+        /// Id of stored picks; or the picks themselves.
+        recommendation_id: Option<Value>,
+        /// The picks as generate_recommendations answers them, or an object with a symbol: then the report is on that issue.
+        recommendation: Option<Value>,
+    }
+}
+
+crate::task_arguments! {
+    /// The Korean alert on a crash or threat, or on the present risk of an issue.
+    ///
+    /// In a chain, an event, a score, picks or a plan may come first: the alert is on its event or issue.
+    pub struct DraftAlert("draft_alert") {
+        /// Id of the event; or an event or advice object.
+        event_id: Option<Value>,
+        /// The issue: its newest event of the last day, else its present risk.
+        symbol: Option<Symbol>,
+        /// watch, warning or critical; else that of the event, or what the score calls for.
+        level: Option<String>,
+    }
+}
+
+crate::task_arguments! {
+    /// The newest report of a kind, written now.
+    pub struct GenerateReport("generate_report") {
+        /// market_risk (or daily), recommendation, mitigation or alert.
+        kind: String,
+    }
+}
+
+crate::task_arguments! {
+    /// The last seven days: events by level, picks and reports, the latest evaluation, and a report.
+    pub struct WeeklyReview("weekly_review") {}
+}
+
+const DAY_US: i64 = 86_400_000_000;
+/// A language model has 20 s for each of two answers at most; then the template writes.
+const LIMITS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(90));
+
+macro_rules! io_task {
+    ($world:ident, $work:path) => {{
+        let world = $world.clone();
+        Task::io(move |arguments, context| {
+            let world = world.clone();
+            async move { $work(&world, arguments, &context).await }
+        })
+        .limits(LIMITS.0, LIMITS.1)
+    }};
+}
+
+pub(super) fn summarize(world: &TaskWorld) -> Task {
+    io_task!(world, write_summary)
+}
+
+pub(super) fn draft_alert(world: &TaskWorld) -> Task {
+    io_task!(world, write_alert)
+}
+
+pub(super) fn generate(world: &TaskWorld) -> Task {
+    io_task!(world, write_report)
+}
+
+pub(super) fn weekly_review(world: &TaskWorld) -> Task {
+    io_task!(world, write_review)
+}
+
+/// The level that a score calls for.
+pub(super) fn level_of(score: f64) -> Level {
+    match score {
+        95.0.. => Level::Critical,
+        80.0.. => Level::Warning,
+        _ => Level::Watch,
+    }
+}
+
+/// Longest time for writing: the deadline of a language model is below it.
+const WITHIN: Duration = Duration::from_secs(50);
+
+/// Writes the report; in the present world it is also stored, with its pages, and published.
+async fn write(
+    world: &TaskWorld,
+    context: &TaskContext,
+    request: ReportRequest,
+) -> Result<Value, TaskFailure> {
+    if context.is_past() {
+        let written = world.reports.writer.write_within(&request, WITHIN).await;
+        return Ok(report_json(&written.report));
+    }
+    let produced = world.reports.produce(&request, WITHIN, false).await;
+    produced.map(|produced| report_json(&produced.report)).map_err(recorder_away)
+}
+
+fn recorder_away(error: StageError) -> TaskFailure {
+    TaskFailure::transient(format!("the recorder is away: {error}"))
+}
+
+fn report_json(report: &Report) -> Value {
+    outward_json(report, report.as_of)
+}
+
+async fn write_summary(
+    world: &TaskWorld,
+    arguments: Summarize,
+    context: &TaskContext,
+) -> Result<Value, TaskFailure> {
+    let given = [arguments.recommendation_id, arguments.recommendation];
+    let given: Vec<Value> = given.into_iter().flatten().collect();
+    let set = match &given[..] {
+        [Value::String(id)] => picks(world, Pointer::Id(id)).await?,
+        [Value::Object(_)] => of_object(world, context, &given[0]).await?,
+        [] => picks(world, Pointer::Latest).await?,
+        [other] => {
+            return Err(TaskFailure::arguments(format!(
+                "summarize_recommendation(): argument recommendation_id is {other}: expected an id, or the picks as an object"
+            )));
+        }
+        _ => {
+            return Err(TaskFailure::arguments(
+                "summarize_recommendation() takes 'recommendation_id' or 'recommendation', not both",
+            ));
+        }
+    };
+    write(world, context, ReportRequest::Recommendation(set)).await
+}
+
+/// Stored picks: from the board, else from the database.
+async fn picks(
+    world: &TaskWorld,
+    pointer: Pointer<'_>,
+) -> Result<Arc<RecommendationSet>, TaskFailure> {
+    let board = &world.outlet.board;
+    let kept = match pointer {
+        Pointer::Id(id) => board.recommendation(id),
+        Pointer::Latest => board.recommendations(1).pop(),
+    };
+    if let Some(set) = kept {
+        return Ok(set);
+    }
+    let stored = match &world.database {
+        Some(database) => read::recommendation(database, pointer).await.map_err(of_store)?,
+        None => None,
+    };
+    stored.map(Arc::new).ok_or_else(|| match pointer {
+        Pointer::Id(id) => TaskFailure::missing(format!(
+            "there are no picks \"{}\"; generate_recommendations makes some",
+            id.chars().take(64).collect::<String>()
+        )),
+        Pointer::Latest => {
+            TaskFailure::missing("there are no picks yet; generate_recommendations makes some")
+        }
+    })
+}
+
+/// Picks as a caller hands them on, or those of one issue.
+async fn of_object(
+    world: &TaskWorld,
+    context: &TaskContext,
+    object: &Value,
+) -> Result<Arc<RecommendationSet>, TaskFailure> {
+    if object.get("picks").is_some() {
+        let mut picks = object.clone();
+        let told = object["as_of"].as_str().and_then(moment);
+        picks["as_of"] = json!(told.unwrap_or_else(|| context.as_of()));
+        return serde_json::from_value(picks).map(Arc::new).map_err(|error| {
+            TaskFailure::value(format!(
+                "summarize_recommendation(): argument recommendation is not what generate_recommendations answers: {error}"
+            ))
+        });
+    }
+    let Some(symbol) = object["symbol"].as_str() else {
+        return Err(TaskFailure::value(
+            "summarize_recommendation(): argument recommendation has neither picks nor a symbol",
+        ));
+    };
+    let symbol: Symbol = symbol.parse().map_err(TaskFailure::value)?;
+    let scene = scene(world, context, None, &[symbol]).await?;
+    let (row, _) = scene.known(symbol)?;
+    let candidate = crate::actors::recommender::candidate(&scene.board.directory, &row);
+    let limits = ScenarioLimits { name: format!("issue:{symbol}"), ..world.limits.clone() };
+    let model = RankingModel::from(scene.model.as_deref());
+    Ok(Arc::new(recommend(&[candidate], &limits, model, scene.as_of)))
+}
+
+fn moment(text: &str) -> Option<EventTime> {
+    let time = chrono::DateTime::parse_from_rfc3339(text).ok()?;
+    Some(EventTime::from_micros(time.timestamp_micros()))
+}
+
+/// What an alert is to be on.
+enum Subject {
+    Event(String),
+    Issue(Symbol),
+}
+
+/// The event or issue that an object is about.
+fn subject_of(object: &Value) -> Option<Subject> {
+    let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    if object.get("specversion").is_some() {
+        return text(&object["id"]).map(Subject::Event);
+    }
+    if let Some(id) = text(&object["event_id"]) {
+        return Some(Subject::Event(id));
+    }
+    if let Some(symbol) = super::mitigate::subject_of(object) {
+        return Some(Subject::Issue(symbol));
+    }
+    let first = [
+        &object["symbol"],
+        &object["data"]["symbol"],
+        &object["picks"][0]["symbol"],
+        &object["scores"][0]["symbol"],
+    ];
+    let symbol = first.into_iter().find_map(|value| value.as_str()?.parse().ok());
+    symbol.map(Subject::Issue)
+}
+
+async fn write_alert(
+    world: &TaskWorld,
+    arguments: DraftAlert,
+    context: &TaskContext,
+) -> Result<Value, TaskFailure> {
+    let level = match &arguments.level {
+        None => None,
+        Some(word) => Some(super::events::level(word).ok_or_else(|| {
+            TaskFailure::value(format!(
+                "draft_alert(): argument level is \"{word}\": expected watch, warning or critical"
+            ))
+        })?),
+    };
+    let subject = match (arguments.event_id, arguments.symbol) {
+        (_, Some(symbol)) => Subject::Issue(symbol),
+        (Some(Value::String(id)), None) => Subject::Event(id),
+        (Some(object @ Value::Object(_)), None) => subject_of(&object).ok_or_else(|| {
+            TaskFailure::value(
+                "draft_alert(): argument event_id is an object without an event id and without a symbol",
+            )
+        })?,
+        (Some(other), None) => {
+            return Err(TaskFailure::arguments(format!(
+                "draft_alert(): argument event_id is {other}: expected an id, or an event or advice object"
+            )));
+        }
+        (None, None) => {
+            return Err(TaskFailure::arguments(
+                "draft_alert() missing 1 required argument: 'event_id' (of a crash or threat) or 'symbol' (an issue code as 005930)",
+            ));
+        }
+    };
+    let event = match subject {
+        Subject::Event(id) => super::events::by_id(world, &id, context.as_of()).await?,
+        Subject::Issue(symbol) => of_issue(world, context, symbol, level).await?,
+    };
+    let told = event.data()["level"].as_str().and_then(super::events::level);
+    let event = match level {
+        Some(level) if told != Some(level) => Arc::new(at_level(&event, level)),
+        _ => event,
+    };
+    let data = event.data().clone();
+    let mut answer =
+        write(world, context, ReportRequest::Alert { event: Arc::clone(&event), plan: None })
+            .await?;
+    answer["event_id"] = event.id.clone().into();
+    answer["symbol"] = data["symbol"].clone();
+    answer["level"] = data["level"].clone();
+    Ok(answer)
+}
+
+/// The same event told at another level: a draft, with an identity of its own.
+fn at_level(event: &OutwardEvent, level: Level) -> OutwardEvent {
+    let mut data = event.data().clone();
+    data["level"] = level.as_str().into();
+    let id = deterministic_id(&["draft", &event.id, level.as_str()]);
+    let topic = event.channel.rsplit('.').next().unwrap_or_default();
+    OutwardEvent::new(event.kind, id, topic, &event.subject, event.time, &data)
+}
+
+/// The newest event of an issue within the last day, else a draft on its present risk.
+async fn of_issue(
+    world: &TaskWorld,
+    context: &TaskContext,
+    symbol: Symbol,
+    level: Option<Level>,
+) -> Result<Arc<OutwardEvent>, TaskFailure> {
+    let scene = scene(world, context, None, &[symbol]).await?;
+    let (row, _) = scene.known(symbol)?;
+    let since = scene.as_of.plus_micros(-DAY_US);
+    let events = super::events::until(world, since, scene.as_of, Some(symbol)).await?;
+    if let Some(event) = events.into_iter().next() {
+        return Ok(event);
+    }
+    let point = &row.point;
+    let reference = scene.board.directory.reference(point.symbol);
+    let level = level.unwrap_or_else(|| level_of(point.score)).as_str();
+    let data = json!({
+        "rule": "위험 점수",
+        "level": level,
+        "symbol": symbol,
+        "name": reference.name,
+        "price": point.price,
+        "reference_price": reference.base_price.unwrap_or(0),
+        "change_pct": (point.change_pct * 1e4).round() / 1e4,
+        "window_s": 0,
+        "score": (point.score * 100.0).round() / 100.0,
+        "event_time": point.time.rfc3339(),
+        "evidence": {"daily_volatility_pct": (row.daily_volatility_pct * 1e4).round() / 1e4},
+    });
+    let minute = point.time.minute().to_string();
+    let id = deterministic_id(&["draft", symbol.as_str(), &minute, level]);
+    let code = symbol.as_str();
+    Ok(Arc::new(OutwardEvent::new(EventKind::Threat, id, code, code, point.time, &data)))
+}
+
+async fn write_report(
+    world: &TaskWorld,
+    arguments: GenerateReport,
+    context: &TaskContext,
+) -> Result<Value, TaskFailure> {
+    let request = match arguments.kind.as_str() {
+        "market_risk" | "daily" => market(world, context, DAY_US).await?,
+        "recommendation" => ReportRequest::Recommendation(picks(world, Pointer::Latest).await?),
+        "mitigation" => {
+            let stored = match (world.outlet.board.mitigations(1).pop(), &world.database) {
+                (Some(plan), _) => Some(plan),
+                (None, Some(database)) => {
+                    let plan = read::mitigation(database, Pointer::Latest).await;
+                    plan.map_err(of_store)?.map(Arc::new)
+                }
+                (None, None) => None,
+            };
+            let none = || TaskFailure::missing("there is no plan yet; plan_mitigation makes one");
+            ReportRequest::Mitigation(stored.ok_or_else(none)?)
+        }
+        "alert" | "crash_alert" | "threat_alert" => {
+            let since = context.as_of().plus_micros(-7 * DAY_US);
+            let mut events = super::events::until(world, since, context.as_of(), None).await?;
+            let kind = arguments.kind.trim_end_matches("_alert").to_owned();
+            events.retain(|event| kind == "alert" || event.kind.as_str() == kind);
+            let none =
+                || TaskFailure::missing("there was no such event within the last seven days");
+            let event = events.into_iter().next().ok_or_else(none)?;
+            ReportRequest::Alert { event, plan: None }
+        }
+        other => {
+            return Err(TaskFailure::value(format!(
+                "generate_report(): argument kind is \"{}\": expected market_risk, daily, recommendation, mitigation, alert, crash_alert or threat_alert",
+                other.chars().take(40).collect::<String>()
+            )));
+        }
+    };
+    write(world, context, request).await
+}
+
+/// The market as a whole, with the events of the time before it.
+async fn market(
+    world: &TaskWorld,
+    context: &TaskContext,
+    window_us: i64,
+) -> Result<ReportRequest, TaskFailure> {
+    let scene = scene(world, context, None, &[]).await?;
+    let since = scene.as_of.plus_micros(-window_us);
+    let events = super::events::until(world, since, scene.as_of, None).await?;
+    let summary = MarketSummary::of_board(&scene.board, &events).ok_or_else(|| {
+        TaskFailure::missing("no issue has a score yet; compute_risk tells what is missing")
+    })?;
+    Ok(ReportRequest::MarketRisk(summary))
+}
+
+async fn write_review(
+    world: &TaskWorld,
+    _: WeeklyReview,
+    context: &TaskContext,
+) -> Result<Value, TaskFailure> {
+    let to = context.as_of();
+    let from = to.plus_micros(-7 * DAY_US);
+    let events = super::events::until(world, from, to, None).await?;
+    let mut counts: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
+    for event in &events {
+        let level = event.data()["level"].as_str().unwrap_or("none").to_owned();
+        *counts.entry(event.kind.as_str().to_owned()).or_default().entry(level).or_default() += 1;
+    }
+    let evaluation = match &world.database {
+        Some(database) => {
+            crate::store::models::newest_evaluation(database).await.map_err(of_store)?
+        }
+        None => None,
+    };
+    // Of a day that is not over at that moment nothing is looked at.
+    let day = to.session_day();
+    let is_over = !context.is_past() || to.time_of_day() >= rules::CLOSE;
+    let last = if is_over { day } else { SessionDay::from_epoch_days(day.epoch_days() - 1) };
+    let week = match &world.database {
+        Some(database) => {
+            let week = summaries::week(database, &world.board.directory, last).await;
+            week.map_err(of_store)?
+        }
+        None => None,
+    };
+    let report = match week {
+        Some(week) => write(world, context, ReportRequest::WeeklyReview(week)).await?,
+        // A week without a score is a review all the same.
+        None => Value::Null,
+    };
+    let measures = evaluation
+        .map(|one| json!({"run_id": one.run_id, "at": one.at.rfc3339(), "measures": one.measures}));
+    Ok(json!({
+        "from": from.rfc3339(),
+        "to": to.rfc3339(),
+        "events": counts,
+        "evaluation": measures,
+        "report": report,
+    }))
+}
