@@ -190,9 +190,10 @@ pub enum HedgeError {
     Simulate(#[from] SimulateError),
 }
 
-/// Makes one panel of panels of different adjustment: of an issue in several, the bars of the first up
-/// to its end, then those of the next. Levels differ at a seam, so the first bar behind it counts as a
-/// jump, which is no return.
+/// Makes one panel of panels of different adjustment: of each issue of the first, its bars there, then
+/// those of the next from where they end. Levels differ at a seam, so the first bar behind it counts as
+/// a jump, which is no return. An issue that the first lacks is left out: its days would begin with the
+/// second, and days are drawn jointly.
 #[must_use]
 pub fn spliced(panels: Vec<Panel>) -> Panel {
     let mut panels = panels.into_iter();
@@ -201,13 +202,9 @@ pub fn spliced(panels: Vec<Panel>) -> Panel {
         for (name, bars) in next.indices {
             whole.indices.entry(name).or_insert(bars);
         }
-        let mut known: BTreeMap<Symbol, usize> =
-            whole.issues.iter().enumerate().map(|(at, issue)| (issue.symbol, at)).collect();
         for Issue { symbol, bars } in next.issues {
-            let at = *known.entry(symbol).or_insert_with(|| {
-                whole.issues.push(Issue { symbol, bars: Default::default() });
-                whole.issues.len() - 1
-            });
+            let known = whole.issues.binary_search_by_key(&symbol, |issue| issue.symbol);
+            let Ok(at) = known else { continue };
             let own = &mut whole.issues[at].bars;
             let last = own.date.last().copied();
             let mut seam = last.is_some();
@@ -220,7 +217,6 @@ pub fn spliced(panels: Vec<Panel>) -> Panel {
                 own.push(bar);
             }
         }
-        whole.issues.sort_by_key(|issue| issue.symbol);
         whole.info.to = whole.info.to.max(next.info.to);
         whole.info.rows += next.info.rows;
         whole.info.symbols = whole.issues.len() as u64;
@@ -310,16 +306,16 @@ fn fall_windows(
     Ok(windows)
 }
 
-/// Calm windows drawn by chance, none overlapping another, from the last two fifths of the data: what
-/// lies before them is what models are fitted on and days are drawn from.
+/// Calm windows drawn by chance, none overlapping another, from the second half of the data: the
+/// first is what models are fitted on.
 fn calm_windows(sessions: &Sessions, index: &[f64], options: &HedgeOptions) -> Vec<(usize, usize)> {
-    let first = sessions.len() * 3 / 5;
+    let half = sessions.len() / 2;
     let quiet = |from: usize| {
         let around = from.checked_sub(CALM_SESSIONS)?..from + 2 * CALM_SESSIONS + 1;
         let moves = index.get(around)?;
         moves.iter().all(|r| r.abs() < CALM_MOVE).then_some((from, from + CALM_SESSIONS))
     };
-    let mut all: Vec<(usize, usize)> = (first..sessions.len()).filter_map(quiet).collect();
+    let mut all: Vec<(usize, usize)> = (half..sessions.len()).filter_map(quiet).collect();
     all.shuffle(&mut ChaCha8Rng::seed_from_u64(options.seed));
     let mut drawn: Vec<(usize, usize)> = Vec::new();
     for window in all {

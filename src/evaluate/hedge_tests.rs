@@ -86,7 +86,7 @@ fn calm_windows_are_calm_and_apart() {
     let drawn = calm_windows(&sessions, &index, &HedgeOptions::default());
     assert_eq!(drawn.len(), 20);
     for (at, window) in drawn.iter().enumerate() {
-        assert!(window.0 >= 240 && window.1 + CALM_SESSIONS < 400);
+        assert!(window.0 >= 200 && window.1 + CALM_SESSIONS < 400);
         assert!(
             !(window.0 - CALM_SESSIONS..=window.1 + CALM_SESSIONS).contains(&300),
             "{window:?}"
@@ -119,8 +119,8 @@ fn a_seam_is_a_jump_and_no_return() {
     assert_eq!(whole.info.rows, 6);
     let other = spliced(vec![of("000002", bars(1, 50.0)), of("000001", bars(3, 100.0))]);
     let codes: Vec<&str> = other.issues.iter().map(|issue| issue.symbol.as_str()).collect();
-    assert_eq!(codes, ["000001", "000002"], "by code");
-    assert!(other.issues.iter().all(|issue| !issue.bars.jump.contains(&true)));
+    assert_eq!(codes, ["000002"], "an issue that the first lacks is left out");
+    assert!(!other.issues[0].bars.jump.contains(&true));
 }
 
 #[test]
