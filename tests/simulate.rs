@@ -133,6 +133,10 @@ fn the_command_and_the_route_give_the_same_answer() {
         let sum: f64 = holdings.iter().map(part).sum();
         assert!((sum - risk["value_at_risk"].as_f64().unwrap()).abs() < 1e-6, "parts add up");
     }
+    let plan = &answer["plan"];
+    assert_eq!((&plan["subject"], &plan["assumed_position"]), (&"portfolio".into(), &false.into()));
+    assert!(plan["options"].as_array().unwrap().len() >= 6, "{plan}");
+    assert_eq!(answer["picks"]["as_of"], plan["as_of"]);
     assert!(outcome["returns"]["mean"].as_f64().unwrap() < -0.005, "the market fell");
     // For people.
     let output = simulate(folder.path(), &["mine.yaml", "--data", "bars.csv"]);

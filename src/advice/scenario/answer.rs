@@ -7,8 +7,9 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
+use super::advise::{defence, picks};
 use super::{FieldProblem, Portfolio, Scenario};
 use crate::advice::costs::whole_won;
 use crate::advice::korean::{name_and_code, won};
@@ -17,8 +18,9 @@ use crate::advice::simulate::{
     Component, Control, Distribution, Dynamics, Outcome, Plan, RiskAtLevel, SimulateError, World,
     WorldSource, simulate,
 };
+use crate::advice::types::{MitigationPlan, RecommendationSet};
 use crate::market::identity::deterministic_id;
-use crate::market::{Market, SessionDay, Symbol};
+use crate::market::{EventTime, Market, SessionDay, Symbol};
 use crate::model::{FittedModel, Panel};
 
 /// Residuals below which a holding's past is mostly the market's.
@@ -142,7 +144,7 @@ pub struct Note {
 }
 
 /// The answer to a scenario.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ScenarioAnswer {
     /// Deterministic: of scenario, model and data.
     pub id: String,
@@ -156,6 +158,12 @@ pub struct ScenarioAnswer {
     pub portfolio: PortfolioAnswer,
     /// What could become of it; `None` when there is nothing but cash.
     pub outcome: Option<OutcomeAnswer>,
+    /// What could be held besides, or instead.
+    #[serde(serialize_with = "outward_picks")]
+    pub picks: RecommendationSet,
+    /// What could be done about what is held; `None` when there is nothing but cash.
+    #[serde(serialize_with = "outward_plan")]
+    pub plan: Option<MitigationPlan>,
     /// What a reader should know.
     pub notes: Vec<Note>,
 }
@@ -188,6 +196,7 @@ pub fn answer(
         true => None,
         false => Some(simulate(world, &exposures, &plan, control).map_err(refused)?),
     };
+    let defended = defence(situation, scenario, &portfolio, &plan, control).map_err(refused)?;
     let components = outcome.as_ref().map(|outcome| outcome.components.as_slice());
     Ok(ScenarioAnswer {
         id: id(scenario, world),
@@ -201,7 +210,39 @@ pub fn answer(
             holdings: holdings(world, &portfolio, components),
         },
         outcome: outcome.map(|outcome| told(scenario, world, outcome)),
+        picks: picks(situation, scenario),
+        plan: defended,
     })
+}
+
+/// As it travels: its time in RFC 3339.
+fn outward<S: Serializer>(
+    item: &impl Serialize,
+    as_of: EventTime,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut value = serde_json::to_value(item).map_err(serde::ser::Error::custom)?;
+    if let Some(field) = value.get_mut("as_of") {
+        *field = as_of.rfc3339().into();
+    }
+    value.serialize(serializer)
+}
+
+fn outward_picks<S: Serializer>(
+    picks: &RecommendationSet,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    outward(picks, picks.as_of, serializer)
+}
+
+fn outward_plan<S: Serializer>(
+    plan: &Option<MitigationPlan>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match plan {
+        Some(plan) => outward(plan, plan.as_of, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 /// The plan of a scenario in `world`.

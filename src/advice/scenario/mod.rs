@@ -10,6 +10,7 @@
 //! ([`Scenario::limits`]) and the defences. `docs/schemas/scenario.schema.json` is
 //! [`schema::schema`] written down.
 
+pub mod advise;
 pub mod answer;
 pub mod parts;
 pub mod resolve;

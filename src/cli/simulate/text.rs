@@ -19,6 +19,8 @@ pub fn table(answer: &ScenarioAnswer) -> String {
     } else {
         text.push_str("\n보유 종목이 없어 모의실험할 것이 없습니다 (현금만 있음).\n");
     }
+    text.push_str(&picks(answer));
+    text.push_str(&plan(answer));
     for note in &answer.notes {
         text.push_str(&format!("\n※ {}", note.text));
     }
@@ -146,6 +148,42 @@ fn risk(outcome: &OutcomeAnswer, value: f64) -> String {
             100.0 * budget.borne,
             if budget.kept { "예산 이내" } else { "예산 초과" }
         ));
+    }
+    text
+}
+
+/// What could be held.
+fn picks(answer: &ScenarioAnswer) -> String {
+    let mut text = format!("\n추천 {}종목\n", answer.picks.picks.len());
+    for pick in &answer.picks.picks {
+        text.push_str(&format!(
+            "  {:>2}. {:<24} 비중 {:>5.1}%  기대 {}  하방 {:.1}%\n",
+            pick.rank,
+            name_and_code(&pick.name, pick.symbol.as_str()),
+            100.0 * pick.weight,
+            signed_percent(pick.expected_return_pct),
+            pick.downside_pct
+        ));
+    }
+    text.push_str(&format!("  {}\n", answer.picks.note));
+    text
+}
+
+/// What could be done.
+fn plan(answer: &ScenarioAnswer) -> String {
+    let Some(plan) = &answer.plan else { return String::new() };
+    let mut text = "\n방어책 (95% VaR 전 → 후, 비용)\n".to_owned();
+    for option in &plan.options {
+        let effect = match &option.infeasible {
+            Some(why) => format!("불가: {why}"),
+            None => format!(
+                "{} → {}, {}",
+                won(option.risk_before),
+                won(option.risk_after),
+                won(option.cost)
+            ),
+        };
+        text.push_str(&format!("  {}. {}  {effect}\n", option.rank, option.description));
     }
     text
 }
