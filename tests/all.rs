@@ -8,6 +8,7 @@ mod support;
 
 mod archive;
 mod bad_frames;
+mod celery;
 mod check_etl;
 mod collect;
 mod crash;

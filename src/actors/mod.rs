@@ -38,5 +38,6 @@ pub mod supervision;
 pub mod task_desk;
 pub mod task_log;
 pub mod task_queue;
+pub mod task_worker;
 pub mod trading_days;
 pub mod tree;

@@ -24,8 +24,8 @@ pub use self::data_dir::DataDir;
 pub use self::database::{bars, database, database_or_away, recorder, with_spill};
 pub use self::feed::feed_parts;
 pub use self::jobs::{
-    TaskMeans, TaskServices, access, add_task_services, task_registry, task_services, task_world,
-    worker_name,
+    TaskMeans, TaskServices, access, add_task_services, celery_queue, task_registry, task_services,
+    task_worker_options, task_world, worker_name,
 };
 pub use self::kis::{environment, kis_clients, kis_options, watch};
 pub use self::llm::{advice, writer};

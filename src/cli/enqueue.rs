@@ -26,7 +26,8 @@ use crate::market::Directory;
 use crate::messages::health::HealthRegistry;
 use crate::messages::{AdviceBoard, BusLimits, EventBus, ModelBoard, RiskBoard, StoreBatch};
 use crate::store::{Database, StoreWriter, WriterOptions};
-use crate::tasks::{Runner, RunnerOptions, TaskCall, TaskState, TaskStatus};
+use crate::tasks::celery::WorkerOptions;
+use crate::tasks::{Runner, RunnerOptions, Submit, SubmitOptions, TaskCall, TaskState, TaskStatus};
 
 /// A daemon answers within this, or is not there.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -40,6 +41,9 @@ pub fn execute(args: EnqueueArgs, settings: Settings) -> Result<(), CliError> {
     assembly::start_telemetry(&settings)?;
     let runtime = assembly::runtime()?;
     let outcome = runtime.block_on(async {
+        if let Some(options) = assembly::task_worker_options(&settings) {
+            return over_redis(&args, call, &options).await;
+        }
         match operate_token(&settings) {
             Some(token) => match over_http(&args, &call, &settings, &token).await? {
                 Some(answer) => Ok(answer),
@@ -91,6 +95,24 @@ fn operate_token(settings: &Settings) -> Option<String> {
     pairs
         .find(|(scope, token)| *scope == "operate" && !token.starts_with("sha256:"))
         .map(|(_, token)| token.to_owned())
+}
+
+/// Puts the call into the queue on Redis, where any worker may take it.
+async fn over_redis(
+    args: &EnqueueArgs,
+    call: TaskCall,
+    options: &WorkerOptions,
+) -> Result<Value, CliError> {
+    let queue = assembly::celery_queue(options)?;
+    let (id, name) = (call.id.clone(), call.name.clone());
+    let how = SubmitOptions { priority: args.priority, ..SubmitOptions::default() };
+    queue.submit(call, how).await.context("the call was not sent")?;
+    let status = match args.wait {
+        true => queue.finished(&id).await.context("the call's end is not known")?,
+        false => TaskStatus::pending(&id),
+    };
+    let status = TaskStatus { name: Some(name), ..status };
+    Ok(serde_json::to_value(status).context("the call's state as JSON")?)
 }
 
 /// Asks the running daemon; `None` when none is there.

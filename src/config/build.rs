@@ -288,6 +288,18 @@ pub(super) fn settings(values: &Values, effective: Vec<Effective>) -> Settings {
             max_streams: v.integer("http.max_streams"),
         },
         api: ApiSettings { tokens: v.secret("api.tokens") },
+        tasks: TaskQueueSettings {
+            queue: v.text("tasks.queue"),
+            node: v.text("tasks.node"),
+            concurrency: v.integer("tasks.concurrency"),
+            prefetch: v.integer("tasks.prefetch"),
+            visibility_timeout_seconds: v.integer("tasks.visibility_timeout_seconds"),
+            lost_after_seconds: v.integer("tasks.lost_after_seconds"),
+            result_expires_seconds: v.integer("tasks.result_expires_seconds"),
+            track_started: v.switch("tasks.track_started"),
+            events: v.switch("tasks.events"),
+            max_message_mib: v.integer("tasks.max_message_mib"),
+        },
         task_limits: TASKS
             .iter()
             .map(|task| TaskSettings {

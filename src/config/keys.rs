@@ -113,7 +113,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("supervision", "When a failing part is restarted, and when the process gives up"),
     ("pipeline", "Batches and inboxes between the stages"),
     ("risk", "When a fall is a crash, and what else is a threat"),
-    ("redis", "Outward events over Redis; without a URL they stay in the process"),
+    ("redis", "Redis: outward events and the task queue; without a URL both stay in the process"),
     ("database", "Where rows go"),
     ("objects", "Object store: raw answers, the archive of the journal"),
     ("archive", "Sealed journal segments as Parquet in the object store"),
@@ -128,7 +128,10 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("vault", "HashiCorp Vault"),
     ("telemetry", "Traces"),
     ("log", "What the process says about itself on stderr"),
-    ("tasks", "Limits and retries of each task; [tasks.NAME] is as good as NAME.key"),
+    (
+        "tasks",
+        "The task queue and its worker; limits and retries of each task, [tasks.NAME] is as good as NAME.key",
+    ),
 ];
 
 use Kind::{
@@ -597,6 +600,25 @@ const BASE: &[Key] = &[
     )
     .default("info"),
     Key::new("log.format", Choice(&["text", "json"]), "For people or for machines").default("text"),
+    // tasks
+    Key::new("tasks.queue", Text, "The queue").default("ai_tasks"),
+    Key::new("tasks.node", Text, "The worker's name in Celery's tools, name or name@host; two workers at one Redis need two names")
+        .default("bongsu"),
+    Key::new("tasks.concurrency", Integer(1, 1_000), "Tasks of the queue that run at a time")
+        .default("8"),
+    Key::new("tasks.prefetch", Integer(1, 10_000), "Messages that the worker takes ahead, at most; the less, the more evenly several workers share them")
+        .default("32"),
+    Key::new("tasks.visibility_timeout_seconds", Integer(10, 31_536_000), "Celery's visibility_timeout: the same for every worker at this Redis, s")
+        .default("3600"),
+    Key::new("tasks.lost_after_seconds", Integer(2, 3_600), "A worker that is silent for so long is dead: another one puts its messages back, s")
+        .default("75"),
+    Key::new("tasks.result_expires_seconds", Integer(0, 31_536_000), "Life of a result; 0: for ever, s")
+        .default("86400"),
+    Key::new("tasks.track_started", Switch, "Results say STARTED while a task runs").default("off"),
+    Key::new("tasks.events", Switch, "Task events are sent before a monitor, such as Flower, asks for them")
+        .default("off"),
+    Key::new("tasks.max_message_mib", Integer(1, 512), "A larger message is refused, MiB")
+        .default("16"),
 ];
 
 #[cfg(test)]

@@ -98,6 +98,8 @@ pub struct Settings {
     pub api: ApiSettings,
     /// Limits and retries of each task.
     pub task_limits: Vec<TaskSettings>,
+    /// The task queue, and the worker at it.
+    pub tasks: TaskQueueSettings,
     /// Log.
     pub log: LogSettings,
     /// Accepted, not used yet.

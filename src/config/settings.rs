@@ -299,6 +299,31 @@ pub struct RedisSettings {
     pub stream_maxlen: u64,
 }
 
+/// `tasks`: the queue, and the worker at it.
+#[derive(Debug, Clone)]
+pub struct TaskQueueSettings {
+    /// The queue.
+    pub queue: String,
+    /// The worker's name; without a host this machine's is added.
+    pub node: String,
+    /// Tasks that run at a time.
+    pub concurrency: usize,
+    /// Messages taken ahead, at most.
+    pub prefetch: usize,
+    /// Celery's visibility time-out, s.
+    pub visibility_timeout_seconds: u64,
+    /// Silence after which a worker is dead, s.
+    pub lost_after_seconds: u64,
+    /// Life of a result, s; 0: for ever.
+    pub result_expires_seconds: u64,
+    /// Whether STARTED is stored.
+    pub track_started: bool,
+    /// Whether task events are sent unasked.
+    pub events: bool,
+    /// A larger message is refused, MiB.
+    pub max_message_mib: usize,
+}
+
 /// `database`: rows.
 #[derive(Debug, Clone)]
 pub struct DatabaseSettings {

@@ -16,6 +16,7 @@
 //! | `runner` | one call from beginning to end |
 //! | `submit` | the way into a queue, and the state of what was put there |
 //! | `memory` | the queue within the process |
+//! | `celery` | the queue on Redis: a worker as Celery's own, and calls sent to it |
 //! | `ping` | `debug_ping` |
 //!
 //! **Limits.** Arguments of a call and its result have a size ([`RunnerOptions`]); computing tasks run
@@ -29,6 +30,7 @@
 
 pub mod arguments;
 mod call;
+pub mod celery;
 mod context;
 mod failure;
 pub mod memory;

@@ -119,6 +119,7 @@ pub const REJECTS: &[&str] = &[
     "poison",
     "refused_by_database",
     "damaged_spill",
+    "task_message",
 ];
 /// How requests to the object store end, as in `bongsu_object_requests_total{outcome}`.
 pub const OBJECT_OUTCOMES: &[&str] =

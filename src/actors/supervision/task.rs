@@ -29,7 +29,11 @@ pub struct TaskChild {
     factory: Arc<dyn Fn(CancellationToken) -> Work + Send + Sync>,
     generation: u64,
     running: Option<(CancellationToken, JoinHandle<()>)>,
+    grace: Duration,
 }
+
+/// How long a task may take to stop, unless it says otherwise.
+const GRACE: Duration = Duration::from_secs(2);
 
 impl TaskChild {
     /// A task on `runtime`, made anew by `factory` for each generation. The token is cancelled
@@ -40,7 +44,14 @@ impl TaskChild {
         W: Future<Output = Result<(), StageError>> + Send + 'static,
     {
         let factory = Arc::new(move |token| Box::pin(factory(token)) as Work);
-        Self { name, runtime, factory, generation: 0, running: None }
+        Self { name, runtime, factory, generation: 0, running: None, grace: GRACE }
+    }
+
+    /// The same task, which may take so long to stop when asked.
+    #[must_use]
+    pub const fn stops_within(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
     }
 }
 
@@ -99,6 +110,6 @@ impl Child for TaskChild {
     }
 
     fn grace(&self) -> Duration {
-        Duration::from_secs(2)
+        self.grace
     }
 }

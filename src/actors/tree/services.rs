@@ -1,12 +1,17 @@
 //! A tree without a pipeline: the services of a process that has other roles than `ingest`.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
 
 use super::{RECORDER, SupervisionOptions, Tree, TreeHandles, Wiring, poison_sink};
 use crate::actors::limits::HOT_INBOX;
 use crate::actors::recorder::{self, Recorder, RecorderParts};
 use crate::actors::recovery::Ways;
-use crate::actors::supervision::{Inbox, Policy, RestartPolicy, Strategy, Supervisor, Threads};
+use crate::actors::supervision::{
+    Inbox, Policy, RestartPolicy, StageError, Strategy, Supervisor, TaskChild, Threads,
+};
 use crate::actors::tree::Quiet;
 
 /// What such a tree is made of.
@@ -81,5 +86,15 @@ impl Tree {
             quiet,
             recovery,
         }
+    }
+
+    /// Adds a service that may take `grace` to stop.
+    pub fn add_patient_service<F, W>(&mut self, name: &'static str, grace: Duration, factory: F)
+    where
+        F: Fn(CancellationToken) -> W + Send + Sync + 'static,
+        W: Future<Output = Result<(), StageError>> + Send + 'static,
+    {
+        let task = TaskChild::new(name, self.runtime.clone(), factory).stops_within(grace);
+        self.service.add(task);
     }
 }

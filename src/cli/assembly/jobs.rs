@@ -15,6 +15,7 @@ use crate::actors::supervision::Edge;
 use crate::actors::task_desk::QueueDesk;
 use crate::actors::task_log::{self, RunsToStore, run_task_log};
 use crate::actors::task_queue::{run_task_queue, watch_tasks};
+use crate::actors::task_worker::{PATIENCE, STOPS_WITHIN, TaskWorkerParts, run_task_worker};
 use crate::actors::tree::{AdviceParts, Tree};
 use crate::api::Access;
 use crate::bus::Publisher;
@@ -24,8 +25,9 @@ use crate::messages::health::{Component, HealthRegistry};
 use crate::messages::task_desk::TaskDesk;
 use crate::messages::{AdviceBoard, AskScenario, EventBus, ModelBoard, RiskBoard, StoreBatch};
 use crate::store::{Database, Objects};
+use crate::tasks::celery::{CeleryQueue, ClientOptions, WorkerOptions, node_name};
 use crate::tasks::memory::{MemoryOptions, MemoryQueue};
-use crate::tasks::{Clock, Registry, Runner, RunnerOptions, TaskPolicy};
+use crate::tasks::{Clock, Registry, Runner, RunnerOptions, Submit, TaskPolicy};
 
 /// What of a process the tasks work on.
 pub struct TaskMeans {
@@ -122,13 +124,73 @@ fn policy(task: &TaskSettings) -> TaskPolicy {
     }
 }
 
-/// The tasks of a daemon: the runner, and the queue within the process.
+/// Where calls come from.
+enum Queue {
+    /// Redis, as Celery has it; and how the worker stands there.
+    Redis(Arc<CeleryQueue>, Box<WorkerOptions>),
+    /// This process.
+    Memory(MemoryQueue),
+}
+
+impl Queue {
+    fn of(settings: &Settings) -> Result<Self, CliError> {
+        match task_worker_options(settings) {
+            Some(options) => Ok(Self::Redis(Arc::new(celery_queue(&options)?), Box::new(options))),
+            None => Ok(Self::Memory(MemoryQueue::new(MemoryOptions::default()))),
+        }
+    }
+
+    fn submit(&self) -> Arc<dyn Submit> {
+        match self {
+            Self::Redis(queue, _) => Arc::<CeleryQueue>::clone(queue),
+            Self::Memory(queue) => Arc::new(queue.clone()),
+        }
+    }
+}
+
+/// The queue on Redis, for those who send.
+///
+/// # Errors
+/// When the address of Redis cannot be used.
+pub fn celery_queue(options: &WorkerOptions) -> Result<CeleryQueue, CliError> {
+    let host = options.node.split_once('@').map_or("localhost", |(_, host)| host);
+    CeleryQueue::open(ClientOptions {
+        url: options.url.clone(),
+        queue: options.queue.clone(),
+        origin: format!("gen{}@{host}", std::process::id()),
+        timeout: Duration::from_secs(3),
+    })
+    .map_err(|error| CliError::Usage(format!("redis.url (REDIS_URL): {error}")))
+}
+
+/// How the worker stands at its queue; `None` without Redis.
+#[must_use]
+pub fn task_worker_options(settings: &Settings) -> Option<WorkerOptions> {
+    let (url, set) = (settings.redis.url.as_ref()?, &settings.tasks);
+    let node = if set.node.contains('@') { set.node.clone() } else { node_name(&set.node) };
+    Some(WorkerOptions {
+        url: url.expose().to_owned(),
+        queue: set.queue.clone(),
+        node,
+        concurrency: set.concurrency,
+        prefetch: set.prefetch,
+        visibility: Duration::from_secs(set.visibility_timeout_seconds),
+        lost_after: Duration::from_secs(set.lost_after_seconds),
+        result_life: Duration::from_secs(set.result_expires_seconds),
+        track_started: set.track_started,
+        events: set.events,
+        max_message: set.max_message_mib << 20,
+        patience: PATIENCE,
+    })
+}
+
+/// The tasks of a daemon: the runner, and the queue they come by.
 pub struct TaskServices {
     /// Runs them.
     pub runner: Runner,
     /// Where they can be asked for.
     pub desk: Arc<dyn TaskDesk>,
-    queue: MemoryQueue,
+    queue: Queue,
     runs: RunsToStore,
     recorder: Option<Edge<Arc<StoreBatch>>>,
     health: HealthRegistry,
@@ -138,7 +200,7 @@ impl TaskServices {
     /// The schedule's way into the queue.
     #[must_use]
     pub fn orders(&self) -> Arc<dyn Desk> {
-        Arc::new(QueueOrders::new(Arc::new(self.queue.clone())))
+        Arc::new(QueueOrders::new(self.queue.submit()))
     }
 }
 
@@ -156,12 +218,13 @@ pub fn task_services(
     let (log, runs) = task_log::channel();
     let options = RunnerOptions {
         clock,
+        io_concurrency: settings.tasks.concurrency,
         log: world.outlet.recorder.is_some().then(|| Arc::new(log) as _),
         ..RunnerOptions::new(worker_name())
     };
     let runner = Runner::new(task_registry(settings, world)?, options);
-    let queue = MemoryQueue::new(MemoryOptions::default());
-    let desk = Arc::new(QueueDesk::new(runner.clone(), Arc::new(queue.clone())));
+    let queue = Queue::of(settings)?;
+    let desk = Arc::new(QueueDesk::new(runner.clone(), queue.submit()));
     let recorder = world.outlet.recorder.clone();
     Ok(TaskServices { runner, desk, queue, runs, recorder, health: health.clone() })
 }
@@ -191,9 +254,24 @@ pub fn access(settings: &Settings) -> Result<Access, CliError> {
 /// Adds what runs tasks to the tree; those that write end before the Recorder does.
 pub fn add_task_services(tree: &mut Tree, services: TaskServices) {
     let TaskServices { runner, queue, runs, recorder, health, .. } = services;
-    let served = runner.clone();
-    tree.add_service("task_queue", move |stop| run_task_queue(queue.clone(), served.clone(), stop));
-    tree.add_service("task_watch", move |stop| watch_tasks(runner.clone(), health.clone(), stop));
+    match queue {
+        Queue::Redis(_, options) => {
+            let recorder = recorder.clone();
+            let parts = Arc::new(TaskWorkerParts { options: *options, runner, health, recorder });
+            tree.add_patient_service("task_worker", STOPS_WITHIN, move |stop| {
+                run_task_worker(Arc::clone(&parts), stop)
+            });
+        }
+        Queue::Memory(queue) => {
+            let served = runner.clone();
+            tree.add_service("task_queue", move |stop| {
+                run_task_queue(queue.clone(), served.clone(), stop)
+            });
+            tree.add_service("task_watch", move |stop| {
+                watch_tasks(runner.clone(), health.clone(), stop)
+            });
+        }
+    }
     if let Some(recorder) = recorder {
         tree.add_service("task_log", move |stop| {
             run_task_log(Arc::clone(&runs), recorder.clone(), stop)
