@@ -97,12 +97,12 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    fn silent(envelope: &Envelope, reason: &'static str, detail: impl Into<String>) -> Self {
+    fn silent(envelope: &Envelope, reason: &'static str, detail: impl Into<String>) -> Box<Self> {
         let id = envelope.header("id").map(str::to_owned);
-        Self { id, reason, detail: detail.into(), failure: None }
+        Box::new(Self { id, reason, detail: detail.into(), failure: None })
     }
 
-    fn told(envelope: &Envelope, reason: &'static str, detail: impl Into<String>) -> Self {
+    fn told(envelope: &Envelope, reason: &'static str, detail: impl Into<String>) -> Box<Self> {
         let mut refusal = Self::silent(envelope, reason, detail);
         let wants = envelope.headers.get("ignore_result") != Some(&Value::Bool(true));
         if wants && refusal.id.is_some() {
@@ -117,19 +117,15 @@ impl Refusal {
 /// # Errors
 /// A [`Refusal`], boxed: it is rare and large.
 pub fn read(envelope: Envelope) -> Result<Request, Box<Refusal>> {
-    let body = match body_of(&envelope) {
-        Ok(body) => body,
-        Err(refusal) => return Err(Box::new(refusal)),
-    };
-    let request = if envelope.headers.get("task").is_some_and(Value::is_string) {
+    let body = body_of(&envelope)?;
+    if envelope.headers.get("task").is_some_and(Value::is_string) {
         protocol_2(envelope, body)
     } else {
         protocol_1(envelope, body)
-    };
-    request.map_err(Box::new)
+    }
 }
 
-fn body_of(envelope: &Envelope) -> Result<Value, Refusal> {
+fn body_of(envelope: &Envelope) -> Result<Value, Box<Refusal>> {
     use super::envelope::EnvelopeError::{ContentType, NotBase64};
     let bytes = envelope.unpack().map_err(|error| {
         let detail = error.to_string();
@@ -209,7 +205,7 @@ impl Fields<'_> {
     }
 }
 
-fn protocol_2(envelope: Envelope, body: Value) -> Result<Request, Refusal> {
+fn protocol_2(envelope: Envelope, body: Value) -> Result<Request, Box<Refusal>> {
     let Some(id) = envelope.header("id").filter(|id| !id.is_empty()).map(str::to_owned) else {
         return Err(Refusal::silent(&envelope, "no_id", "the headers have no task id"));
     };
@@ -225,7 +221,7 @@ fn protocol_2(envelope: Envelope, body: Value) -> Result<Request, Refusal> {
     build(envelope, id, args, kwargs, embed)
 }
 
-fn protocol_1(envelope: Envelope, body: Value) -> Result<Request, Refusal> {
+fn protocol_1(envelope: Envelope, body: Value) -> Result<Request, Box<Refusal>> {
     let missing = |envelope: &Envelope| {
         Refusal::silent(envelope, "no_task", "neither headers nor body name a task")
     };
@@ -262,7 +258,7 @@ fn build(
     args: Value,
     kwargs: Value,
     embed: Embed,
-) -> Result<Request, Refusal> {
+) -> Result<Request, Box<Refusal>> {
     let Value::Array(args) = args else {
         return Err(Refusal::told(&envelope, "arguments", "args is no list"));
     };
