@@ -11,12 +11,14 @@ use crate::market::EventTime;
 use crate::messages::advice::{Report, ReportOrigin, Rung};
 
 use super::chart::Chart;
-use super::facts::{Facts, Issue, Layout, Section};
+use super::facts::{Fact, Facts, Issue, Layout, Section};
 
 /// What stands under every report.
 pub const DISCLAIMER: &str = "투자 판단의 책임은 투자자 본인에게 있습니다. 이 보고서는 시세 자료를 자동으로 정리한 참고 자료이며 매매 권유가 아닙니다. 수치는 기준 시각의 추정치이고 수익을 보장하지 않습니다.";
 /// How a template's text is marked.
 pub const MARK: &str = "(자동 생성: 템플릿)";
+/// Cells of a table with more characters are prose.
+const LONG_CELL: usize = 16;
 /// Statements that make a paragraph.
 const PARAGRAPH: usize = 3;
 
@@ -104,12 +106,20 @@ impl Document {
                         let _ = writeln!(text, "- **{}**: {}", fact.label, fact.value);
                     }
                 }
-                Layout::ByIssue => {
+                Layout::ByIssue | Layout::ByOption => {
                     let table = Table::of(section);
-                    let _ = writeln!(text, "| 종목 | {} |", table.labels.join(" | "));
+                    let _ = writeln!(text, "| {} | {} |", table.about, table.labels.join(" | "));
                     let _ = writeln!(text, "|---|{}", "---|".repeat(table.labels.len()));
-                    for (code, cells) in &table.rows {
-                        let _ = writeln!(text, "| {} | {} |", self.call(code), cells.join(" | "));
+                    for (row, cells) in &table.rows {
+                        let _ = writeln!(
+                            text,
+                            "| {} | {} |",
+                            self.head(section, row),
+                            cells.join(" | ")
+                        );
+                    }
+                    for fact in &table.others {
+                        let _ = write!(text, "\n- **{}**: {}\n", fact.label, fact.value);
                     }
                 }
             }
@@ -153,62 +163,100 @@ impl Document {
                         );
                     }
                 }
-                Layout::ByIssue => self.table_of(section, &mut page),
+                Layout::ByIssue | Layout::ByOption => self.table_of(section, &mut page),
             }
-            page.push_str("</table></section>\n");
+            page.push_str("</table>");
+            for fact in Table::of(section).others.iter().filter(|_| section.layout != Layout::List)
+            {
+                let (label, value) = (escaped(&fact.label), escaped(&fact.value));
+                let _ = write!(page, "<p class=\"mark\">{label}: {value}</p>");
+            }
+            page.push_str("</section>\n");
         }
         let _ =
             write!(page, "<footer>{}</footer>\n</main>\n</body>\n</html>\n", escaped(DISCLAIMER));
         page
     }
 
+    /// What a row of a table is about.
+    fn head(&self, section: &Section, row: &str) -> String {
+        match section.layout {
+            Layout::ByIssue => self.call(row),
+            Layout::List | Layout::ByOption => row.to_owned(),
+        }
+    }
+
     fn table_of(&self, section: &Section, page: &mut String) {
         let table = Table::of(section);
-        page.push_str("<table class=\"grid\"><thead><tr><th>종목</th>");
+        let _ = write!(page, "<table class=\"grid\"><thead><tr><th>{}</th>", table.about);
         for label in &table.labels {
             let _ = write!(page, "<th>{}</th>", escaped(label));
         }
         page.push_str("</tr></thead>");
-        for (code, cells) in &table.rows {
-            let _ = write!(page, "<tr><th>{}</th>", escaped(&self.call(code)));
+        for (row, cells) in &table.rows {
+            let _ = write!(page, "<tr><th>{}</th>", escaped(&self.head(section, row)));
             for cell in cells {
-                let _ = write!(page, "<td{}>{}</td>", tone(cell), escaped(cell));
+                // Prose may break, figures may not.
+                let wraps = if cell.chars().count() > LONG_CELL {
+                    ""
+                } else {
+                    " style=\"white-space:nowrap\""
+                };
+                let _ = write!(page, "<td{}{wraps}>{}</td>", tone(cell), escaped(cell));
             }
             page.push_str("</tr>");
         }
     }
 }
 
-/// Facts by issue: a column a label, a row an issue; several facts of one label share a cell.
+/// Facts by issue or defence: a column a label, a row an issue; several facts of one label share a
+/// cell.
 struct Table<'a> {
+    about: &'static str,
     labels: Vec<&'a str>,
     rows: Vec<(&'a str, Vec<String>)>,
+    /// Facts that belong to no row.
+    others: Vec<&'a Fact>,
 }
 
 impl<'a> Table<'a> {
     fn of(section: &'a Section) -> Self {
-        let mut labels: Vec<&str> = Vec::new();
+        let by_option = section.layout == Layout::ByOption;
+        let about = if by_option { "방안" } else { "종목" };
+        let mut table = Self { about, labels: Vec::new(), rows: Vec::new(), others: Vec::new() };
         for fact in &section.rows {
-            if !labels.contains(&fact.label.as_str()) {
-                labels.push(&fact.label);
+            let place = match by_option {
+                true => fact.label.split_once(": "),
+                false => Some((fact.about.as_deref().unwrap_or_default(), fact.label.as_str())),
+            };
+            match place {
+                Some((row, label)) => table.put(row, label, &fact.value),
+                None => table.others.push(fact),
             }
         }
-        let mut rows: Vec<(&str, Vec<String>)> = Vec::new();
-        for fact in &section.rows {
-            let code = fact.about.as_deref().unwrap_or_default();
-            let column = labels.iter().position(|label| *label == fact.label).unwrap_or_default();
-            if rows.iter().all(|(known, _)| *known != code) {
-                rows.push((code, vec![String::new(); labels.len()]));
-            }
-            if let Some((_, cells)) = rows.iter_mut().find(|(known, _)| *known == code) {
-                let cell = &mut cells[column];
-                if !cell.is_empty() {
-                    cell.push_str("; ");
-                }
-                cell.push_str(&fact.value);
-            }
+        let columns = table.labels.len();
+        table.rows.iter_mut().for_each(|(_, cells)| cells.resize(columns, String::new()));
+        table
+    }
+
+    fn put(&mut self, row: &'a str, label: &'a str, value: &str) {
+        let column = self.labels.iter().position(|known| *known == label).unwrap_or_else(|| {
+            self.labels.push(label);
+            self.labels.len() - 1
+        });
+        let at = self.rows.iter().position(|(known, _)| *known == row).unwrap_or_else(|| {
+            self.rows.push((row, Vec::new()));
+            self.rows.len() - 1
+        });
+        let cells = &mut self.rows[at].1;
+        if cells.len() <= column {
+            cells.resize(column + 1, String::new());
         }
-        Self { labels, rows }
+        let cell = &mut cells[column];
+        if !cell.is_empty() {
+            cell.push_str("; ");
+        }
+        cell.push_str(value);
     }
 }
 
@@ -289,7 +337,9 @@ mod tests {
 
 ## 대응 방안
 
-- **전량 현금화: 순위**: 1순위
+| 방안 | 순위 | 내용 | 조치 전 95% VaR | 조치 후 95% VaR | 위험 변화 | 비용 |
+|---|---|---|---|---|---|---|
+| 전량 현금화 | 1순위 | 140주 전량을 71,000원에 매도하여 현금화합니다. | 490,539원 | 0원 | -100.00% | 27,100원 |
 ";
         assert!(report.body.starts_with(expected), "{}", report.body);
         assert!(report.body.ends_with(&format!("{DISCLAIMER}\n")));
@@ -330,7 +380,7 @@ mod tests {
             (2, &["시세 수신", "시세 끊김"]),
             (3, &["20.00%", "0.0421", "현금 비중**: 80.00%", "| 삼성전자(005930) | 1순위 |"]),
             (4, &["추천 없음"]),
-            (5, &["10,000,000원 (가정한 값)", "490,539원", "실행 불가**: 하한가에 있습니다"]),
+            (5, &["10,000,000원 (가정한 값)", "490,539원", "실행 불가 - 하한가에 있습니다"]),
             (6, &["포트폴리오(코스피)"]),
             (
                 7,

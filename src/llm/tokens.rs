@@ -25,6 +25,8 @@ pub fn estimate(text: &str) -> u32 {
 const FLOOR: f64 = 0.3;
 /// A share of what the same endpoint usually counts below which it did not read all.
 const USUAL: f64 = 0.6;
+/// No encoding in use makes more of an estimate.
+const MOST: f64 = 1.2;
 /// Contexts are no smaller than this. What is below was not counted at all: test servers and some
 /// gateways send a made-up figure.
 const SMALLEST_CONTEXT: u32 = 256;
@@ -33,6 +35,8 @@ const SMALLEST_CONTEXT: u32 = 256;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Calibration {
     ratio: Option<f64>,
+    /// It counts more than there can be: its figures are made up.
+    distrusted: bool,
 }
 
 impl Calibration {
@@ -42,6 +46,10 @@ impl Calibration {
             return true;
         }
         let ratio = f64::from(counted) / f64::from(estimated);
+        self.distrusted |= ratio > MOST;
+        if self.distrusted {
+            return true;
+        }
         let usual = self.ratio.map_or(FLOOR, |usual| (usual * USUAL).max(FLOOR));
         if ratio < usual {
             return false;
@@ -71,5 +79,7 @@ mod tests {
         assert!(calibration.is_whole(4_000, 3_000));
         assert!(calibration.is_whole(2_000, 1_450));
         assert!(!calibration.is_whole(6_000, 2_048), "above the floor, far below the usual");
+        assert!(calibration.is_whole(1_000, 1_500), "more than there can be");
+        assert!(calibration.is_whole(4_000, 1_500), "its figures mean nothing");
     }
 }

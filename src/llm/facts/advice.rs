@@ -9,7 +9,10 @@ use super::{Fact, Facts, Issue, Section, fact, moment, name, plain, score, terms
 const REASONS: usize = 5;
 
 pub(super) fn of_recommendation(set: &RecommendationSet) -> Facts {
-    let scenario = name(&set.scenario);
+    let scenario = match set.scenario.as_str() {
+        "default" => "기본".to_owned(),
+        other => name(other),
+    };
     let mut basis = vec![
         fact("시나리오", &scenario),
         fact("기준 시각", moment(set.as_of)),
@@ -102,7 +105,7 @@ fn action_name(action: &str) -> &str {
 pub(super) fn option_facts(option: &PlanOption) -> Vec<Fact> {
     let label = action_name(&option.action);
     if let Some(why) = &option.infeasible {
-        return vec![fact(format!("{label}: 실행 불가"), why)];
+        return vec![fact(format!("{label}: 내용"), format!("실행 불가 - {why}"))];
     }
     let mut facts = vec![
         fact(format!("{label}: 순위"), format!("{}순위", option.rank)),
@@ -172,7 +175,7 @@ pub(super) fn of_mitigation(plan: &MitigationPlan) -> Facts {
         subject: plan.event_id.clone(),
         title: format!("방어 계획: {subject}"),
         lead,
-        sections: vec![Section::list("기준", basis), Section::list("방안", options)],
+        sections: vec![Section::list("기준", basis), Section::by_option("방안", options)],
         subjects,
         issues,
         as_of: plan.as_of,

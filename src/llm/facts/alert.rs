@@ -116,11 +116,12 @@ fn window_text(seconds: i64) -> String {
     }
 }
 
-/// A detector's own figure in Korean: what it is and how it is written. Those whose meaning needs
+/// A detector's own figure in Korean: what it is and how it is written; a fall is told as a negative
+/// change. Those whose meaning needs
 /// the detector's code are left out.
 fn evidence_fact(key: &str, value: f64) -> Option<Fact> {
     let percent = |label: &str| Some(fact(label, format!("{value:.2}%")));
-    let signed = |label: &str| Some(fact(label, signed_percent(value)));
+    let signed = |label: &str, change: f64| Some(fact(label, signed_percent(change)));
     let times = |label: &str| Some(fact(label, format!("{value:.2}배")));
     let whole = |label: &str, unit: &str| {
         Some(fact(label, format!("{}{unit}", grouped(value.round() as i64))))
@@ -132,11 +133,11 @@ fn evidence_fact(key: &str, value: f64) -> Option<Fact> {
         "normal_daily_pct" => percent("평소 변동성 (하루)"),
         "local_session_volatility_pct" => percent("장중 변동성 (하루 환산)"),
         "window_sigma_pct" => percent("관찰 구간의 평소 변동폭"),
-        "fall_from_base_pct" => signed("전일 종가 대비 등락률"),
-        "fall_from_close_pct" => signed("직전 종가 대비 등락률"),
-        "market_fall_pct" => signed("같은 시각 시장 등락률"),
-        "median_change_pct" => signed("감시 종목 등락률 중앙값"),
-        "change_of_auction_pct" => signed("동시호가 대비 등락률"),
+        "fall_from_base_pct" => signed("전일 종가 대비 등락률", -value),
+        "fall_from_close_pct" => signed("직전 종가 대비 등락률", -value),
+        "market_fall_pct" => signed("같은 시각 시장 등락률", -value),
+        "median_change_pct" => signed("감시 종목 등락률 중앙값", value),
+        "change_of_auction_pct" => signed("동시호가 대비 등락률", value),
         "beta" => Some(fact("베타", format!("{value:.2}"))),
         "spread_pct" => percent("스프레드"),
         "normal_spread_pct" => percent("평소 스프레드"),
@@ -226,7 +227,7 @@ pub(super) fn of_alert(
         sections: vec![
             Section::list("무슨 일인가", rows),
             Section::list("판단 근거", evidence),
-            Section::list("대응 방안", defence),
+            Section::by_option("대응 방안", defence),
         ],
         issues,
         as_of: event.time,

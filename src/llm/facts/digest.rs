@@ -64,7 +64,7 @@ pub(super) fn of_digest(events: &[Arc<OutwardEvent>]) -> Facts {
         let mut facts = vec![
             fact("유형", data.rule()),
             fact("단계", data.level()),
-            fact("시각", moment(event.time)),
+            fact("시각", event.time.time_of_day().to_string()),
         ];
         facts.extend(data.price("price").map(|price| fact("현재 값", price).named(terms::PRICE)));
         facts.extend(

@@ -103,6 +103,8 @@ pub enum Layout {
     List,
     /// One row an issue, one column a label.
     ByIssue,
+    /// One row a defence, one column what follows the colon of a label; others stand below.
+    ByOption,
 }
 
 /// Facts under a heading.
@@ -119,6 +121,10 @@ pub struct Section {
 impl Section {
     pub(super) fn list(heading: &'static str, rows: Vec<Fact>) -> Self {
         Self { heading, layout: Layout::List, rows }
+    }
+
+    pub(super) fn by_option(heading: &'static str, rows: Vec<Fact>) -> Self {
+        Self { heading, layout: Layout::ByOption, rows }
     }
 
     pub(super) fn by_issue(heading: &'static str, rows: Vec<Fact>) -> Self {
