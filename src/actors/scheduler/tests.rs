@@ -216,6 +216,17 @@ async fn run_for(scheduler: &mut Scheduler, hands: &Hands, seconds: i64, step: i
     }
 }
 
+#[test]
+fn the_built_in_jobs_are_tasks_that_take_their_arguments() {
+    let registry = crate::actors::jobs::empty_registry();
+    let jobs = Jobs::load(tempfile::tempdir().unwrap().path()).unwrap();
+    for job in &jobs.jobs {
+        let task = registry.get(job.task).unwrap_or_else(|| panic!("no task {}", job.task));
+        let call = crate::tasks::TaskCall::new(job.task).kwargs(job.kwargs.clone());
+        task.check(&call).unwrap_or_else(|failure| panic!("{}: {failure}", job.name));
+    }
+}
+
 #[tokio::test]
 async fn planned_runs_start_at_their_time_and_end_with_their_task() {
     let world = World::new(&job("cron: '*/10 * * * *'"), "2026-11-12 09:55").await;
