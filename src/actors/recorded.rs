@@ -47,7 +47,9 @@ pub enum Span {
 }
 
 impl Span {
-    fn is_reached(self, at: EventTime) -> bool {
+    /// Whether `at` lies at the bound or behind it.
+    #[must_use]
+    pub fn is_reached(self, at: EventTime) -> bool {
         match self {
             Self::At(moment) => at >= moment,
             Self::Daily(time) => at.time_of_day() >= time,

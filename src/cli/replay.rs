@@ -5,6 +5,8 @@
 //! other folder that is not empty is refused. The last line on standard output is one JSON object
 //! with counts and the digest of rows and events.
 
+mod tasks;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,7 +24,7 @@ use crate::actors::tree::{Tree, TreeHandles, TreeParts};
 use crate::bus::Publisher;
 use crate::config::{Settings, Speed};
 use crate::kis::sim::{FrameShape, Playback, SimSource};
-use crate::market::Directory;
+use crate::market::{Directory, EventTime};
 use crate::messages::health::HealthRegistry;
 use crate::messages::{AdviceBoard, BusLimits, Checkpoints, EventBus, Flag, ModelBoard, RiskBoard};
 use crate::store::archive::{ArchiveReader, ArchiveSource};
@@ -48,6 +50,9 @@ struct Summary {
 pub fn execute(args: ReplayArgs, settings: Settings) -> Result<(), CliError> {
     assembly::start_telemetry(&settings)?;
     let runtime = assembly::runtime()?;
+    if args.tasks {
+        return replay_tasks(&runtime, &args, &settings);
+    }
     // The input first: the sandbox is emptied only when there is something to replay.
     let input = Input::open(&args, &settings, &runtime)?;
     prepare_sandbox(&args.sandbox)?;
@@ -74,6 +79,27 @@ pub fn execute(args: ReplayArgs, settings: Settings) -> Result<(), CliError> {
     };
     let line = serde_json::to_string(&summary).context("summary as JSON")?;
     super::print(&format!("{line}\n"))
+}
+
+/// Makes recorded calls of tasks again.
+fn replay_tasks(
+    runtime: &tokio::runtime::Runtime,
+    args: &ReplayArgs,
+    settings: &Settings,
+) -> Result<(), CliError> {
+    if let Some(against) = &args.against {
+        refuse_inside(against, "--against", &args.sandbox)?;
+    }
+    prepare_sandbox(&args.sandbox)?;
+    let within = |at: EventTime| {
+        let begun = args.from.is_none_or(|from| bound(from).is_reached(at));
+        begun && !args.to.is_some_and(|to| bound(to).is_reached(at))
+    };
+    runtime.block_on(async {
+        let database = open_database(&args.sandbox).await?;
+        let against = args.against.as_deref();
+        tasks::execute(settings, &database, &args.sandbox, against, within).await
+    })
 }
 
 /// What is replayed.
@@ -183,21 +209,22 @@ fn archive_source(
     })
 }
 
+const fn bound(time: ReplayTime) -> Span {
+    match time {
+        ReplayTime::Instant(instant) => Span::At(instant),
+        ReplayTime::Daily(time) => Span::Daily(time),
+    }
+}
+
 fn pace(args: &ReplayArgs, settings: &Settings) -> Pace {
-    let bound = |time: Option<ReplayTime>| {
-        time.map(|time| match time {
-            ReplayTime::Instant(instant) => Span::At(instant),
-            ReplayTime::Daily(time) => Span::Daily(time),
-        })
-    };
     Pace {
         speed: match args.speed {
             Speed::Times(times) => Some(times),
             Speed::Max => None,
         },
         batch: args.batch.map_or(settings.pipeline.batch_frames, |batch| batch as usize),
-        from: bound(args.from),
-        to: bound(args.to),
+        from: args.from.map(bound),
+        to: args.to.map(bound),
         symbols: settings.feed.symbols.clone(),
     }
 }

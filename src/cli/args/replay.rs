@@ -14,6 +14,7 @@ Examples:
   bongsu replay --journal var/journal --sandbox /tmp/again
   bongsu replay --archive var/objects --day 2024-08-05 --sandbox /tmp/that-day
   bongsu replay --data ticks.parquet --from 09:00 --to 09:30 --speed 60 --sandbox /tmp/half-hour
+  bongsu replay --tasks --sandbox /tmp/calls --against /tmp/before/results.jsonl
 
 The last line of stdout is one JSON object with counts and `digest`: two replays of the same input \
 have the same digest, at any speed and on any machine.";
@@ -21,7 +22,7 @@ have the same digest, at any speed and on any machine.";
 /// `bongsu replay`.
 #[derive(Debug, Args)]
 #[command(after_help = REPLAY_HELP)]
-#[command(group = clap::ArgGroup::new("input").required(true).args(["journal", "data", "market", "archive"]))]
+#[command(group = clap::ArgGroup::new("input").required(true).args(["journal", "data", "market", "archive", "tasks"]))]
 pub struct ReplayArgs {
     /// Journal to replay
     #[arg(long, value_name = "DIR")]
@@ -36,8 +37,15 @@ pub struct ReplayArgs {
     /// service of the settings
     #[arg(long, value_name = "DIR|s3")]
     pub archive: Option<PathBuf>,
+    /// Calls of tasks that the settings' database recorded (task_runs): made again over a copy of its
+    /// rows, each as of its moment
+    #[arg(long, conflicts_with_all = ["batch", "symbols"])]
+    pub tasks: bool,
+    /// results.jsonl of an earlier replay of tasks; a result that differs is a failure
+    #[arg(long, value_name = "FILE", requires = "tasks")]
+    pub against: Option<PathBuf>,
     /// Day to replay from --data [default: the last one of the file] or --archive [default: all]
-    #[arg(long, value_name = "YYYY-MM-DD", conflicts_with_all = ["journal", "market"])]
+    #[arg(long, value_name = "YYYY-MM-DD", conflicts_with_all = ["journal", "market", "tasks"])]
     pub day: Option<String>,
     /// Parquet file of daily index bars, beside --data
     #[arg(long, value_name = "F.parquet", requires = "data")]
