@@ -254,7 +254,7 @@ where
 {
     let rows = E::find().stream(from.connection()).await?;
     let mut pages = rows.try_chunks(PAGE);
-    while let Some(page) = pages.try_next().await? {
+    while let Some(page) = pages.try_next().await.map_err(|error| error.1)? {
         let rows = page.into_iter().map(IntoActiveModel::into_active_model);
         E::insert_many(rows).exec_without_returning(to.connection()).await?;
     }
