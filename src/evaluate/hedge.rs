@@ -17,21 +17,23 @@
 //! from all five-session windows without a move of the index of 2 % five sessions before to after, say
 //! what the same alarm costs when nothing follows.
 
+mod report;
+
 use std::collections::BTreeMap;
 
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
-use serde::Serialize;
 
+pub use self::report::{HedgeError, HedgeMeans, HedgeReport, HedgeWindow, TriedOption};
 use crate::advice::PlanSettings;
 use crate::advice::mitigate::{self, Defence, Held, Severity, Situation};
-use crate::advice::simulate::build::{ModelInUse, WorldError};
+use crate::advice::simulate::build::ModelInUse;
 use crate::advice::simulate::{self, Control, Exposure, Instrument, SimulateError, World};
 use crate::market::{EventTime, SessionDay, Symbol, TimeOfDay, Won};
 use crate::model::clean::Sessions;
 use crate::model::panel::{Issue, Panel};
-use crate::model::{Document, Progress, TrainError, TrainOptions, train};
+use crate::model::{Document, Progress, TrainOptions, train};
 
 /// Days of a calm window, and of its quiet surroundings on either side.
 const CALM_SESSIONS: usize = 5;
@@ -76,118 +78,6 @@ impl Default for HedgeOptions {
             severity: Severity::Critical,
         }
     }
-}
-
-/// An option of a plan, and what came of it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct TriedOption {
-    /// Catalogue name.
-    pub action: String,
-    /// Rank in the plan.
-    pub rank: u32,
-    /// Gain (above 0) or loss over the window after all costs, won; `None` when it could not be done.
-    pub result: Option<Won>,
-    /// What doing nothing lost more, won: below 0 the option cost that much.
-    pub saved: Option<Won>,
-}
-
-/// One window.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct HedgeWindow {
-    /// Close at which the plan was made.
-    pub from: SessionDay,
-    /// Close at which it is judged.
-    pub to: SessionDay,
-    /// Sessions between.
-    pub sessions: usize,
-    /// Whether it is a calm one.
-    pub calm: bool,
-    /// Value held, won.
-    pub value: Won,
-    /// Return of the index, per cent.
-    pub index_pct: f64,
-    /// Value at risk (95 %) over the window as forecast, won.
-    pub risk_before: Won,
-    /// The same under the first-ranked option.
-    pub risk_after: Won,
-    /// Result of doing nothing, won.
-    pub waiting: Won,
-    /// The option ranked first.
-    pub first: TriedOption,
-    /// Cost of the first as the plan stated it, won.
-    pub cost: Won,
-    /// All options, in the order of the plan.
-    pub options: Vec<TriedOption>,
-}
-
-/// Means over windows of one kind.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct HedgeMeans {
-    /// Windows.
-    pub windows: usize,
-    /// Mean of what the first-ranked plan saved, per cent of the value held.
-    pub saved_pct: f64,
-    /// Mean result of doing nothing, likewise.
-    pub waiting_pct: f64,
-    /// Mean saving of each action where it could be done, likewise.
-    pub by_action: BTreeMap<String, f64>,
-}
-
-/// What came out.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct HedgeReport {
-    /// Windows that ended with a fall, then the calm ones, each by day.
-    pub windows: Vec<HedgeWindow>,
-    /// Means over the falls.
-    pub falls: HedgeMeans,
-    /// Means over the calm windows.
-    pub calm: HedgeMeans,
-}
-
-/// Why nothing came out.
-#[derive(Debug, thiserror::Error)]
-pub enum HedgeError {
-    /// A series is missing.
-    #[error("the index series have no KOSPI: hedges and calm windows need it")]
-    NoIndex,
-    /// A window is not in the data.
-    #[error(
-        "{day} is no session of the data with {sessions} sessions before it: they cover {first} to {last}"
-    )]
-    Window {
-        /// Day wanted.
-        day: SessionDay,
-        /// Sessions wanted before it.
-        sessions: usize,
-        /// First session.
-        first: SessionDay,
-        /// Last session.
-        last: SessionDay,
-    },
-    /// Too few issues can be held.
-    #[error("on {day} only {found} issues with a forecast were traded, {wanted} are to be held")]
-    TooFew {
-        /// Day.
-        day: SessionDay,
-        /// Issues found.
-        found: usize,
-        /// Issues wanted.
-        wanted: usize,
-    },
-    /// No model.
-    #[error("no model can be fitted before {year}: {why}")]
-    Train {
-        /// Year.
-        year: u32,
-        /// Why.
-        why: TrainError,
-    },
-    /// No world.
-    #[error(transparent)]
-    World(#[from] WorldError),
-    /// No simulation.
-    #[error(transparent)]
-    Simulate(#[from] SimulateError),
 }
 
 /// Makes one panel of panels of different adjustment: of each issue of the first, its bars there, then

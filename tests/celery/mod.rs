@@ -141,6 +141,7 @@ fn registry(done: &Done) -> Registry {
         .add(Task::io(move |slow: Slow, context| {
             let noted = Arc::clone(&noted);
             async move {
+                // tidy: allow(sleep): it is a task that takes so long, as its caller wishes
                 tokio::time::sleep(Duration::from_secs_f64(slow.seconds)).await;
                 note(&noted, &context);
                 Ok("slept")

@@ -129,7 +129,9 @@ fn targets(source: &Source, at: usize, imports: &mut Vec<(usize, String)>) {
 fn name(source: &Source, at: usize, imports: &mut Vec<(usize, String)>) {
     let name: String =
         source.code[at..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-    if name.chars().next().is_some_and(char::is_lowercase) && name != "self" {
+    // A macro stands at the root whatever module it is written in.
+    let called = source.code[at + name.len()..].starts_with('!');
+    if name.chars().next().is_some_and(char::is_lowercase) && name != "self" && !called {
         imports.push((at, name));
     }
 }

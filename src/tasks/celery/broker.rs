@@ -16,12 +16,17 @@
 //! runs only what a worker began, seemed dead over, and another one began meanwhile; the first to finish
 //! counts.
 
+mod outcome;
+mod values;
+
 use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use fred::prelude::Value;
 
+pub use self::outcome::{Beat, Finish, Finished, Taken};
+use self::values::{entry_of, number, pairs, push_chords, push_messages, rows, seconds, taken};
 use super::canvas::{Part, Plan, chord_key};
 use super::connection::{Address, BrokerError, Link, Prepared};
 use super::envelope::{Envelope, lists};
@@ -56,59 +61,6 @@ pub struct BrokerOptions {
     pub result_life: Duration,
     /// Bytes of a message, at most.
     pub max_message: usize,
-}
-
-/// Something taken from the queue.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Taken {
-    /// A message that is in this worker's hand now.
-    Message {
-        /// Its tag.
-        tag: String,
-        /// It.
-        raw: Bytes,
-    },
-    /// A copy of a message that is in hand, here or elsewhere, or done: it was absorbed.
-    Absorbed,
-    /// No message.
-    Junk(Bytes),
-    /// A message beyond the limit, its end alone.
-    Large(Bytes),
-}
-
-/// A task that is over.
-#[derive(Debug, Clone, Default)]
-pub struct Finish {
-    /// Its message.
-    pub tag: String,
-    /// What it sends and stores for others.
-    pub plan: Plan,
-    /// Its own result.
-    pub result: Option<Stored>,
-    /// Whether the message is done with.
-    pub acknowledge: bool,
-}
-
-/// What became of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Finished {
-    /// As it should: the message is acknowledged, or was not to be.
-    Here,
-    /// The message had gone elsewhere; the result counts.
-    Elsewhere,
-    /// Somebody else had finished it before: nothing was done.
-    Before,
-}
-
-/// What a beat tells.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Beat {
-    /// Redis has lost what it held.
-    pub fresh: bool,
-    /// Messages that wait in the queue.
-    pub waiting: u64,
-    /// Tags that are no longer this worker's.
-    pub gone: Vec<String>,
 }
 
 /// The queue.
@@ -508,60 +460,4 @@ impl Broker {
         let answer = self.close.run(&self.link, &keys, arguments).await?;
         Ok(answer.as_u64() == Some(1))
     }
-}
-
-fn push_chords(arguments: &mut Vec<Value>, plan: &Plan) {
-    for (group, size) in &plan.chords {
-        arguments.extend([chord_key(group, "").into(), number(*size)]);
-    }
-}
-
-fn push_messages(arguments: &mut Vec<Value>, plan: &Plan) {
-    for message in &plan.messages {
-        arguments.extend([message.list.as_str().into(), message.json.as_str().into()]);
-    }
-}
-
-fn number(value: usize) -> Value {
-    value.to_string().into()
-}
-
-/// Whole seconds, rounded up: a life of a fraction of one is still one.
-fn seconds(span: Duration) -> Value {
-    (span.as_secs() + u64::from(span.subsec_nanos() > 0)).to_string().into()
-}
-
-/// The rows of a nested answer.
-fn rows(answer: Value) -> impl Iterator<Item = Vec<Value>> {
-    answer.into_array().into_iter().map(Value::into_array)
-}
-
-fn taken(row: Vec<Value>) -> Option<Taken> {
-    let [verdict, tag, raw] = <[Value; 3]>::try_from(row).ok()?;
-    let raw = raw.into_bytes()?;
-    Some(match verdict.as_bytes()? {
-        b"new" | b"mine" => Taken::Message { tag: tag.into_string()?, raw },
-        b"held" | b"done" => Taken::Absorbed,
-        b"junk" => Taken::Junk(raw),
-        b"large" => Taken::Large(raw),
-        _ => return None,
-    })
-}
-
-/// Tags and messages of a flat answer.
-fn pairs(answer: Value) -> Vec<(String, Envelope)> {
-    let answer = answer.into_array();
-    let pairs = answer.chunks_exact(2).filter_map(|pair| {
-        let entry = entry_of(pair[1].as_bytes()?)?;
-        Some((pair[0].as_string()?, entry.0))
-    });
-    pairs.collect()
-}
-
-/// An entry in `unacked`: the message and the queue it came from.
-fn entry_of(entry: &[u8]) -> Option<(Envelope, Option<String>)> {
-    let entry: Vec<serde_json::Value> = serde_json::from_slice(entry).ok()?;
-    let [message, _exchange, routing_key] = <[_; 3]>::try_from(entry).ok()?;
-    let envelope = Envelope::from_value(message).ok()?;
-    Some((envelope, routing_key.as_str().map(str::to_owned)))
 }
