@@ -12,7 +12,7 @@
 //!
 //! **Clocks.** A look comes at the next planned instant, and every second at the latest, so a wall
 //! clock that jumps is noticed then. Forward, or after a pause of the machine, is a hole like a restart
-//! ([`Job::due`]). Backward makes nothing due twice: what was started has its row.
+//! (`Job::due`). Backward makes nothing due twice: what was started has its row.
 //!
 //! **Failures.** A database that is away stops the schedule; the lease is not ours any more when its
 //! time by the steady clock is over, whatever the database thinks. What was missed is a hole when it is

@@ -1,6 +1,6 @@
 //! A job: its words in `jobs.yaml`, checked, and what they mean.
 //!
-//! [`Entry`] is what stands in the file, [`Job`] what it means; every mistake of an entry is told, with
+//! `Entry` is what stands in the file, [`Job`] what it means; every mistake of an entry is told, with
 //! the field it is in. What is not said has the default of [`DEFAULT_LATENESS`] and its neighbours.
 
 use std::time::Duration;

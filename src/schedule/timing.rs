@@ -4,7 +4,7 @@
 //! instant after it, or those of a stretch of time. The same question has the same answer on every
 //! machine and after every restart: nothing is counted from a start, and nothing remembers.
 //!
-//! - **Crontab**: local times of a zone; where clocks are changed, by the rule of [`super::zone`].
+//! - **Crontab**: local times of a zone; where clocks are changed, by the rule of `zone`.
 //! - **Interval**: multiples counted from Monday, 5 January 1970, 00:00 in Korea, so that `every: 24h`
 //!   is midnight in Korea and `every: 7d` Monday midnight. Within the session (`during: session`) they
 //!   are counted from the day's opening, the opening and the close included.

@@ -4,7 +4,7 @@
 //! extending look at the row under its lock, so two processes never both get it. The time is the
 //! database server's; with SQLite, where all processes are on one machine, the caller's. A holder whose
 //! time is over, or that was paused for longer than it knows, is refused at its next write: every write
-//! of the schedule runs in a transaction that first finds its epoch in the row ([`fence`]).
+//! of the schedule runs in a transaction that first finds its epoch in the row (`fence`).
 
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 //!
 //! Each figure carries the id of the fact it states (`5.33%[F7]`) and is compared with that fact
 //! alone: value, unit, rounding, sign, the issue it is about, and the words around it
-//! ([`grounding`]). What is not a figure is held against lists ([`words`]): orders and promises,
+//! (`grounding`). What is not a figure is held against lists ([`words`]): orders and promises,
 //! causes, numbers in words, names of others. Citations are taken out of what is shown.
 //!
 //! What it cannot see: a judgement in ordinary words without a direction (`조용한 장`), a name of

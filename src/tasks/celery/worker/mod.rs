@@ -1,6 +1,6 @@
 //! The worker: messages of a queue in, results out, seen by Celery's tools as one of theirs.
 //!
-//! Its parts run side by side and meet in [`Shared`]:
+//! Its parts run side by side and meet in `Shared`:
 //!
 //! | part | what |
 //! |---|---|
