@@ -69,7 +69,7 @@ pub fn toml_layer(path: &Path, text: &str, problems: &mut Vec<Problem>) -> Layer
                     let path = format!("{}.{}", name.get_ref(), key.get_ref());
                     match value.get_ref() {
                         // A section below, as [tasks.NAME] is one.
-                        DeValue::Table(below) => {
+                        DeValue::Table(below) if !below.is_empty() && find(&path).is_none() => {
                             for (key, value) in below {
                                 let path = format!("{path}.{}", key.get_ref());
                                 reader.take(

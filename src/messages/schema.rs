@@ -131,12 +131,15 @@ fn check(schema: &Value, value: &Value, at: &str) -> Result<(), String> {
     Ok(())
 }
 
+fn is_hex(text: &str, digits: usize) -> bool {
+    text.len() == digits && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// The patterns the schemas use, without a regular-expression engine.
 fn matches(pattern: &str, text: &str) -> bool {
     match pattern {
-        "^[0-9a-f]{32}$" => {
-            text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-        }
+        "^[0-9a-f]{32}$" => is_hex(text, 32),
+        "^[0-9a-f]{64}$" => is_hex(text, 64),
         "^[0-9A-Za-z]{1,8}$" => {
             (1..=8).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric())
         }

@@ -282,7 +282,7 @@ async fn reports_and_the_week() {
     assert_eq!(bench.failed("generate_report", json!({})).await.0, "TypeError");
     let week = bench.done("weekly_review", json!({})).await;
     assert_eq!(week["events"], json!({"crash": {"critical": 1}}));
-    assert_eq!(week["report"]["kind"], "market_risk");
+    assert_eq!(week["report"]["kind"], "weekly_review");
 }
 
 #[tokio::test]
