@@ -138,6 +138,18 @@ pub(super) enum CallError {
 }
 
 impl CallError {
+    /// For the reader, without the endpoint's own words.
+    pub(super) fn reason(&self) -> String {
+        match self {
+            Self::Unreachable(_) => "접속할 수 없음".to_owned(),
+            Self::Status { status, .. } => format!("HTTP {status}"),
+            Self::Silent(_) => "응답이 없음".to_owned(),
+            Self::Broken(_) => "응답이 중간에 끊김".to_owned(),
+            Self::TooLarge => "응답이 너무 큼".to_owned(),
+            Self::NotCompletion(_) => "채팅 응답이 아님".to_owned(),
+        }
+    }
+
     /// In a word, for `llm_usage`: a bounded set but for the status.
     pub(super) fn word(&self) -> String {
         match self {

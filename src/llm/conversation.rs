@@ -57,16 +57,25 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// Korean, for the report.
+    /// What exactly went wrong, for the log.
+    pub(super) fn detail(&self) -> String {
+        match self {
+            Self::Endpoint(error) => error.to_string(),
+            Self::Refused { refusal, .. } => refusal.to_string(),
+            other => other.reason(Duration::ZERO),
+        }
+    }
+
+    /// Korean, for the report: no word of the model or the endpoint stands in it.
     pub(super) fn reason(&self, deadline: Duration) -> String {
         match self {
             Self::Denied(denied) => denied.to_string(),
-            Self::Endpoint(error) => format!("언어 모델 호출 실패: {error}"),
+            Self::Endpoint(error) => format!("언어 모델 호출 실패: {}", error.reason()),
             Self::Refused { refusal, repaired: true } => {
-                format!("언어 모델의 답을 두 번 모두 받아들일 수 없음: {refusal}")
+                format!("언어 모델의 답을 두 번 모두 받아들일 수 없음: {}", refusal.reason())
             }
             Self::Refused { refusal, .. } => {
-                format!("언어 모델의 답을 받아들일 수 없음: {refusal}")
+                format!("언어 모델의 답을 받아들일 수 없음: {}", refusal.reason())
             }
             Self::Context { estimated, limit } => {
                 format!("사실표가 언어 모델의 문맥보다 김 (약 {estimated}토큰, 한도 {limit}토큰)")

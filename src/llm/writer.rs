@@ -209,7 +209,8 @@ impl ModelWriter {
     fn without_model(&self, facts: &Facts, failure: &Failure, talk: Talk<'_>) -> Written {
         let reason = failure.reason(self.options.deadline);
         let retry = failure.retry_in(TRY_AGAIN);
-        tracing::warn!(kind = facts.kind, %reason, "the language model did not write this report");
+        let detail = self.options.masker.mask(&failure.detail());
+        tracing::warn!(kind = facts.kind, %reason, detail, "the language model did not write this report");
         let mut document = Document::of_template(facts);
         let mut report = document.report(facts, Rung::Template, &reason, "");
         if let Some((age, stored)) = self.stored(facts) {

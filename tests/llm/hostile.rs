@@ -191,7 +191,8 @@ async fn whatever_comes_a_report_comes_out() {
                 "{name}: {}",
                 report.fallback_reason
             );
-            assert!(!report.body.contains("71,900") && !report.body.contains("6.66"), "{name}");
+            let shown = format!("{report:?}{}", written.document.html(&[]));
+            assert!(!shown.contains("71,900") && !shown.contains("6.66"), "{name}: {shown}");
             assert!(
                 written.usage.iter().all(|usage| usage.outcome != OK || usage.prompt_tokens > 0)
             );

@@ -114,6 +114,28 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Why, without the answer's own words: what was refused must not be read under another heading.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Empty | Self::TooShort(_) => "답이 비었거나 너무 짧음",
+            Self::TooLong(..) | Self::TooMany(_) => "답이 너무 김",
+            Self::CutOff => "답이 중간에서 잘림",
+            Self::NotJson | Self::Schema | Self::SchemaEcho | Self::Form(_) => "답의 형식이 다름",
+            Self::Language(_) => "한국어가 아님",
+            Self::Forbidden(_) => "쓸 수 없는 표현이 있음",
+            Self::Subject(_) => "무엇에 관한 글인지 밝히지 않음",
+            Self::Cause(_) | Self::Name(_) | Self::Code(_) | Self::Unfounded(_) => {
+                "사실표에 없는 내용이 있음"
+            }
+            Self::Spoken(_) | Self::UnknownFact(_) | Self::Uncited(_) => "근거가 없는 수치가 있음",
+            Self::Number { .. }
+            | Self::Unit { .. }
+            | Self::Direction(_)
+            | Self::Misplaced { .. } => "사실과 다른 수치나 방향이 있음",
+        }
+    }
+
     /// Its class: a bounded set, for counts and stored prompts.
     #[must_use]
     pub const fn class(&self) -> &'static str {
