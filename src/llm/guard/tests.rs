@@ -32,8 +32,10 @@ fn recited(facts: &Facts, id: usize, fact: &Fact) -> String {
     let table = facts.table();
     let line = table.lines().nth(id - 1).unwrap();
     let mut value = line.rsplit(" | ").next().unwrap().to_owned();
-    if !value.contains("[F") {
-        value.push_str(&format!("[F{id}]"));
+    // Every sentence says where it is from.
+    let last = value.trim_end_matches('.').rsplit(". ").next().unwrap_or_default();
+    if !last.contains("[F") {
+        value = format!("{}[F{id}]", value.trim_end_matches('.'));
     }
     format!("{about}{} {value}", fact.label)
 }
