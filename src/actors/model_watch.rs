@@ -105,10 +105,24 @@ pub async fn run_model_watch(
 ) -> Result<(), StageError> {
     let mut watch = Watch::default();
     loop {
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return Ok(()),
-            done = watch.look(&parts, &frames) => done?,
+        {
+            let look = watch.look(&parts, &frames);
+            tokio::pin!(look);
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                done = &mut look => done?,
+                // A journal that takes nothing takes no model either. The feed is not kept from it:
+                // what comes is refused and told by Ingest, and the model comes when there is room.
+                () = tokio::time::sleep(2 * parts.first_answer), if !parts.looked.is_set() => {
+                    parts.looked.set();
+                    tokio::select! {
+                        biased;
+                        () = stop.cancelled() => return Ok(()),
+                        done = &mut look => done?,
+                    }
+                }
+            }
         }
         tokio::select! {
             biased;

@@ -58,6 +58,9 @@ const READ_EVERY: Duration = Duration::from_secs(10);
 /// Coming runs of each job on the board.
 const SHOWN: usize = 3;
 
+/// Longest wait for the lease to be given back at the end.
+const GIVE_BACK_WITHIN: Duration = Duration::from_secs(1);
+
 /// Two clocks.
 #[derive(Clone)]
 pub struct Clocks {
@@ -109,14 +112,22 @@ pub async fn run_scheduler(
 ) -> Result<(), StageError> {
     let mut scheduler = Scheduler::new((*parts).clone());
     loop {
-        let wait = scheduler.look().await;
+        // A database that does not answer must not hold up the end. What a look that is cut off leaves
+        // is what a crash leaves, and is taken up in the same way.
+        let wait = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            wait = scheduler.look() => wait,
+        };
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
             () = tokio::time::sleep(wait) => {}
         }
     }
-    scheduler.close().await;
+    if tokio::time::timeout(GIVE_BACK_WITHIN, scheduler.close()).await.is_err() {
+        tracing::warn!("the scheduler's lease is not given back in time, it ends by itself");
+    }
     Ok(())
 }
 
