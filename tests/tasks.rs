@@ -160,7 +160,7 @@ fn the_command_asks_a_daemon_or_does_it_by_itself() {
         enqueue(dir.path(), &url, &["compute_risk", "--kwargs", r#"{"symbol": "005930"}"#], &[]);
     assert_eq!(failed.status.code(), Some(1), "{failed:?}");
     assert_eq!(told(&failed)["error"]["exc_type"], "LookupError");
-    for wrong in [&["nobody"][..], &["compute_risk"], &["debug_ping", "--kwargs", "[]"]] {
+    for wrong in [&["nobody"][..], &["simulate_scenario"], &["debug_ping", "--kwargs", "[]"]] {
         let refused = enqueue(dir.path(), &url, wrong, &[]);
         assert_eq!(refused.status.code(), Some(2), "{wrong:?} {refused:?}");
     }

@@ -157,7 +157,9 @@ async fn look(
         let name = names.get(&symbol).cloned().unwrap_or_default();
         board.directory.update(Reference { name, ..Reference::bare(symbol) });
     }
-    board.update(rows.iter().filter_map(|row| of_row(board, row)));
+    // Made before the board is locked: each row is held against the one that is shown.
+    let fresh: Vec<RiskRow> = rows.iter().filter_map(|row| of_row(board, row)).collect();
+    board.update(fresh);
     *after = Some(newest);
     Ok(())
 }

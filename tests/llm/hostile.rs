@@ -284,8 +284,9 @@ async fn budgets_and_costs() {
     let first = writer.write(&crash()).await;
     // 1,200 and 90 tokens at 1 and 2 dollars a million.
     assert_eq!(first.usage[0].cost_micros, 1_380);
+    // The same subject: the report of before stands in.
     let second = writer.write(&crash_of("삼성전자", -6.0)).await;
-    assert_eq!((second.report.rung, peer.calls()), (Rung::Template, 1));
+    assert_eq!((second.report.rung, peer.calls()), (Rung::Stored, 1));
     assert_eq!(second.usage[0].detail, "daily_cost");
     assert!(second.report.fallback_reason.contains("하루 비용"), "{:?}", second.report);
 }

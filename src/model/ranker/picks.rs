@@ -137,7 +137,11 @@ fn summary(horizon: usize, results: &[WeekResult]) -> Option<PickMetrics> {
         weeks: results.len(),
         hit_ratio: estimate(&series(|week| week.hit), horizon),
         null_hit_ratio: null,
-        hit_p: student_p(over_null.mean / over_null.error, freedom),
+        // Weeks that are all alike and as chance has them say nothing.
+        hit_p: match over_null.mean == 0.0 {
+            true => 1.0,
+            false => student_p(over_null.mean / over_null.error, freedom),
+        },
         excess_return: estimate(&series(|week| week.excess), horizon),
         rank_ic: estimate(&series(|week| week.rank_ic), horizon),
         return_slope: estimate(&series(|week| week.slope), horizon),
