@@ -52,8 +52,8 @@ fn options(base_url: &str) -> ModelOptions {
     // Another test may have installed one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     ModelOptions {
-        deadline: Duration::from_secs(4),
-        idle: Duration::from_millis(700),
+        deadline: Duration::from_secs(12),
+        idle: Duration::from_secs(2),
         retries: 1,
         limits: Limits {
             concurrency: 4,
