@@ -31,6 +31,7 @@ mod objects;
 mod outages;
 mod quality;
 mod replay;
+mod roles;
 mod schedule;
 mod settings_cli;
 mod simulate;

@@ -16,9 +16,13 @@
 //!
 //! **Failures.** A database that is away stops the schedule; the lease is not ours any more when its
 //! time by the steady clock is over, whatever the database thinks. What was missed is a hole when it is
-//! back. A queue that is away or full is asked again at each look. A calendar that has ended, a wrong
+//! back. A queue that is away or full is asked again at each look, until the run may not be late any more:
+//! then it is `missed`, with the reason; the task itself says by when it is to begin, so one that was heard
+//! without our knowing does not begin after that either. A queue that came back without its data is given
+//! the tasks that are not over again. A calendar that has ended, a wrong
 //! `jobs.yaml`: told as the health of `scheduler`; jobs that do not depend on it go on.
 
+mod ask;
 mod desk;
 mod file;
 mod lead;

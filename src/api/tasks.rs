@@ -23,7 +23,11 @@ const MOST_WAIT: usize = 60;
 
 fn desk(state: &ApiState) -> Result<&dyn TaskDesk, Problem> {
     state.tasks.as_deref().ok_or_else(|| {
-        Problem::unavailable("/problems/no-tasks", "No tasks", "this process takes no tasks")
+        Problem::unavailable(
+            "/problems/no-tasks",
+            "No tasks",
+            "this process has neither the role worker nor a queue on Redis (redis.url, REDIS_URL)",
+        )
     })
 }
 

@@ -6,6 +6,7 @@
 
 mod collection;
 mod satellite;
+mod signals;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,8 @@ use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::collection::{collection_of, collection_on_demand, present};
+use self::signals::listen;
+pub(super) use self::signals::wait_for_the_end;
 use super::CliError;
 use super::args::{Role, RunArgs};
 use super::assembly::{self, Continuity, DataDir, TaskMeans, TaskServices};
@@ -161,7 +164,9 @@ impl Daemon {
         let tasks = assembly::task_services(settings, &world, clock, &health)?;
         // The simulator's invented days are no history for jobs to work on.
         let desk = match settings.feed.source {
-            FeedSource::Kis if Role::Worker.is_in(roles) => tasks.orders(),
+            FeedSource::Kis if Role::Worker.is_in(roles) || settings.redis.url.is_some() => {
+                tasks.orders()
+            }
             _ => assembly::local_desk(
                 runtime,
                 assembly::JobWorks {
@@ -250,6 +255,7 @@ impl Daemon {
         } = self;
         let roles = args.roles.clone();
         let address = listener.local_addr().unwrap_or(settings.http.listen);
+        let asked = Role::Worker.is_in(&roles) || settings.redis.url.is_some();
         let state = ApiState::new(
             board,
             bus,
@@ -262,7 +268,7 @@ impl Daemon {
         .with_scenarios(scenarios)
         .with_models(models)
         .with_jobs(jobs)
-        .with_tasks(Role::Worker.is_in(&roles).then(|| Arc::clone(&tasks.desk)))
+        .with_tasks(asked.then(|| Arc::clone(&tasks.desk)))
         .with_access(access)
         .with_health_only(!Role::Api.is_in(&roles));
         tracing::info!(
@@ -445,37 +451,6 @@ async fn tell_health(
                 tracing::warn!(missed, "components change state faster than that can be published");
             }
             Err(RecvError::Closed) => return Ok(()),
-        }
-    }
-}
-
-/// Listens to signals from now on: one that comes while the parts are still being put together
-/// stops them in order once they are.
-fn listen(runtime: &Runtime) -> watch::Receiver<Option<&'static str>> {
-    let (tell, told) = watch::channel(None);
-    runtime.spawn(async move { tell.send_replace(Some(wait_for_the_end(None).await)) });
-    told
-}
-
-/// Waits for SIGTERM, SIGINT or the end of the set time; says which it was.
-pub(super) async fn wait_for_the_end(after: Option<Duration>) -> &'static str {
-    use tokio::signal::unix::{SignalKind, signal};
-    let limit = async {
-        match after {
-            Some(duration) => tokio::time::sleep(duration).await,
-            None => std::future::pending().await,
-        }
-    };
-    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(mut terminate), Ok(mut interrupt)) => tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-            () = limit => "the set duration is over",
-        },
-        (terminate, interrupt) => {
-            tracing::error!(?terminate, ?interrupt, "signals cannot be watched");
-            limit.await;
-            "the set duration is over"
         }
     }
 }

@@ -27,7 +27,7 @@ use garde::Validate;
 use serde::Deserialize;
 
 pub use job::{Job, JobClock};
-pub use policy::{Due, Misfire, Missed, Overlap};
+pub use policy::{Due, Misfire, Missed, ON_TIME, Overlap};
 pub use timing::Timing;
 
 /// The schedule that is built in: the `jobs.yaml` at the root of the source.

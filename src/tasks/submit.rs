@@ -120,6 +120,11 @@ pub trait Submit: Send + Sync {
         options: SubmitOptions,
     ) -> BoxFuture<'a, Result<Submitted, SubmitError>>;
 
+    /// Which queue this is, in words for people.
+    fn place(&self) -> String {
+        "the queue within this process".to_owned()
+    }
+
     /// Whether an id that is `PENDING` without a name is certainly one that nobody has put here.
     fn knows_every_call(&self) -> bool {
         false

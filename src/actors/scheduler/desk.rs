@@ -19,6 +19,8 @@ pub struct Order {
     pub kwargs: Map<String, Value>,
     /// How long it may take; `None`: as its own limits say.
     pub timeout: Option<Duration>,
+    /// It is not to begin after this, wherever it waits.
+    pub begin_by: EventTime,
     /// The job that wants it.
     pub job: String,
     /// The planned moment.
@@ -36,10 +38,17 @@ pub enum Progress {
     Skipped(String),
     /// It failed; why.
     Failed(String),
+    /// It waited until it was too late for it; what is known of that.
+    Late(String),
 }
 
 /// Who has tasks done.
 pub trait Desk: Send + Sync {
+    /// Who that is, in words for people.
+    fn place(&self) -> String {
+        "this process".to_owned()
+    }
+
     /// Takes an order; one whose id is known is not done again.
     ///
     /// # Errors

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::SchedulerParts;
+use super::ask::Asking;
 use super::desk::{Order, Progress};
-use super::open::{Next, OpenRun, OpenRuns, Turn, deadline, follow};
-use super::{Desk, SchedulerParts};
+use super::open::{Next, OpenRun, OpenRuns, Turn, begin_by, deadline, follow, missed};
 use crate::market::EventTime;
 use crate::schedule::{Job, Jobs, Missed};
 use crate::store::StoreError;
@@ -15,6 +16,9 @@ use crate::store::job_runs::{Fenced, JobCursor, JobRun, RunStatus};
 /// How often cursors are written although nothing was due: the longest hole that a crash adds to the
 /// time it takes to start again. Within it, rows tell what was started.
 const CURSORS_EVERY: Duration = Duration::from_secs(30);
+/// A task that is not over is ordered again after so long, under its id: that does nothing where the queue
+/// has it, and brings it back where the queue came back without its data.
+const AGAIN_MICROS: i64 = 30_000_000;
 
 /// The lease is another's.
 struct Lost;
@@ -114,6 +118,7 @@ impl Lead {
 
     async fn steps(&mut self, parts: &SchedulerParts, jobs: &Jobs) -> Result<(), Stop> {
         let Some(desk) = parts.desk.as_deref() else { return Ok(()) };
+        let desk = &mut Asking::new(desk, parts.ttl);
         let now = (parts.clocks.wall)();
         self.follow(parts, desk, jobs, now).await?;
         self.cursors.retain(|name, _| jobs.find(name).is_some());
@@ -135,7 +140,7 @@ impl Lead {
     async fn follow(
         &mut self,
         parts: &SchedulerParts,
-        desk: &dyn Desk,
+        desk: &mut Asking<'_>,
         jobs: &Jobs,
         now: EventTime,
     ) -> Result<(), Stop> {
@@ -145,13 +150,24 @@ impl Lead {
             let progress = match desk.progress(&task_id).await {
                 Ok(progress) => progress,
                 Err(why) => {
+                    // Whoever has it in hand says so first when the queue is back.
+                    self.seen(&open, now);
                     self.problems
                         .push(format!("how {} stands cannot be told: {why}", open.run.job));
                     continue;
                 }
             };
-            let next = follow(jobs.find(&open.run.job), &open, &progress, now);
-            let (Next::Again(row) | Next::Over(row)) = &next else { continue };
+            let job = jobs.find(&open.run.job);
+            let next = follow(job, &open, &progress, now);
+            let (Next::Again(row) | Next::Over(row)) = &next else {
+                if let Some(job) = job.filter(|_| open.seen.plus_micros(AGAIN_MICROS) <= now) {
+                    self.seen(&open, now);
+                    if let Err(why) = desk.order(order(job, &open.run)).await {
+                        self.problems.push(format!("{} is not ordered again: {why}", job.name));
+                    }
+                }
+                continue;
+            };
             if progress == Progress::Open
                 && let Err(why) = desk.take_back(&task_id).await
             {
@@ -179,11 +195,18 @@ impl Lead {
         Ok(())
     }
 
+    /// The queue has the task of `run`, or is away: it is not ordered again for a while.
+    fn seen(&mut self, run: &OpenRun, now: EventTime) {
+        if let Some(open) = self.open.get_mut(&run.run.job, run.run.planned) {
+            open.seen = now;
+        }
+    }
+
     /// Claims what is due of a job.
     async fn plan(
         &mut self,
         parts: &SchedulerParts,
-        desk: &dyn Desk,
+        desk: &mut Asking<'_>,
         job: &Job,
         now: EventTime,
     ) -> Result<(), Stop> {
@@ -242,7 +265,6 @@ impl Lead {
             ..claimed(job, missed.newest, RunStatus::Missed, now)
         };
         if written(parts.ledger.claim(self.epoch, &row).await?)? {
-            tracing::warn!(job = job.name, newest = %missed.newest, "{}", row.detail);
             over(&row, now);
         }
         Ok(())
@@ -252,7 +274,7 @@ impl Lead {
     async fn take(
         &mut self,
         parts: &SchedulerParts,
-        desk: &dyn Desk,
+        desk: &mut Asking<'_>,
         job: &Job,
         planned: EventTime,
         together: usize,
@@ -294,7 +316,7 @@ impl Lead {
     async fn replace(
         &mut self,
         parts: &SchedulerParts,
-        desk: &dyn Desk,
+        desk: &mut Asking<'_>,
         job: &Job,
         at: EventTime,
         by: EventTime,
@@ -321,7 +343,7 @@ impl Lead {
     async fn start(
         &mut self,
         parts: &SchedulerParts,
-        desk: &dyn Desk,
+        desk: &mut Asking<'_>,
         jobs: &Jobs,
         now: EventTime,
     ) -> Result<bool, Stop> {
@@ -350,7 +372,7 @@ impl Lead {
             match ordered {
                 Ok(()) => {
                     any = true;
-                    open.ordered = true;
+                    (open.ordered, open.seen) = (true, now);
                     open.deadline = deadline(job, now);
                     tracing::info!(
                         job = job.name,
@@ -361,6 +383,14 @@ impl Lead {
                     );
                 }
                 Err(why) => {
+                    let by = begin_by(job, &open.run);
+                    if now > by {
+                        // If it was heard after all, no worker begins it any more.
+                        let row = missed(&open.run, by, &why, now);
+                        written(parts.ledger.update(self.epoch, &row).await?)?;
+                        self.open.remove(&row.job, row.planned);
+                        over(&row, now);
+                    }
                     self.problems
                         .push(format!("the task of the job {} is not taken: {why}", job.name));
                 }
@@ -404,6 +434,7 @@ fn order(job: &Job, row: &JobRun) -> Order {
         task: job.task,
         kwargs: job.kwargs.clone(),
         timeout: job.timeout,
+        begin_by: begin_by(job, row),
         job: job.name.clone(),
         planned: row.planned,
     }
@@ -417,6 +448,9 @@ fn over(row: &JobRun, now: EventTime) {
             metrics::gauge!("bongsu_job_last_success_timestamp_seconds", "job" => row.job.clone())
                 .set(now.micros() as f64 / 1e6);
             tracing::info!(job = row.job, planned = %row.planned, "the run is done: {}", row.detail);
+        }
+        RunStatus::Missed => {
+            tracing::warn!(job = row.job, planned = %row.planned, "the run is missed: {}", row.detail);
         }
         RunStatus::Failed => {
             tracing::error!(job = row.job, planned = %row.planned, "the run failed: {}", row.detail);

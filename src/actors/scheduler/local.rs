@@ -119,6 +119,7 @@ mod tests {
             timeout: None,
             job: "a".to_owned(),
             planned: EventTime::default(),
+            begin_by: EventTime::default(),
         }
     }
 

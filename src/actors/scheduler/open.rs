@@ -4,10 +4,11 @@
 //! says what came of it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use super::desk::{Progress, task_id};
 use crate::market::EventTime;
-use crate::schedule::{Job, Overlap};
+use crate::schedule::{Job, ON_TIME, Overlap};
 use crate::store::job_runs::{JobRun, RunStatus};
 
 /// Runs of one job that wait or run at once; one more is left out.
@@ -22,6 +23,8 @@ pub struct OpenRun {
     pub start_at: EventTime,
     /// Whether its task was taken by the queue under our eyes.
     pub ordered: bool,
+    /// When the queue was last seen to have it, or to be away.
+    pub seen: EventTime,
     /// When its attempt has taken too long.
     pub deadline: Option<EventTime>,
 }
@@ -30,7 +33,7 @@ impl OpenRun {
     /// A claimed run, to start at `start_at`.
     #[must_use]
     pub fn new(run: JobRun, start_at: EventTime) -> Self {
-        Self { run, start_at, ordered: false, deadline: None }
+        Self { run, start_at, ordered: false, seen: start_at, deadline: None }
     }
 }
 
@@ -180,6 +183,30 @@ fn started(run: &JobRun, now: EventTime) -> JobRun {
     }
 }
 
+/// Until when the task of the attempt of `run` may begin: so long after the planned moment as a run may be
+/// late. One that had to wait for its turn longer than that, and a repetition, have as long from their start.
+#[must_use]
+pub fn begin_by(job: &Job, run: &JobRun) -> EventTime {
+    let micros = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX / 4);
+    let late = micros(job.max_lateness.max(ON_TIME));
+    let due = run.planned.plus_micros(micros(job.delay(run.planned)));
+    match due.plus_micros(late) {
+        last if run.attempt <= 1 && run.started <= last => last,
+        _ => run.started.plus_micros(late),
+    }
+}
+
+/// The row of a run whose task did not begin in time, and why.
+#[must_use]
+pub fn missed(run: &JobRun, by: EventTime, why: &str, now: EventTime) -> JobRun {
+    JobRun {
+        status: RunStatus::Missed,
+        detail: format!("its task was to begin by {by}: {why}"),
+        finished: Some(now),
+        ..run.clone()
+    }
+}
+
 /// When an attempt that begins now has taken too long.
 #[must_use]
 pub fn deadline(job: &Job, now: EventTime) -> Option<EventTime> {
@@ -215,6 +242,10 @@ pub fn follow(job: Option<&Job>, open: &OpenRun, progress: &Progress, now: Event
         Progress::Done(detail) => over(RunStatus::Done, detail),
         Progress::Skipped(why) => over(RunStatus::Skipped, why),
         Progress::Failed(why) => failed(why),
+        Progress::Late(why) => {
+            let by = job.map_or(open.run.planned, |job| begin_by(job, &open.run));
+            Next::Over(missed(&open.run, by, why, now))
+        }
         Progress::Open if open.deadline.is_some_and(|deadline| deadline <= now) => {
             failed("it took longer than its timeout")
         }
@@ -286,6 +317,19 @@ mod tests {
     }
 
     #[test]
+    fn a_task_may_begin_as_long_as_its_run_may_be_late() {
+        let strict = job("max_lateness: 5m");
+        let first = started(&run(10, RunStatus::Waiting), at(12));
+        assert_eq!(begin_by(&strict, &first), at(15), "from the planned moment");
+        let turn = started(&run(10, RunStatus::Waiting), at(20));
+        assert_eq!(begin_by(&strict, &turn), at(25), "it had to wait for its turn");
+        let again = started(&first, at(13));
+        assert_eq!((again.attempt, begin_by(&strict, &again)), (2, at(18)));
+        let none = job("max_lateness: 1s");
+        assert!(begin_by(&none, &started(&run(10, RunStatus::Waiting), at(10))) > at(10));
+    }
+
+    #[test]
     fn what_follows_an_outcome() {
         let patient = job("retries: 1, timeout: 5m");
         let mut open = OpenRun::new(started(&run(1, RunStatus::Waiting), at(1)), at(1));
@@ -299,6 +343,8 @@ mod tests {
         assert_ne!(open.run.task_id, again.task_id, "an attempt of its own");
         let Next::Over(over) = follow(Some(&patient), &open, &failed, at(4)) else { panic!() };
         assert_eq!((over.status, over.detail.as_str()), (RunStatus::Failed, "no"));
+        let late = follow(Some(&patient), &open, &Progress::Late("nobody".into()), at(4));
+        assert!(matches!(late, Next::Over(run) if run.status == RunStatus::Missed));
         let done = follow(None, &open, &Progress::Done("pong".into()), at(4));
         assert!(
             matches!(done, Next::Over(run) if run.status == RunStatus::Done && run.finished == Some(at(4)))

@@ -28,6 +28,12 @@ fn short(text: &str) -> String {
     text.chars().take(MOST).collect()
 }
 
+/// Whether a call was taken back because nobody had begun it in time, in Celery's words.
+fn is_expired(status: &TaskStatus) -> bool {
+    let message = status.error.as_ref().map(|error| &error["exc_message"]);
+    message.is_some_and(|message| message[0] == "expired" || message == "expired")
+}
+
 /// What a status means for the order.
 fn progress(status: &TaskStatus) -> Progress {
     let result = status.result.as_ref();
@@ -45,6 +51,9 @@ fn progress(status: &TaskStatus) -> Progress {
             };
             Progress::Done(short(&detail))
         }
+        TaskState::Revoked if is_expired(status) => {
+            Progress::Late("no worker had begun it by then".to_owned())
+        }
         TaskState::Failure | TaskState::Revoked => {
             let error = status.error.as_ref();
             let why = error.map(|error| format!("{}: {}", error["exc_type"], error["exc_message"]));
@@ -54,6 +63,10 @@ fn progress(status: &TaskStatus) -> Progress {
 }
 
 impl Desk for QueueOrders {
+    fn place(&self) -> String {
+        self.0.place()
+    }
+
     fn order(&self, order: Order) -> BoxFuture<'_, Result<(), String>> {
         Box::pin(async move {
             let call = TaskCall {
@@ -61,7 +74,9 @@ impl Desk for QueueOrders {
                 ..TaskCall::with_id(order.task_id, order.task)
             };
             let call = call.kwargs(order.kwargs).origin(format!("job {}", order.job));
-            let taken = self.0.submit(call, SubmitOptions::default()).await;
+            let options =
+                SubmitOptions { expires: Some(order.begin_by), ..SubmitOptions::default() };
+            let taken = self.0.submit(call, options).await;
             taken.map(drop).map_err(|error| error.to_string())
         })
     }
@@ -103,6 +118,16 @@ mod tests {
         let skipped = status(TaskState::Success, json!({"status": "skipped", "detail": "too few"}));
         assert_eq!(progress(&skipped), Progress::Skipped("too few".to_owned()));
         assert_eq!(progress(&status(TaskState::Retry, Value::Null)), Progress::Open);
+        let expired = TaskStatus {
+            error: Some(TaskFailure::revoked("expired").to_json()),
+            ..status(TaskState::Revoked, Value::Null)
+        };
+        assert!(matches!(progress(&expired), Progress::Late(_)));
+        let taken_back = TaskStatus {
+            error: Some(TaskFailure::revoked("revoked").to_json()),
+            ..status(TaskState::Revoked, Value::Null)
+        };
+        assert!(matches!(progress(&taken_back), Progress::Failed(_)));
         let failed = progress(&status(TaskState::Failure, Value::Null));
         assert!(
             matches!(&failed, Progress::Failed(why) if why.contains("ValueError")),
@@ -121,6 +146,7 @@ mod tests {
             timeout: None,
             job: "ping".to_owned(),
             planned: EventTime::from_micros(0),
+            begin_by: EventTime::from_micros(i64::MAX / 2),
         };
         desk.order(order.clone()).await.unwrap();
         desk.order(order).await.unwrap();

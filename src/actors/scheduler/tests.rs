@@ -1,5 +1,7 @@
 //! Schedulers over a real SQLite ledger, with clocks of the tests' own.
 
+mod away;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

@@ -214,7 +214,6 @@ pub fn task_services(
     clock: Clock,
     health: &HealthRegistry,
 ) -> Result<TaskServices, CliError> {
-    health.declare(Component::Tasks, false);
     let (log, runs) = task_log::channel();
     let options = RunnerOptions {
         clock,
@@ -254,6 +253,7 @@ pub fn access(settings: &Settings) -> Result<Access, CliError> {
 /// Adds what runs tasks to the tree; those that write end before the Recorder does.
 pub fn add_task_services(tree: &mut Tree, services: TaskServices) {
     let TaskServices { runner, queue, runs, recorder, health, .. } = services;
+    health.declare(Component::Tasks, false);
     match queue {
         Queue::Redis(_, options) => {
             let recorder = recorder.clone();

@@ -21,7 +21,7 @@ use crate::actors::tree::{ServiceParts, Tree};
 use crate::api::{self, ApiError, ApiState};
 use crate::cli::CliError;
 use crate::cli::args::RunArgs;
-use crate::cli::assembly::{self, JobWorks, TaskMeans};
+use crate::cli::assembly::{self, TaskMeans};
 use crate::config::{FeedSource, Settings};
 use crate::market::Directory;
 use crate::messages::health::HealthRegistry;
@@ -31,10 +31,14 @@ use crate::messages::{
 use crate::store::{Database, Objects};
 use crate::telemetry;
 
+/// Why a schedule alone does nothing.
+const NOBODY_WORKS: &str = "--roles: beat without worker hands its jobs to the workers at the queue on Redis, and \
+    none is set; set redis.url (REDIS_URL) here and there, or give this process the role worker too";
+
 /// Runs the roles until the process is told to stop.
 ///
 /// # Errors
-/// When a part cannot be started, or the tree gives up.
+/// When the role beat has nobody to work for it, when a part cannot be started, or the tree gives up.
 pub(super) fn run(
     runtime: &Arc<Runtime>,
     settings: &Settings,
@@ -78,24 +82,23 @@ pub(super) fn run(
     let advisers = assembly::advice(runtime, settings, (database.clone(), world_objects))?;
     let how = (Effort::Background, &health);
     let world = assembly::task_world(settings, means, &advisers, rows, how);
-    let tasks = match has(Role::Worker) {
+    // Without the role, tasks can still be asked for: over Redis, of who has it.
+    let tasks = match has(Role::Worker) || settings.redis.url.is_some() {
         true => {
             Some(assembly::task_services(settings, &world, present(&board, settings), &health)?)
         }
         false => None,
     };
     let jobs = JobBoard::default();
-    let scheduler = match has(Role::Beat) {
-        true => {
-            let desk = match &tasks {
-                Some(tasks) if settings.feed.source == FeedSource::Kis => tasks.orders(),
-                _ => assembly::local_desk(runtime, JobWorks { collection: None, models: None }),
-            };
+    let scheduler = match (has(Role::Beat), &tasks) {
+        (false, _) => None,
+        (true, None) => return Err(CliError::Usage(NOBODY_WORKS.to_owned())),
+        (true, Some(tasks)) => {
             let (ledger, days) = (database.clone(), TradingDays::default());
+            let desk = tasks.orders();
             let parts = assembly::scheduler(settings, desk, ledger, days, jobs.clone(), &health)?;
             Some(Arc::new(parts))
         }
-        false => None,
     };
     let state = ApiState::new(
         board.clone(),
@@ -131,6 +134,7 @@ pub(super) fn run(
     // A day that is played has its own present, which the scores tell.
     let played = has(Role::Worker) && settings.feed.source == FeedSource::Sim;
     let (shows, follows) = (has(Role::Api), has(Role::Api) || played);
+    let works = has(Role::Worker);
     let (url, listen) = (settings.redis.url.clone(), settings.http.listen);
     let stop_after = args.duration.map(|seconds| seconds.0);
     let outcome = assembly::run_tree(
@@ -157,7 +161,7 @@ pub(super) fn run(
                     run_scheduler(Arc::clone(&scheduler), stop)
                 });
             }
-            if let Some(tasks) = tasks {
+            if let Some(tasks) = tasks.filter(|_| works) {
                 assembly::add_task_services(&mut tree, tasks);
             }
             if let Some(listener) = listener {

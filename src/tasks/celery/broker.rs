@@ -227,18 +227,22 @@ impl Broker {
         Ok(Beat { fresh: fresh == 1, waiting, gone })
     }
 
-    /// Puts messages back into this worker's hand after Redis has lost them.
+    /// Puts messages (tag, task id, text) back into this worker's hand after Redis has lost them.
     ///
     /// # Errors
     /// When Redis does not do it.
     pub async fn adopt(
         &self,
-        messages: impl Iterator<Item = (String, Bytes)>,
+        messages: impl Iterator<Item = (String, String, Bytes)>,
     ) -> Result<(), BrokerError> {
-        let mut arguments =
-            vec![self.options.identity.as_str().into(), self.suffix.as_str().into()];
-        for (tag, raw) in messages {
-            arguments.extend([Value::from(tag), Value::Bytes(raw)]);
+        let mut arguments = vec![
+            self.options.identity.as_str().into(),
+            self.suffix.as_str().into(),
+            script::SENT_LIFE.into(),
+        ];
+        for (tag, id, raw) in messages {
+            let mark = format!("{}{id}", script::SENT);
+            arguments.extend([Value::from(tag), Value::Bytes(raw), Value::from(mark)]);
         }
         let keys = [script::UNACKED, script::UNACKED_INDEX, script::CLAIMS];
         self.adopt.run(&self.link, &keys, arguments).await.map(drop)

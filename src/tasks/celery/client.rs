@@ -1,7 +1,8 @@
 //! Calls that this program sends: the Celery queue as a place to submit to.
 //!
 //! A call is an ordinary message, so that a genuine worker could run it as well. An id is taken once:
-//! its mark, which lives for a day, is set in the same step that puts the message into the queue.
+//! its mark, which lives for a day after it was last sent, is set in the same step that puts the message into
+//! the queue.
 
 use std::time::Duration;
 
@@ -21,8 +22,6 @@ use crate::tasks::{
     Submit, SubmitError, SubmitOptions, Submitted, TaskCall, TaskState, TaskStatus,
 };
 
-/// Life of the mark of a sent id, seconds.
-const MARK_LIFE: &str = "86400";
 /// How long a call waits for the connection.
 const CONNECT: Duration = Duration::from_secs(2);
 /// Time between two looks at a result that is waited for, at first and at most.
@@ -69,7 +68,13 @@ impl CeleryQueue {
         Ok(Self {
             link: Mutex::default(),
             control: format!("/{}.celery.pidbox", address.database()),
-            place: format!("{} at {address:?}", options.queue),
+            place: format!(
+                "{} at redis {}:{}/{}",
+                options.queue,
+                address.host(),
+                address.port(),
+                address.database()
+            ),
             sender: Sender { queue: options.queue, origin: options.origin },
             send: Prepared::new(script::SEND),
             address,
@@ -99,15 +104,16 @@ impl CeleryQueue {
 
     async fn put(&self, call: TaskCall, options: SubmitOptions) -> Result<Submitted, BrokerError> {
         let id = call.id.clone();
-        let message = signature_of(call, options).message(
+        let message = signature_of(call, options, &self.sender.origin).message(
             &self.sender,
             &Lineage { root_id: None, parent_id: None, priority: options.priority },
             Vec::new(),
             time::now(),
         );
         let mark = format!("{}{id}", script::SENT);
-        let arguments = vec![MARK_LIFE.into(), message.json.into()];
-        let fresh = self.send.run(&self.link().await?, &[&mark, &message.list], arguments).await?;
+        let arguments = vec![script::SENT_LIFE.into(), message.json.into()];
+        let (link, result) = (self.link().await?, results::key(&id));
+        let fresh = self.send.run(&link, &[&mark, &message.list, &result], arguments).await?;
         Ok(if fresh.as_u64() == Some(1) { Submitted::New } else { Submitted::Known })
     }
 
@@ -124,8 +130,16 @@ fn moment(time: EventTime) -> Value {
     moment.map_or(Value::Null, |moment| time::format(moment).into())
 }
 
-fn signature_of(call: TaskCall, options: SubmitOptions) -> Signature {
+fn signature_of(call: TaskCall, options: SubmitOptions, origin: &str) -> Signature {
     let seconds = |limit: Option<Duration>| limit.map(|limit| limit.as_secs_f64());
+    let mut headers = Map::new();
+    if let Some(as_of) = call.as_of {
+        headers.insert(AS_OF.to_owned(), moment(as_of));
+    }
+    if !call.origin.is_empty() {
+        // Beside the process that sends, as Celery has it.
+        headers.insert("origin".to_owned(), format!("{origin} {}", call.origin).into());
+    }
     let mut given = Map::new();
     for (name, value) in [
         ("task_id", json!(call.id)),
@@ -134,7 +148,7 @@ fn signature_of(call: TaskCall, options: SubmitOptions) -> Signature {
         ("expires", options.expires.map_or(Value::Null, moment)),
         ("time_limit", json!(seconds(call.hard_limit))),
         ("soft_time_limit", json!(seconds(call.soft_limit))),
-        ("headers", call.as_of.map_or(Value::Null, |as_of| json!({AS_OF: moment(as_of)}))),
+        ("headers", headers.into()),
     ] {
         if !value.is_null() {
             given.insert(name.to_owned(), value);
@@ -176,6 +190,10 @@ impl Submit for CeleryQueue {
         options: SubmitOptions,
     ) -> BoxFuture<'a, Result<Submitted, SubmitError>> {
         Box::pin(async move { self.put(call, options).await.map_err(|error| self.away(&error)) })
+    }
+
+    fn place(&self) -> String {
+        format!("the queue {}", self.place)
     }
 
     fn state<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<TaskStatus, SubmitError>> {

@@ -11,7 +11,7 @@
 //! | `bongsu:tasks:done:<tag>` | text | an hour |
 //! | `bongsu:tasks:step:<uuid>` | text | a minute |
 //! | `bongsu:tasks:rejected` | list, the last 1,000 | a week after the last one |
-//! | `bongsu:tasks:sent:<id>` | text | a day |
+//! | `bongsu:tasks:sent:<id>` | text | a day after it was last sent |
 //! | `celery-task-meta-<id>`, `celery-taskset-meta-<group>…` | Celery's results and chords | a day, as a rule |
 //!
 //! Times are Redis's own, so that workers whose clocks differ agree. A script that finds no memory left
@@ -29,6 +29,8 @@ pub(super) const DONE: &str = "bongsu:tasks:done:";
 pub(super) const STEP: &str = "bongsu:tasks:step:";
 /// Elements of the queue that were no message.
 pub(super) const REJECTED: &str = "bongsu:tasks:rejected";
+/// Life of the mark of a sent id, seconds: as long as a result, as a rule.
+pub(super) const SENT_LIFE: &str = "86400";
 /// Put before the id of a call that was sent from here.
 pub(super) const SENT: &str = "bongsu:tasks:sent:";
 /// kombu's messages in hand, by tag.
@@ -205,13 +207,16 @@ return out",
 
 /// Puts messages back into hand that a Redis which came back without its data has forgotten.
 ///
-/// KEYS: unacked, its index, claims. ARGV: who, what closes the entry, then tag and message of each.
+/// KEYS: unacked, its index, claims. ARGV: who, what closes the entry, the life of a mark, then tag, message and
+/// the mark of its id. The mark says that the queue knows the call, so that who sent it does not send it
+/// again.
 pub(super) const ADOPT: Script = Script {
     name: "adopt",
     text: "\
 local t = redis.call('TIME')
 local stamp = string.format('%d.%06d', tonumber(t[1]), tonumber(t[2]))
-for i = 3, #ARGV, 2 do
+for i = 4, #ARGV, 3 do
+  redis.call('SET', ARGV[i + 2], '1', 'EX', ARGV[3])
   if redis.call('HSETNX', KEYS[1], ARGV[i], '[' .. ARGV[i + 1] .. ARGV[2]) == 1 then
     redis.call('ZADD', KEYS[2], stamp, ARGV[i])
     redis.call('HSET', KEYS[3], ARGV[i], ARGV[1])
@@ -409,12 +414,18 @@ pub(super) const UNLOCK: Script = Script {
     text: "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0",
 };
 
-/// Puts a call into the queue unless its id was sent before. KEYS: mark, list. ARGV: life of the mark,
-/// message. Returns whether it is new.
+/// Puts a call into the queue unless its id was sent before or has a result; the mark of one that was lives on.
+///
+/// KEYS: mark, list, result. ARGV: life of the mark, message. Returns whether it is new.
 pub(super) const SEND: Script = Script {
     name: "send",
     text: "\
-if not redis.call('SET', KEYS[1], '1', 'NX', 'EX', ARGV[1]) then return 0 end
+local known = redis.call('EXISTS', KEYS[3]) == 1
+if not redis.call('SET', KEYS[1], '1', 'NX', 'EX', ARGV[1]) then
+  redis.call('EXPIRE', KEYS[1], ARGV[1])
+  return 0
+end
+if known then return 0 end
 redis.call('LPUSH', KEYS[2], ARGV[2])
 return 1",
 };

@@ -104,7 +104,8 @@ fn missing(shared: &Shared, tag: &str) {
 async fn adopt(shared: &Shared) {
     let hands = shared.hands.lock().all();
     let kept = hands.into_iter().filter(|(_, held)| held.phase != Phase::Ending);
-    let kept = kept.map(|(tag, held)| (tag, held.request.envelope.to_json().into()));
+    let kept = kept
+        .map(|(tag, held)| (tag, held.request.id.clone(), held.request.envelope.to_json().into()));
     let kept: Vec<_> = kept.collect();
     tracing::warn!(
         messages = kept.len(),
