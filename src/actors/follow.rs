@@ -203,5 +203,6 @@ fn of_row(board: &RiskBoard, row: &risk_score::Model) -> Option<RiskRow> {
         rest_of_day_var_pct: 0.0,
         spread_pct: 0.0,
         cum_value: 0,
+        halted: false,
     })
 }

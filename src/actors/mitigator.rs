@@ -1,9 +1,10 @@
 //! Mitigator: a crash into ranked defences.
 //!
-//! For each crash of level warning or critical, computes what can be done about a position in the
-//! issue (or in the market) and what each option would cost and change. Without the user's own
-//! positions it plans for an assumed one of stated size, and says so. Each option is simulated
-//! ([`crate::advice::alarm`]): milliseconds, on a thread that the hot path does not wait for.
+//! For each crash of level warning or critical, computes what can be done about the position in the
+//! issue (a crash of the market: about all that is held) and what each option would cost and change.
+//! The position is the one that is told ([`Holdings`]); where none is told it plans for an assumed one
+//! of stated size, and says so. Each option is simulated ([`crate::advice::alarm`]): milliseconds, on a
+//! thread that the hot path does not wait for.
 //!
 //! **Gets** [`CrashNotice`] from Alert. **Sends** the plan outward, to the Recorder and, with the
 //! crash, to the LlmSummarizer. **Slow:** notices of one subject are conflated.
@@ -14,14 +15,15 @@ use super::outlet::AdviceOutlet;
 use super::supervision::{Cursor, Edge, Envelope, Stage, StageError};
 use crate::advice::PlanSettings;
 use crate::advice::alarm::{Alarm, LivePosition, respond};
+use crate::advice::holdings::Holdings;
 use crate::advice::live_world::LiveIssue;
 use crate::advice::mitigate::Severity;
 use crate::advice::simulate::{Control, SimulateError};
 use crate::llm::ReportRequest;
-use crate::market::{Market, Won};
+use crate::market::{Market, Reference, Symbol, Won};
 use crate::messages::advice::MitigationPlan;
 use crate::messages::advice_request::CrashNotice;
-use crate::messages::{Reject, RiskBoard, StoreBatch};
+use crate::messages::{Reject, RiskBoard, RiskRow, StoreBatch};
 
 impl Envelope for CrashNotice {
     fn records(&self) -> usize {
@@ -41,8 +43,8 @@ pub struct MitigatorParts {
     pub board: RiskBoard,
     /// What plans assume and aim at.
     pub settings: PlanSettings,
-    /// Size of the position planned for when the user has told none, won.
-    pub assumed_position: Won,
+    /// What is held, or assumed.
+    pub holdings: Holdings,
     /// Where the plans go.
     pub outlet: AdviceOutlet,
     /// To the LlmSummarizer.
@@ -62,45 +64,85 @@ impl Mitigator {
         Self { parts, ready: Vec::new() }
     }
 
-    fn plan(&self, notice: &CrashNotice, cursor: &Cursor) -> Result<MitigationPlan, SimulateError> {
+    /// What is known of an issue that is held: its reference data and its row.
+    fn known(&self, symbol: Symbol) -> Option<(Arc<Reference>, Option<RiskRow>)> {
         let board = &self.parts.board;
-        let found = notice
-            .symbol
-            .and_then(|symbol| board.directory.find(symbol))
-            .map(|id| (board.directory.reference(id), board.get(id)));
-        let held = found.as_ref().map(|(reference, row)| LivePosition {
-            issue: LiveIssue {
-                reference,
-                price: notice.price,
-                daily_volatility_pct: row.map_or(0.0, |row| row.daily_volatility_pct),
-                shortfall_pct: row.map_or(0.0, |row| row.point.parts.volatility),
-                spread_pct: row.map_or(0.0, |row| row.spread_pct),
-                halted: false,
-            },
-            value: self.parts.assumed_position,
+        let id = board.directory.find(symbol)?;
+        Some((board.directory.reference(id), board.get(id)))
+    }
+
+    fn plan(&self, notice: &CrashNotice, cursor: &Cursor) -> Result<MitigationPlan, SimulateError> {
+        let (board, holdings) = (&self.parts.board, &self.parts.holdings);
+        let told: Vec<Symbol> = match notice.symbol {
+            Some(symbol) => vec![symbol],
+            None => holdings.symbols().collect(),
+        };
+        let known: Vec<_> = told.iter().filter_map(|symbol| self.known(*symbol)).collect();
+        if known.len() < told.len() && notice.symbol.is_none() {
+            let unknown = told.iter().filter(|symbol| board.directory.find(**symbol).is_none());
+            let unknown: Vec<&str> = unknown.map(Symbol::as_str).collect();
+            tracing::warn!(?unknown, "held, but not watched: left out of the plan");
+        }
+        let price = |row: &Option<RiskRow>| match notice.symbol {
+            Some(_) => notice.price,
+            None => row.map_or(0, |row| row.point.price),
+        };
+        let sized = known.iter().map(|(reference, row)| {
+            let price = price(row);
+            (reference, row, price, holdings.position(reference.symbol, price))
         });
-        let subject =
-            found.as_ref().map_or("portfolio", |(reference, _)| reference.symbol.as_str());
+        // Shares without a price have no value yet.
+        let sized: Vec<_> = sized.filter(|(.., position)| position.value > 0).collect();
+        let market = market_of(notice, sized.first().map(|(reference, ..)| reference.market));
+        let held: Vec<LivePosition<'_>> = sized
+            .iter()
+            .map(|(reference, row, price, position)| LivePosition {
+                issue: LiveIssue {
+                    reference,
+                    price: *price,
+                    daily_volatility_pct: row.map_or(0.0, |row| row.daily_volatility_pct),
+                    shortfall_pct: row.map_or(0.0, |row| row.point.parts.volatility),
+                    spread_pct: row.map_or(0.0, |row| row.spread_pct),
+                    halted: row.is_some_and(|row| row.halted)
+                        || board.stands_still(reference.market),
+                },
+                value: position.value,
+            })
+            .collect();
+        let assumed = sized.iter().all(|(.., position)| position.assumed);
+        let worth = held.iter().fold(0, |sum: Won, one| sum.saturating_add(one.value));
+        let (subject, name) = match (&sized[..], notice.symbol) {
+            ([(reference, ..)], Some(_)) => (reference.symbol.as_str(), reference.name.clone()),
+            ([], _) => ("portfolio", notice.name.clone()),
+            _ => ("portfolio", "보유 종목".to_owned()),
+        };
         let alarm = Alarm {
             event_id: notice.event_id.clone(),
             severity: Severity::from(notice.level),
             subject: subject.to_owned(),
-            name: found.as_ref().map_or_else(|| notice.name.clone(), |(one, _)| one.name.clone()),
+            name,
             as_of: notice.time,
-            held: held.into_iter().collect(),
-            market: if notice.name.contains("코스닥") || notice.name.contains("KOSDAQ") {
-                Market::Kosdaq
-            } else {
-                Market::Kospi
-            },
-            value: self.parts.assumed_position,
-            assumed: true,
-            market_halted: false,
+            held,
+            market,
+            value: holdings.assumed_value(),
+            // Cash belongs to the whole; what is done about one issue is paid from that issue.
+            cash: if notice.symbol.is_none() && !assumed { holdings.cash(worth) } else { 0 },
+            assumed,
+            market_halted: board.stands_still(market),
         };
         let watched = board.directory.all();
         // Each block of paths is a sign of life.
         let control = Control { cancelled: &|| false, progress: &|_, _| cursor.beat() };
         respond(&alarm, &watched, board.model().as_deref(), &self.parts.settings, &control)
+    }
+}
+
+/// The market an alarm is about: that of the issue, or the one that its name tells.
+fn market_of(notice: &CrashNotice, of_issue: Option<Market>) -> Market {
+    match (notice.symbol, of_issue) {
+        (Some(_), Some(market)) => market,
+        _ if notice.name.contains("코스닥") || notice.name.contains("KOSDAQ") => Market::Kosdaq,
+        _ => Market::Kospi,
     }
 }
 

@@ -174,6 +174,7 @@ impl Stage for RiskScorer {
 
     async fn flush(&mut self, _idle: bool) -> Result<(), StageError> {
         self.parts.board.update(self.state.engine.changed_rows());
+        self.parts.board.set_standing_still(self.state.engine.standing_still());
         if let Some((made, issues)) = self.state.engine.new_forecasts() {
             self.parts.models.set_forecasts(Forecasts { made, issues });
         }

@@ -50,11 +50,11 @@ use super::supervision::{
     Edge, Inbox, Node, NodeOptions, Placement, Poison, PoisonSink, Policy, RestartPolicy, Slot,
     Stage, StageError, Strategy, Subtree, Supervisor, SupervisorHandle, TaskChild, Threads,
 };
+use crate::advice::holdings::Holdings;
 use crate::advice::{PlanSettings, ScenarioLimits};
 use crate::bus::Publisher;
 use crate::journal::JournalOptions;
 use crate::llm::Writer;
-use crate::market::Won;
 use crate::messages::health::{Component, HealthRegistry, HealthState};
 use crate::messages::{
     AdviceBoard, Checkpoints, Flag, FrameBatch, ModelBoard, Repairs, RiskBoard, StoreBatch,
@@ -131,8 +131,8 @@ pub struct AdviceParts {
     pub limits: ScenarioLimits,
     /// What plans assume.
     pub plans: PlanSettings,
-    /// Size of an assumed position, won.
-    pub assumed_position: Won,
+    /// What is held, or assumed.
+    pub holdings: Holdings,
     /// Who writes reports.
     pub writer: Writer,
     /// How much is written, and how often.
@@ -343,7 +343,7 @@ impl Tree {
             let mitigator = MitigatorParts {
                 board: parts.board,
                 settings: adviser.plans,
-                assumed_position: adviser.assumed_position,
+                holdings: adviser.holdings,
                 outlet: outlet.clone(),
                 summarizer: requests.edge(Mitigator::NAME),
             };

@@ -50,9 +50,11 @@ pub struct Alarm<'a> {
     pub market: Market,
     /// Its value, won; not looked at when something is held.
     pub value: Won,
+    /// Cash beside it, won: what a hedge is bought from.
+    pub cash: Won,
     /// Whether what is held is assumed.
     pub assumed: bool,
-    /// Whether trading of the whole market is halted.
+    /// Whether trading of `market` is halted.
     pub market_halted: bool,
 }
 
@@ -77,7 +79,7 @@ pub fn respond(
         let of = |position: &LivePosition<'_>| {
             let LiveIssue { reference, price, halted, .. } = position.issue;
             let place = world.find(reference.symbol)?;
-            let halted = halted || alarm.market_halted;
+            let halted = halted || (alarm.market_halted && reference.market == alarm.market);
             Some(Held::issue(
                 &world,
                 place,
@@ -100,7 +102,7 @@ pub fn respond(
         as_of: alarm.as_of,
         world: &world,
         held,
-        cash: 0.0,
+        cash: alarm.cash as f64,
         market_halted: alarm.market_halted,
         budget: settings.budget(value, HORIZON),
         simulation: simulate::Plan {

@@ -57,6 +57,7 @@ fn alarm(held: Vec<LivePosition<'_>>) -> Alarm<'_> {
         market: Market::Kospi,
         value: 10_000_000,
         assumed: true,
+        cash: 0,
         market_halted: false,
     }
 }

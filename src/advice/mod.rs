@@ -9,6 +9,7 @@
 //! - [`mitigate`](mitigate::plan): what is held under a threat to ranked defences, each simulated, with
 //!   [`catalogue`], [`positions`] and [`costs`] below it
 //! - [`alarm`](alarm::respond): the same from what a running daemon knows, in a [`live_world`]
+//! - [`holdings`]: what the operator holds, for alarms
 //! - [`scenario`]: what a user asks, checked, and the answer to it
 //! - [`simulate`](simulate::simulate): a world and exposures to the distribution of what could become
 //!   of them
@@ -18,6 +19,7 @@ pub mod alarm;
 pub mod catalogue;
 pub mod costs;
 pub mod expected;
+pub mod holdings;
 pub mod korean;
 pub mod limits;
 pub mod live_world;

@@ -49,6 +49,7 @@ fn board() -> RiskBoard {
             rest_of_day_var_pct: 2.1,
             spread_pct: 0.1,
             cum_value: 5,
+            halted: false,
         }]);
     }
     board.directory.intern("0001".parse().unwrap());

@@ -34,7 +34,7 @@ pub use self::objects::{
     ObjectParts, add_object_services, bucket_wishes, object_parts, object_store,
 };
 pub use self::recovery::{Continuity, after};
-pub use self::scenarios::{daemon_scenarios, scenarios};
+pub use self::scenarios::{daemon_scenarios, holdings, scenarios};
 pub use self::schedule::{JobWorks, local_desk, scheduler};
 use super::CliError;
 use crate::actors::collection::{Clock, CollectionParts, Patience, Ranking, Universe};

@@ -278,6 +278,7 @@ pub(super) fn settings(values: &Values, effective: Vec<Effective>) -> Settings {
         advice: AdviceSettings {
             picks: v.integer("advice.picks"),
             capital: v.integer("advice.capital"),
+            portfolio: v.path("advice.portfolio"),
             history: v.paths("advice.history"),
             indices: v.paths("advice.indices"),
             scenarios_at_once: v.integer("advice.scenarios_at_once"),

@@ -538,6 +538,8 @@ const BASE: &[Key] = &[
         "Position that plans assume where the user has told none, won",
     )
     .default("100000000"),
+    Key::new("advice.portfolio", Path, "Scenario file whose holdings are defended: a crash of one of them, or of the market, is answered with a plan for what is held. Unset: an assumed position")
+        .example("config/scenarios/default.yaml"),
     Key::new("advice.history", Texts, "Files of daily bars (Parquet or CSV) that scenarios are simulated from. Unset: the database's bars")
         .example("krx-daily.parquet"),
     Key::new("advice.indices", Texts, "Files of index series that belong to advice.history")

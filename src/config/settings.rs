@@ -395,6 +395,8 @@ pub struct AdviceSettings {
     pub picks: usize,
     /// Position that plans assume, won.
     pub capital: i64,
+    /// Scenario file whose holdings are defended.
+    pub portfolio: Option<PathBuf>,
     /// Files of daily bars for scenarios; empty: the database's.
     pub history: Vec<PathBuf>,
     /// Files of index series that belong to them.

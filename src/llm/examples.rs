@@ -264,6 +264,7 @@ pub fn computed() -> [ReportRequest; 2] {
         market: Market::Kospi,
         value: 10_000_000,
         assumed: true,
+        cash: 0,
         market_halted: false,
     };
     let plan = respond(&alarm, &[], None, &PlanSettings::default(), &Control::none()).unwrap();

@@ -5,12 +5,13 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
 
 use super::advice::{MitigationPlan, RecommendationSet, Report};
 pub use super::risk::RiskRow;
-use crate::market::{Directory, EventTime, SymbolId};
+use crate::market::{Directory, EventTime, Market, SymbolId};
 use crate::model::FittedModel;
 
 /// Shared, cheap to clone.
@@ -18,6 +19,8 @@ use crate::model::FittedModel;
 pub struct RiskBoard {
     rows: Arc<RwLock<Vec<Option<RiskRow>>>>,
     model: Arc<RwLock<Option<Arc<FittedModel>>>>,
+    /// KOSPI and KOSDAQ stand still.
+    still: Arc<[AtomicBool; 2]>,
     /// Names and reference data of the issues on the board.
     pub directory: Directory,
 }
@@ -26,7 +29,7 @@ impl RiskBoard {
     /// An empty board over `directory`.
     #[must_use]
     pub fn new(directory: Directory) -> Self {
-        Self { rows: Arc::default(), model: Arc::default(), directory }
+        Self { directory, ..Self::default() }
     }
 
     /// Takes in new rows.
@@ -50,6 +53,24 @@ impl RiskBoard {
     #[must_use]
     pub fn model(&self) -> Option<Arc<FittedModel>> {
         self.model.read().clone()
+    }
+
+    /// KOSPI and KOSDAQ stand still (circuit breaker), as far as is known.
+    pub fn set_standing_still(&self, still: [bool; 2]) {
+        for (known, now) in self.still.iter().zip(still) {
+            known.store(now, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether `market` stands still, as far as is known.
+    #[must_use]
+    pub fn stands_still(&self, market: Market) -> bool {
+        let [kospi, kosdaq] = &*self.still;
+        match market {
+            Market::Kospi => kospi.load(Ordering::Relaxed),
+            Market::Kosdaq => kosdaq.load(Ordering::Relaxed),
+            Market::Other | Market::Unknown => false,
+        }
     }
 
     /// The row of one issue.

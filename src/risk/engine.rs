@@ -183,6 +183,12 @@ impl RiskEngine {
         self.symbols.iter().filter_map(SymbolState::row)
     }
 
+    /// Whether KOSPI and KOSDAQ stand still.
+    #[must_use]
+    pub const fn standing_still(&self) -> [bool; 2] {
+        self.market.halts.standing()
+    }
+
     /// Mean score of the issues scored today, 0 to 100.
     #[must_use]
     pub fn mean_score(&self) -> f64 {
@@ -359,11 +365,15 @@ impl RiskEngine {
         let before = (state.score_milli >= 0).then_some(state.score_milli);
         state.score_milli = milli;
         self.market.replace_score(before, milli);
-        if !state.changed {
-            state.changed = true;
+        self.row_changed(symbol);
+        self.check_second(symbol, trade, second, at, scored.0, volume, out);
+    }
+
+    /// The board's row of `symbol` is out of date.
+    fn row_changed(&mut self, symbol: SymbolId) {
+        if !std::mem::replace(&mut self.symbols[symbol.index()].changed, true) {
             self.changed.push(symbol);
         }
-        self.check_second(symbol, trade, second, at, scored.0, volume, out);
     }
 
     fn check_breadth(&mut self, time: EventTime, at: RecordRef, out: &mut ScoreBatch) {

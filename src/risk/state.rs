@@ -435,6 +435,7 @@ impl SymbolState {
             rest_of_day_var_pct: self.rest_of_day_var_pct,
             spread_pct: 100.0 * self.spread.value(),
             cum_value: self.cum_value,
+            halted: self.halted,
         })
     }
 }

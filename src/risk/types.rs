@@ -245,4 +245,6 @@ pub struct RiskRow {
     pub spread_pct: f64,
     /// Value traded today, won.
     pub cum_value: i64,
+    /// The issue is halted, as far as is known.
+    pub halted: bool,
 }

@@ -36,10 +36,11 @@ crate::task_arguments! {
     /// Ranked defences of a position in an issue, or of a portfolio: what each would cost and change.
     ///
     /// With the event that calls for it the plan answers that event and its level; without one the level
-    /// follows from the score. A position that is not told is assumed (advice.capital). The plan is stored
-    /// and published like those that the daemon makes by itself.
+    /// follows from the score. A position that is not told is the one of advice.portfolio, else assumed
+    /// (advice.capital); without an issue and positions it is that portfolio that is defended. The plan is
+    /// stored and published like those that the daemon makes by itself.
     pub struct PlanMitigation("plan_mitigation") {
-        /// The issue; its position is assumed.
+        /// The issue.
         symbol: Option<Symbol>,
         /// The portfolio, 1 to 200 positions.
         positions: Option<Vec<Held>>,
@@ -82,17 +83,25 @@ async fn plan(
         (_, Some(positions)) => positions,
         (Some(symbol), None) => {
             let scene = scene(world, context, None, &[symbol]).await?;
+            let (row, _) = scene.known(symbol)?;
+            let position = world.holdings.position(symbol, row.point.price);
             let defended = Defended {
                 symbols: vec![symbol],
-                values: vec![world.assumed_position],
-                assumed: true,
+                values: vec![position.value],
+                assumed: position.assumed,
+                cash: 0,
             };
             let plan = respond_to(world, context, scene, defended, event.as_deref()).await?;
             return keep(world, context, plan).await;
         }
         (None, None) => {
+            let symbols: Vec<Symbol> = world.holdings.symbols().collect();
+            if !symbols.is_empty() {
+                let plan = of_portfolio(world, context, symbols, event.as_deref()).await?;
+                return keep(world, context, plan).await;
+            }
             return Err(TaskFailure::arguments(
-                "plan_mitigation() missing 1 required argument: 'symbol' (an issue code as 005930) or 'positions' (a list of them)",
+                "plan_mitigation() missing 1 required argument: 'symbol' (an issue code as 005930) or 'positions' (a list of them); advice.portfolio tells none either",
             ));
         }
     };
@@ -105,9 +114,28 @@ async fn plan(
     let symbols: Vec<Symbol> = held.iter().map(|one| one.symbol).collect();
     let scene = scene(world, context, None, &symbols).await?;
     let values: Vec<Won> = held.iter().map(|one| value(&scene, one)).collect::<Result<_, _>>()?;
-    let defended = Defended { symbols, values, assumed: false };
+    let defended = Defended { symbols, values, assumed: false, cash: 0 };
     let plan = respond_to(world, context, scene, defended, event.as_deref()).await?;
     keep(world, context, plan).await
+}
+
+/// A plan for all that the settings say is held.
+async fn of_portfolio(
+    world: &TaskWorld,
+    context: &TaskContext,
+    symbols: Vec<Symbol>,
+    event: Option<&OutwardEvent>,
+) -> Result<MitigationPlan, TaskFailure> {
+    let scene = scene(world, context, None, &symbols).await?;
+    let mut values = Vec::with_capacity(symbols.len());
+    for symbol in &symbols {
+        let (row, _) = scene.known(*symbol)?;
+        values.push(world.holdings.position(*symbol, row.point.price).value);
+    }
+    let worth = values.iter().fold(0, |sum: Won, value| sum.saturating_add(*value));
+    let cash = world.holdings.cash(worth);
+    respond_to(world, context, scene, Defended { symbols, values, assumed: false, cash }, event)
+        .await
 }
 
 /// What a position is worth, won.
@@ -146,6 +174,8 @@ struct Defended {
     symbols: Vec<Symbol>,
     values: Vec<Won>,
     assumed: bool,
+    /// Beside it, won.
+    cash: Won,
 }
 
 /// The plan; simulated on a thread that may take its time.
@@ -156,7 +186,7 @@ async fn respond_to(
     defended: Defended,
     event: Option<&OutwardEvent>,
 ) -> Result<MitigationPlan, TaskFailure> {
-    let Defended { symbols, values, assumed } = defended;
+    let Defended { symbols, values, assumed, cash } = defended;
     let mut rows = Vec::with_capacity(symbols.len());
     for symbol in &symbols {
         let (row, _) = scene.known(*symbol)?;
@@ -180,7 +210,7 @@ async fn respond_to(
                 daily_volatility_pct: row.daily_volatility_pct,
                 shortfall_pct: row.point.parts.volatility,
                 spread_pct: row.spread_pct,
-                halted: false,
+                halted: row.halted || scene.board.stands_still(reference.market),
             },
             value: *value,
         });
@@ -193,8 +223,9 @@ async fn respond_to(
             held: held.collect(),
             market,
             value: 0,
+            cash,
             assumed,
-            market_halted: false,
+            market_halted: scene.board.stands_still(market),
         };
         let watched = scene.board.directory.all();
         let control = Control { cancelled: &|| cancel.is_cancelled(), progress: &|_, _| {} };

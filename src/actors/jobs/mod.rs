@@ -41,10 +41,11 @@ use super::collection::CollectionParts;
 use super::modelling::ModelJobParts;
 use super::outlet::AdviceOutlet;
 use super::reports::ReportDesk;
+use crate::advice::holdings::Holdings;
 use crate::advice::{PlanSettings, ScenarioLimits};
 use crate::bus::Publisher;
 use crate::llm::Writer;
-use crate::market::{Directory, Won};
+use crate::market::Directory;
 use crate::messages::{
     AdviceBoard, AskScenario, BusLimits, EventBus, OutwardEvent, RiskBoard, StoreBatch,
 };
@@ -69,8 +70,8 @@ pub struct TaskWorld {
     pub limits: ScenarioLimits,
     /// What plans assume.
     pub plans: PlanSettings,
-    /// Size of an assumed position, won.
-    pub assumed_position: Won,
+    /// What is held, or assumed.
+    pub holdings: Holdings,
     /// Who writes reports, keeps and tells them.
     pub reports: ReportDesk,
     /// What asks KIS; `Err`: why there is none.
@@ -139,7 +140,7 @@ impl TaskWorld {
             objects: None,
             limits: ScenarioLimits::default(),
             plans: PlanSettings::default(),
-            assumed_position: 100_000_000,
+            holdings: Holdings::assumed(100_000_000),
             reports: ReportDesk {
                 writer: Writer::Template,
                 outlet,

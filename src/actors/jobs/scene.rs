@@ -222,6 +222,7 @@ fn row_of(point: RiskPoint, risk: Option<DayRisk>) -> RiskRow {
         rest_of_day_var_pct: risk.map_or(0.0, |risk| risk.var_975_pct),
         spread_pct,
         cum_value: 0,
+        halted: false,
     }
 }
 

@@ -88,7 +88,7 @@ pub fn task_world(
         objects: means.objects,
         limits: advice.limits.clone(),
         plans: advice.plans.clone(),
-        assumed_position: advice.assumed_position,
+        holdings: advice.holdings.clone(),
         reports,
         collection: means.collection,
         models,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::runtime::Runtime;
 
-use super::schedule;
+use super::{holdings, schedule};
 use crate::actors::reports::drafter::DraftOptions;
 use crate::actors::reports::shared_cache::RedisCache;
 use crate::actors::tree::AdviceParts;
@@ -30,6 +30,7 @@ pub fn advice(
     stores: (Option<Database>, Option<Objects>),
 ) -> Result<AdviceParts, CliError> {
     let jobs = schedule()?;
+    let holdings = holdings(settings)?;
     let limits = ScenarioLimits {
         max_picks: settings.advice.picks,
         capital: Some(settings.advice.capital),
@@ -48,8 +49,8 @@ pub fn advice(
     Ok(AdviceParts {
         every: jobs.event_interval(),
         limits,
-        plans: PlanSettings::default(),
-        assumed_position: settings.advice.capital,
+        plans: holdings.budgeted(PlanSettings::default()),
+        holdings,
         writer: writer(settings)?,
         drafting,
         objects,

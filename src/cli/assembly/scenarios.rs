@@ -8,6 +8,8 @@ use anyhow::{Context as _, anyhow};
 
 use crate::actors::modelling::{Effort, Source};
 use crate::actors::scenarios::{ScenarioParts, Scenarios};
+use crate::advice::holdings::Holdings;
+use crate::advice::scenario::Scenario;
 use crate::advice::simulate::Known;
 use crate::cli::CliError;
 use crate::config::Settings;
@@ -16,6 +18,27 @@ use crate::market::Symbol;
 use crate::messages::AskScenario;
 use crate::messages::health::HealthRegistry;
 use crate::store::Database;
+
+/// What is held: the holdings of `advice.portfolio`, else an assumed position of `advice.capital`.
+///
+/// # Errors
+/// When the file cannot be read or is no scenario.
+pub fn holdings(settings: &Settings) -> Result<Holdings, CliError> {
+    let assumed = settings.advice.capital;
+    let Some(path) = &settings.advice.portfolio else { return Ok(Holdings::assumed(assumed)) };
+    let refused = |why: &dyn std::fmt::Display| {
+        CliError::Usage(format!(
+            "advice.portfolio: {} {why}; expected a scenario file with holdings, as config/scenarios/default.yaml",
+            path.display()
+        ))
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| refused(&error))?;
+    let scenario = Scenario::parse(&text).map_err(|error| refused(&error))?;
+    if scenario.holdings.is_empty() {
+        return Err(refused(&"has no holdings"));
+    }
+    Ok(Holdings::of(&scenario, assumed))
+}
 
 /// File of the sectors' names, beside the symbol master files.
 const SECTORS: &str = "idxcode.mst";

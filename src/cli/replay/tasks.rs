@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::actors::jobs::{TaskWorld, registry};
 use crate::advice::ScenarioLimits;
-use crate::cli::CliError;
+use crate::cli::{CliError, assembly};
 use crate::config::Settings;
 use crate::market::EventTime;
 use crate::store::entity::task_run;
@@ -98,7 +98,7 @@ pub async fn execute(
             capital: Some(capital),
             ..ScenarioLimits::default()
         },
-        assumed_position: capital,
+        holdings: assembly::holdings(settings)?,
         scratch: folder.to_owned(),
         ..TaskWorld::nothing()
     };

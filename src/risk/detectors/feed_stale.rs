@@ -22,7 +22,7 @@ pub const CIRCUIT_BREAKER: u16 = 174;
 /// Market halted, circuit breaker on, its auction begins.
 const HALTS: [u16; 3] = [164, CIRCUIT_BREAKER, 184];
 /// Circuit breaker off, its auction ends, off.
-const RESUMES: [u16; 3] = [175, 182, 185];
+pub const RESUMES: [u16; 3] = [175, 182, 185];
 
 /// Whether the market stands still after `code`, by itself or in the auction of a circuit breaker.
 #[must_use]

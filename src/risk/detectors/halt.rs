@@ -12,7 +12,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Finding;
-use super::feed_stale::CIRCUIT_BREAKER;
+use super::feed_stale::{CIRCUIT_BREAKER, RESUMES};
 use crate::market::rules::breaker::SidecarSide;
 use crate::market::{Market, Won};
 use crate::risk::types::Level;
@@ -35,6 +35,8 @@ struct BoardHalts {
     told: [Option<i64>; CODES.len()],
     /// Event second of the last halt.
     halted: Option<i64>,
+    /// The halt goes on, as far as is known.
+    standing: bool,
 }
 
 const fn board(market: Market) -> usize {
@@ -48,10 +50,13 @@ impl MarketHalts {
     /// The phase of `market` changed (`MKOP_CLS_CODE`) at event second `now`.
     pub fn operation(&mut self, market: Market, code: u16, now: i64) -> Option<Finding> {
         let board = &mut self.boards[board(market)];
+        if RESUMES.contains(&code) {
+            board.standing = false;
+        }
         let place = CODES.iter().position(|known| *known == code)?;
         let sidecar = SidecarSide::of_code(code);
         if sidecar.is_none() {
-            board.halted = Some(now);
+            (board.halted, board.standing) = (Some(now), true);
         }
         let news = board.told[place].is_none_or(|told| now - told >= REPEAT_S);
         if !news {
@@ -64,6 +69,21 @@ impl MarketHalts {
             Some((SidecarSide::Buy, _)) => Level::Watch,
         };
         Some(finding(level, 0, code, 0.0))
+    }
+
+    /// A share of `market` was traded at event second `now`: it does not stand still any more.
+    pub fn traded(&mut self, market: Market, now: i64) {
+        let board = &mut self.boards[board(market)];
+        // What was traded before the halt may be told after it.
+        if board.standing && board.halted.is_some_and(|halted| now > halted) {
+            board.standing = false;
+        }
+    }
+
+    /// Whether KOSPI and KOSDAQ stand still.
+    #[must_use]
+    pub const fn standing(&self) -> [bool; 2] {
+        [self.boards[0].standing, self.boards[1].standing]
     }
 
     /// Whether `market` was halted within the last half hour (and a little) before `now`.
@@ -113,6 +133,22 @@ mod tests {
             (halts.operation(KOSPI, 388, 400), halts.operation(KOSPI, 112, 0)),
             (None, None)
         );
+    }
+
+    #[test]
+    fn a_market_stands_still_until_it_is_told_or_trades() {
+        let mut halts = MarketHalts::default();
+        halts.operation(KOSPI, 174, 100);
+        halts.operation(Market::Kosdaq, 174, 100);
+        assert_eq!(halts.standing(), [true, true]);
+        halts.operation(KOSPI, 175, 1_300);
+        assert_eq!(halts.standing(), [false, true]);
+        halts.traded(Market::Kosdaq, 100);
+        assert_eq!(halts.standing(), [false, true], "it was traded before");
+        halts.traded(Market::Kosdaq, 101);
+        assert_eq!(halts.standing(), [false, false]);
+        halts.operation(KOSPI, 387, 1_400);
+        assert_eq!(halts.standing(), [false, false], "a sidecar halts orders of programs only");
     }
 
     #[test]

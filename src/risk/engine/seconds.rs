@@ -80,6 +80,7 @@ impl RiskEngine {
     ) {
         let (now, day) = (trade.time.second(), trade.time.session_day());
         let market = self.symbols[trade.symbol.index()].market;
+        self.market.halts.traded(market, now);
         let after_halt = since.after_halt || self.market.halts.recent(market, now);
         let state = &mut self.symbols[trade.symbol.index()];
         let price = trade.price;
@@ -120,6 +121,9 @@ impl RiskEngine {
         let vi = state.vi.tell(&self.params.vi, vi_active, price);
         let newly = halted && state.halt(time.second());
         let halt = newly.then(|| halt::of_issue(price, code));
+        if newly {
+            self.row_changed(symbol);
+        }
         for (rule, found) in [(Rule::Vi, vi), (Rule::Halt, halt)] {
             if let Some(finding) = found {
                 self.tell_issue(rule, symbol, time, at, finding, out);
