@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::http::{Response, request};
 use crate::support::parquet::{each_batch, integers, texts};
@@ -86,6 +86,7 @@ fn daemon(folder: &Path, indices: Option<&str>) -> Daemon {
     let mut setup = Daemon::setup()
         .args(["run", "--source", "sim", "--market", "calm"])
         .dir(folder)
+        .env("BONGSU_API__TOKENS", "operate:operator")
         .env("BONGSU_ADVICE__HISTORY", "bars.csv");
     if let Some(indices) = indices {
         setup = setup.env("BONGSU_ADVICE__INDICES", indices);
@@ -95,8 +96,8 @@ fn daemon(folder: &Path, indices: Option<&str>) -> Daemon {
     daemon
 }
 
-fn answers_agree(folder: &Path, indices: Option<&str>, scenario: &str) -> Value {
-    std::fs::write(folder.join("mine.yaml"), scenario).unwrap();
+fn answers_agree(folder: &Path, indices: Option<&str>, text: &str) -> Value {
+    std::fs::write(folder.join("mine.yaml"), text).unwrap();
     let mut arguments = vec!["mine.yaml", "--json", "--data", "bars.csv"];
     if let Some(indices) = indices {
         arguments.extend(["--indices", indices]);
@@ -105,19 +106,34 @@ fn answers_agree(folder: &Path, indices: Option<&str>, scenario: &str) -> Value 
     assert!(output.status.success(), "{}", errors(&output));
     let command = String::from_utf8(output.stdout).unwrap();
     let mut daemon = daemon(folder, indices);
-    let route = post(&daemon, scenario);
+    let route = post(&daemon, text);
     assert_eq!((route.status, route.header("content-type")), (200, Some("application/json")));
     assert_eq!(command.trim_end(), route.body, "the command and the route say the same");
     // As JSON, and again: the same bytes.
     let scenario: Value = serde_json::from_str(&command).unwrap();
     let again = post(&daemon, &scenario["scenario"].to_string());
-    assert_eq!((again.status, again.body), (200, route.body));
+    assert_eq!((again.status, &again.body), (200, &route.body));
+    // As a task, from the text and from the object: an answer is bytes in the order of its names there.
+    let task = |scenario: &Value| {
+        let path = "/v1/tasks/simulate_scenario?wait=60";
+        let body = json!({"scenario": scenario}).to_string();
+        let bearer = [("authorization", "Bearer operator")];
+        let answer = request(daemon.address(), "POST", path, &bearer, &body).unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let answer: Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!(answer["state"], "SUCCESS", "{answer}");
+        answer["result"].to_string()
+    };
+    let of_route: Value = serde_json::from_str(&route.body).unwrap();
+    let of_route = of_route.to_string();
+    assert_eq!(task(&text.into()), of_route, "the task says the same");
+    assert_eq!(task(&scenario["scenario"]), of_route);
     daemon.stop();
     scenario
 }
 
 #[test]
-fn the_command_and_the_route_give_the_same_answer() {
+fn the_command_the_route_and_the_task_give_the_same_answer() {
     let folder = tempfile::tempdir().unwrap();
     bars(folder.path());
     let answer = answers_agree(folder.path(), None, SCENARIO);

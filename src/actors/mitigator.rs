@@ -182,3 +182,153 @@ impl Stage for Mitigator {
 
     fn restore(&mut self, _: &()) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::supervision::{Inbox, Policy};
+    use super::*;
+    use crate::advice::scenario::Scenario;
+    use crate::bus::Publisher;
+    use crate::market::{Directory, EventTime};
+    use crate::messages::{
+        AdviceBoard, BusLimits, EventBus, EventKind, Level, OutwardEvent, RiskPoint, ScoreParts,
+    };
+
+    fn time() -> EventTime {
+        EventTime::from_micros(1_722_816_021_000_000)
+    }
+
+    /// Two issues of KOSPI at 70,000 and 50,000 won, one of KOSDAQ at 10,000; none halted.
+    fn board() -> RiskBoard {
+        let board = RiskBoard::new(Directory::new());
+        let issues = [
+            ("005930", Market::Kospi, 70_000),
+            ("000660", Market::Kospi, 50_000),
+            ("247540", Market::Kosdaq, 10_000),
+        ];
+        for (code, market, price) in issues {
+            let code: Symbol = code.parse().unwrap();
+            let named =
+                Reference { name: format!("종목{code}"), market, ..Reference::bare(code) };
+            let symbol = board.directory.update(named);
+            board.update([row(symbol, code, price, false)]);
+        }
+        board
+    }
+
+    fn row(symbol: crate::market::SymbolId, code: Symbol, price: Won, halted: bool) -> RiskRow {
+        let point = RiskPoint {
+            symbol,
+            code,
+            time: time(),
+            price,
+            score: 80.0,
+            parts: ScoreParts::default(),
+            change_pct: -9.0,
+            over_gap: false,
+            cum_volume: 1,
+            model: None,
+            at: Default::default(),
+        };
+        RiskRow {
+            point,
+            high: price,
+            low: price,
+            daily_volatility_pct: 3.0,
+            rest_of_day_var_pct: 4.0,
+            spread_pct: 0.1,
+            cum_value: 1_000_000,
+            halted,
+        }
+    }
+
+    fn plan(board: &RiskBoard, holdings: &str, symbol: Option<&str>, name: &str) -> MitigationPlan {
+        let bus = EventBus::new(BusLimits::default());
+        let outlet = AdviceOutlet {
+            publisher: Publisher::new(bus, None),
+            board: AdviceBoard::default(),
+            recorder: None,
+        };
+        let holdings = if holdings.is_empty() {
+            Holdings::assumed(5_000_000)
+        } else {
+            Holdings::of(&Scenario::parse(holdings).unwrap(), 5_000_000)
+        };
+        let parts = MitigatorParts {
+            board: board.clone(),
+            settings: PlanSettings::default(),
+            holdings,
+            outlet,
+            summarizer: Inbox::new("summarizer", 8, Policy::Block).edge("test"),
+        };
+        let symbol: Option<Symbol> = symbol.map(|code| code.parse().unwrap());
+        let price = symbol.and_then(|code| board.get(board.directory.find(code)?));
+        let data = serde_json::json!({"rule": "symbol_crash"});
+        let kind = EventKind::Crash;
+        let event = OutwardEvent::new(kind, "e1".into(), "005930", "005930", time(), &data);
+        let notice = CrashNotice {
+            event_id: "e1".into(),
+            level: Level::Critical,
+            symbol,
+            name: name.to_owned(),
+            price: price.map_or(245_000, |row| row.point.price),
+            change_pct: -9.0,
+            score: 80.0,
+            time: time(),
+            event: Arc::new(event),
+        };
+        Mitigator::new(parts).plan(&notice, &Cursor::default()).unwrap()
+    }
+
+    const HELD: &str = "capital: 3000000\nholdings: [{symbol: \"005930\", quantity: 10}, {symbol: \"247540\", quantity: 100}]";
+
+    fn option<'a>(plan: &'a MitigationPlan, action: &str) -> &'a crate::advice::types::PlanOption {
+        plan.options.iter().find(|option| option.action == action).unwrap()
+    }
+
+    #[test]
+    fn a_crash_of_what_is_held_is_answered_for_what_is_held() {
+        let board = board();
+        let told = plan(&board, HELD, Some("005930"), "종목005930");
+        assert_eq!((told.position_value, told.assumed_position), (700_000, false));
+        assert_eq!((told.subject.as_str(), told.name.as_str()), ("005930", "종목005930"));
+        let other = plan(&board, HELD, Some("000660"), "종목000660");
+        assert_eq!((other.position_value, other.assumed_position), (5_000_000, true));
+        let untold = plan(&board, "", Some("005930"), "종목005930");
+        // Whole shares.
+        assert_eq!((untold.position_value, untold.assumed_position), (4_970_000, true));
+    }
+
+    #[test]
+    fn a_crash_of_the_market_is_answered_for_all_that_is_held() {
+        let board = board();
+        let told = plan(&board, HELD, None, "코스피");
+        assert_eq!((told.subject.as_str(), told.name.as_str()), ("portfolio", "보유 종목"));
+        assert_eq!((told.position_value, told.assumed_position), (1_700_000, false));
+        assert!(option(&told, "hedge_inverse_etf").infeasible.is_none(), "{told:?}");
+        let untold = plan(&board, "", None, "코스피");
+        assert_eq!((untold.name.as_str(), untold.assumed_position), ("코스피", true));
+        assert_eq!(untold.position_value, 5_000_000);
+        // One that is not watched is left out, the others are defended.
+        let some = HELD.replace("247540", "999999");
+        assert_eq!(plan(&board, &some, None, "코스피").position_value, 700_000);
+    }
+
+    #[test]
+    fn what_stands_still_cannot_be_sold() {
+        let board = board();
+        let symbol: Symbol = "005930".parse().unwrap();
+        let id = board.directory.find(symbol).unwrap();
+        board.update([row(id, symbol, 70_000, true)]);
+        let halted = plan(&board, HELD, Some("005930"), "종목005930");
+        let why = |plan: &MitigationPlan, action| option(plan, action).infeasible.clone();
+        assert!(why(&halted, "raise_cash").unwrap().contains("정지"), "{halted:?}");
+        board.update([row(id, symbol, 70_000, false)]);
+        board.set_standing_still([true, false]);
+        let stopped = plan(&board, HELD, Some("005930"), "종목005930");
+        assert!(why(&stopped, "raise_cash").unwrap().contains("정지"), "{stopped:?}");
+        assert!(why(&stopped, "hedge_inverse_etf").is_some(), "nothing is traded on KOSPI");
+        let elsewhere = plan(&board, HELD, Some("247540"), "종목247540");
+        assert_eq!(why(&elsewhere, "raise_cash"), None, "KOSDAQ goes on");
+    }
+}

@@ -72,11 +72,10 @@ impl Holdings {
     #[must_use]
     pub fn position(&self, symbol: Symbol, price: Won) -> Position {
         let told = self.lines.iter().find(|line| line.symbol == symbol);
-        told.and_then(|line| self.value(line, price))
-            .map_or(Position { value: self.assumed, assumed: true }, |value| Position {
-                value,
-                assumed: false,
-            })
+        told.and_then(|line| self.value(line, price)).map_or(
+            Position { value: self.assumed, assumed: true },
+            |value| Position { value, assumed: false },
+        )
     }
 
     /// `None`: it is told, but as a share of a capital that is not.

@@ -2,8 +2,8 @@
 //!
 //! A session of a path is one pass over the columns: R = cut(√h z), v ← v (1 + m R + a), h ← (1 − φ)
 //! h̄ + h f, with the row's residual z and factor f. Nothing of it depends on another column, so it
-//! is compiled to vector instructions; single precision is enough, since a value has seven digits and
-//! the sampling error of a quantile shows in the third.
+//! is done in vectors ([`vectors`](super::vectors)); single precision is enough, since a value has
+//! seven digits and the sampling error of a quantile shows in the third.
 
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -11,12 +11,8 @@ use rand_chacha::ChaCha8Rng;
 use super::plan::{Exit, Exposure, Instrument, Plan, SimulateError};
 use super::shocks::{Law, Schedule, Session, drivers};
 use super::table::{Cell, LANES, Table};
+use super::vectors::{Fixed, Lane, MOST_VARIANCE, Vectors, Work, widest};
 use super::world::World;
-
-/// The price limit of a day.
-pub const PRICE_LIMIT: f32 = 0.3;
-/// Largest variance of a day: a deviation as large as the price limit.
-pub const MOST_VARIANCE: f32 = 0.09;
 
 /// Where a path ends.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,24 +21,6 @@ pub struct PathEnd {
     pub value: f32,
     /// Largest fall from a high, fraction of the high.
     pub drawdown: f32,
-}
-
-/// Constants of eight columns.
-#[derive(Debug, Clone, Copy, Default)]
-struct Fixed {
-    /// (1 − φ) h̄.
-    pull: [f32; LANES],
-    /// Multiple of the return.
-    multiple: [f32; LANES],
-    /// What is added to it.
-    carry: [f32; LANES],
-}
-
-/// Where eight columns stand.
-#[derive(Debug, Clone, Copy, Default)]
-struct Lane {
-    variance: [f32; LANES],
-    value: [f32; LANES],
 }
 
 /// What paths are computed of: for others who compute the same.
@@ -155,14 +133,16 @@ impl Kernel {
     /// The ends of `count` paths from number `first` on.
     #[must_use]
     pub fn block(&self, first: usize, count: usize) -> Vec<PathEnd> {
-        let mut rng = self.draws(first);
-        let mut state = self.state();
-        (0..count).map(|_| self.path(&mut rng, &mut state)).collect()
+        let mut ends = Vec::with_capacity(count);
+        let (rng, state) = (&mut self.draws(first), &mut self.state());
+        widest(Paths { kernel: self, rng, state, count, ends: &mut ends });
+        ends
     }
 
     /// Values of the exposures at the end of one path, the portfolio's start being 1.
     pub fn replay(&self, path: usize, state: &mut State, values: &mut [f32]) {
-        self.path(&mut self.draws(path), state);
+        let (rng, ends) = (&mut self.draws(path), &mut Vec::with_capacity(1));
+        widest(Paths { kernel: self, rng, state: &mut *state, count: 1, ends });
         for (at, value) in values.iter_mut().enumerate().take(self.exposures) {
             *value = state.lanes[at / LANES].value[at % LANES];
         }
@@ -207,7 +187,8 @@ impl Kernel {
         self.cost
     }
 
-    fn path(&self, rng: &mut ChaCha8Rng, state: &mut State) -> PathEnd {
+    #[inline(always)]
+    fn path<V: Vectors>(&self, vectors: V, rng: &mut ChaCha8Rng, state: &mut State) -> PathEnd {
         state.lanes.copy_from_slice(&self.start);
         for (exit, (at, _)) in state.exits.iter_mut().zip(&self.exits) {
             *exit = (self.start[at / LANES].value[at % LANES], None);
@@ -218,10 +199,10 @@ impl Kernel {
             let draw = rng.next_u32();
             let held = match &session.law {
                 Law::Free if session.sets.is_empty() => {
-                    self.step(chosen(draw, self.table.drawn), state)
+                    self.step(vectors, chosen(draw, self.table.drawn), state)
                 }
-                Law::Row(row) if session.sets.is_empty() => self.step(*row, state),
-                _ => self.conditional(session, draw, state),
+                Law::Row(row) if session.sets.is_empty() => self.step(vectors, *row, state),
+                _ => self.conditional(vectors, session, draw, state),
             };
             total = held - self.cost;
             if !self.exits.is_empty() {
@@ -235,17 +216,25 @@ impl Kernel {
     }
 
     /// One session with the row's residuals; gives the sum of values.
-    fn step(&self, row: usize, state: &mut State) -> f32 {
+    #[inline(always)]
+    fn step<V: Vectors>(&self, vectors: V, row: usize, state: &mut State) -> f32 {
         let row = self.table.row(row);
         if self.plain {
-            advance::<true>(row, &self.fixed, &mut state.lanes)
+            vectors.advance::<true>(row, &self.fixed, &mut state.lanes)
         } else {
-            advance::<false>(row, &self.fixed, &mut state.lanes)
+            vectors.advance::<false>(row, &self.fixed, &mut state.lanes)
         }
     }
 
     /// One conditional session; gives the sum of values.
-    fn conditional(&self, session: &Session, draw: u32, state: &mut State) -> f32 {
+    #[inline(always)]
+    fn conditional<V: Vectors>(
+        &self,
+        vectors: V,
+        session: &Session,
+        draw: u32,
+        state: &mut State,
+    ) -> f32 {
         let columns = self.table.columns.len();
         let deviation =
             |state: &State, at: usize| state.lanes[at / LANES].variance[at % LANES].sqrt();
@@ -290,7 +279,7 @@ impl Kernel {
             })
             .collect();
         state.scratch = scratch;
-        advance::<false>(&row, &self.fixed, &mut state.lanes)
+        vectors.advance::<false>(&row, &self.fixed, &mut state.lanes)
     }
 
     /// Sells what has crossed its level; gives all proceeds so far, less what is no longer held.
@@ -316,27 +305,52 @@ impl Kernel {
     }
 }
 
+/// The next `count` paths of a generator.
+struct Paths<'a> {
+    kernel: &'a Kernel,
+    rng: &'a mut ChaCha8Rng,
+    state: &'a mut State,
+    count: usize,
+    ends: &'a mut Vec<PathEnd>,
+}
+
+impl Work for Paths<'_> {
+    #[inline(always)]
+    fn run<V: Vectors>(self, vectors: V) {
+        for _ in 0..self.count {
+            self.ends.push(self.kernel.path(vectors, self.rng, self.state));
+        }
+    }
+}
+
 /// A place among `count` by a draw: Lemire's multiplication; its bias is below count / 2³².
 fn chosen(draw: u32, count: usize) -> usize {
     ((u64::from(draw) * count as u64) >> 32) as usize
 }
 
-/// One session of all columns; gives the sum of values. `PLAIN`: multiples are 1, nothing is added.
-fn advance<const PLAIN: bool>(row: &[Cell], fixed: &[Fixed], lanes: &mut [Lane]) -> f32 {
-    let mut sums = [0.0_f32; LANES];
-    for ((cell, fixed), lane) in row.iter().zip(fixed).zip(lanes) {
-        for (at, sum) in sums.iter_mut().enumerate() {
-            let r = lane.variance[at].sqrt() * cell.residual[at];
-            // Comparisons like these are single vector instructions; `clamp` is not.
-            let r = if r > -PRICE_LIMIT { r } else { -PRICE_LIMIT };
-            let r = if r < PRICE_LIMIT { r } else { PRICE_LIMIT };
-            let growth =
-                if PLAIN { 1.0 + r } else { 1.0 + fixed.multiple[at] * r + fixed.carry[at] };
-            lane.value[at] *= growth;
-            *sum += lane.value[at];
-            let h = fixed.pull[at] + lane.variance[at] * cell.factor[at];
-            lane.variance[at] = if h < MOST_VARIANCE { h } else { MOST_VARIANCE };
+#[cfg(test)]
+mod tests {
+    use super::super::tests::world;
+    use super::super::vectors::Portable;
+    use super::super::{Dynamics, Shock};
+    use super::*;
+
+    #[test]
+    fn the_width_of_vectors_changes_no_bit() {
+        let world = world(13, 300, 0.4, Dynamics::default());
+        let held: Vec<Exposure> =
+            (0..13).map(|at| Exposure::issue(at, 1_000.0 + at as f64)).collect();
+        let shocks = vec![Shock::Volatility { factor: 1.5 }];
+        for shocks in [Vec::new(), shocks] {
+            let plan = Plan { paths: 200, horizon: 15, shocks, ..Plan::default() };
+            let kernel = Kernel::new(&world, &held, &plan).unwrap();
+            let (mut rng, mut state) = (kernel.draws(0), kernel.state());
+            let plain: Vec<PathEnd> =
+                (0..200).map(|_| kernel.path(Portable, &mut rng, &mut state)).collect();
+            let bits = |ends: &[PathEnd]| -> Vec<(u32, u32)> {
+                ends.iter().map(|end| (end.value.to_bits(), end.drawdown.to_bits())).collect()
+            };
+            assert_eq!(bits(&kernel.block(0, 200)), bits(&plain));
         }
     }
-    ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]))
 }

@@ -28,7 +28,8 @@
 //!
 //! - [`world`]: what is known; [`build`]: made of daily bars and a model
 //! - [`dynamics`]: how the variance follows; [`factor`]: the markets themselves
-//! - [`table`]: the rows that are drawn; [`shocks`]: conditional sessions; [`kernel`]: the paths
+//! - [`table`]: the rows that are drawn; [`shocks`]: conditional sessions; [`kernel`]: the paths, with
+//!   [`vectors`] below it
 //! - [`outcome`]: from paths to figures; [`contribution`]: who carries the risk
 
 pub mod build;
@@ -40,6 +41,7 @@ pub mod outcome;
 pub mod plan;
 pub mod shocks;
 pub mod table;
+pub mod vectors;
 pub mod world;
 
 use rayon::prelude::*;

@@ -161,6 +161,12 @@ pub fn rank_weights(paths: usize, share: f64) -> (usize, Vec<f64>) {
     (first, weights)
 }
 
+/// A number that is ordered as the value is (`f32::total_cmp`): whole numbers sort several times as fast.
+const fn ordered(value: f32) -> u32 {
+    let bits = value.to_bits();
+    if bits >> 31 == 0 { bits | 1 << 31 } else { !bits }
+}
+
 /// The figures of a simulation.
 ///
 /// # Errors
@@ -175,12 +181,16 @@ pub fn outcome(
 ) -> Result<Outcome, SimulateError> {
     let value: f64 = exposures.iter().map(|exposure| exposure.value).sum();
     // Ascending by value at the end, equals by number.
-    let mut order: Vec<u32> = (0..ends.len() as u32).collect();
+    let keyed = ends.iter().zip(0_u64..).map(|(end, at)| u64::from(ordered(end.value)) << 32 | at);
+    let mut order: Vec<u64> = keyed.collect();
+    order.par_sort_unstable();
+    let order: Vec<u32> = order.into_iter().map(|key| key as u32).collect();
     let end = |path: u32| ends[path as usize].value;
-    order.par_sort_unstable_by(|a, b| end(*a).total_cmp(&end(*b)).then(a.cmp(b)));
     let returns: Vec<f64> = order.iter().map(|path| f64::from(end(*path)) - 1.0).collect();
-    let mut falls: Vec<f64> = ends.iter().map(|end| f64::from(end.drawdown)).collect();
-    falls.par_sort_unstable_by(f64::total_cmp);
+    let mut falls: Vec<(u32, f32)> =
+        ends.iter().map(|end| (ordered(end.drawdown), end.drawdown)).collect();
+    falls.par_sort_unstable_by_key(|(key, _)| *key);
+    let falls: Vec<f64> = falls.into_iter().map(|(_, fall)| f64::from(fall)).collect();
     let tails: Vec<Tail> = LEVELS.iter().map(|level| Tail::new(ends.len(), 1.0 - level)).collect();
     let (components, cost) = contributions(kernel, &order, &tails, value, control)?;
     let risk = LEVELS.iter().zip(&tails).enumerate();

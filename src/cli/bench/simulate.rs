@@ -179,8 +179,8 @@ fn write_world(folder: &Path, shape: Shape, kernel: &Kernel) -> anyhow::Result<(
         "horizon": shape.horizon,
         "holdings": shape.holdings,
         "days": kernel.drawn(),
-        "price_limit": crate::advice::simulate::kernel::PRICE_LIMIT,
-        "most_variance": crate::advice::simulate::kernel::MOST_VARIANCE,
+        "price_limit": crate::advice::simulate::vectors::PRICE_LIMIT,
+        "most_variance": crate::advice::simulate::vectors::MOST_VARIANCE,
     });
     std::fs::write(&path, about.to_string())
         .with_context(|| format!("cannot write {}", path.display()))
