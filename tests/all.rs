@@ -9,6 +9,7 @@ mod support;
 mod archive;
 mod bad_frames;
 mod celery;
+mod channels;
 mod check_etl;
 mod collect;
 mod crash;

@@ -8,11 +8,14 @@
 //! - [`Publisher`] is what the actor holds.
 //! - [`RedisPublisher`] owns the connection and whatever waits for it.
 //! - [`queue::Backlog`] is what waits: bounded, in order, scores conflated.
+//! - [`ChannelsSink`] sends crashes, threats and reports to a group of Django Channels, when a layer is
+//!   set: best effort, beside all the others.
 //!
 //! Failure modes: without Redis nothing blocks. A batch waits for Redis at most
 //! [`RedisOptions::command_timeout`] a script call; from the first failure on, events wait in the
 //! backlog and a task of its own sends them, in order, when Redis is back.
 
+mod channels;
 mod follow;
 mod publisher;
 pub mod queue;
@@ -20,6 +23,7 @@ mod redis;
 mod refusal;
 mod script;
 
+pub use channels::{ChannelsOptions, ChannelsSink, Layer, Serializer};
 pub use follow::StreamFollower;
 pub use publisher::{PublishOutcome, Publisher};
 pub use redis::{BusError, RedisOptions, RedisPublisher, STREAM, redact_url, redis_connection};

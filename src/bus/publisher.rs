@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::channels::ChannelsSink;
 use super::redis::RedisPublisher;
 use crate::messages::{EventBus, KeptEvent, OutwardEvent};
 
@@ -20,13 +21,14 @@ pub struct PublishOutcome {
     pub fresh: usize,
 }
 
-/// Publishes to the in-process bus and, when set, to Redis. Cheap to clone; clones share the
+/// Publishes to the in-process bus and, when set, to Redis and a channel layer. Cheap to clone; clones share the
 /// connection and what waits for it, so an actor that is replaced goes on with a clone and loses
 /// nothing. One at a time should publish: with several, the order between them is arbitrary.
 #[derive(Debug, Clone)]
 pub struct Publisher {
     bus: EventBus,
     redis: Option<Arc<RedisPublisher>>,
+    channels: Option<Arc<ChannelsSink>>,
     latency: Latency,
     tap: Option<Tap>,
 }
@@ -84,7 +86,15 @@ impl Publisher {
     /// A publisher to `bus` and, when given, to Redis.
     #[must_use]
     pub fn new(bus: EventBus, redis: Option<RedisPublisher>) -> Self {
-        Self { bus, redis: redis.map(Arc::new), latency: Latency::new(None), tap: None }
+        let (redis, latency) = (redis.map(Arc::new), Latency::new(None));
+        Self { bus, redis, channels: None, latency, tap: None }
+    }
+
+    /// Sends to a group of a channel layer too.
+    #[must_use]
+    pub fn with_channels(mut self, channels: Option<ChannelsSink>) -> Self {
+        self.channels = channels.map(Arc::new);
+        self
     }
 
     /// Shows every event to `tap` before it is published: for a replay, which needs them all.
@@ -99,6 +109,10 @@ impl Publisher {
             (tap.0)(&events);
         }
         let fresh = self.bus.publish(&events);
+        // Waits for nothing, and Redis does not wait for it.
+        if let Some(channels) = &self.channels {
+            channels.push(&events);
+        }
         match &self.redis {
             Some(redis) => PublishOutcome { fresh, ..redis.publish(events).await },
             None => {
@@ -142,12 +156,20 @@ impl Publisher {
         }
     }
 
-    /// Sends what waits, for at most `limit`, and closes the connection. Returns how many events
-    /// could not be sent.
+    /// Sends what waits, for at most `limit`, and closes the connections. Returns how many events
+    /// Redis could not be sent.
     pub async fn close(&self, limit: std::time::Duration) -> usize {
-        match &self.redis {
-            Some(redis) => redis.close(limit).await,
-            None => 0,
-        }
+        let redis = async {
+            match &self.redis {
+                Some(redis) => redis.close(limit).await,
+                None => 0,
+            }
+        };
+        let channels = async {
+            if let Some(channels) = &self.channels {
+                channels.close(limit).await;
+            }
+        };
+        tokio::join!(redis, channels).0
     }
 }

@@ -456,7 +456,7 @@ impl Drop for RedisPublisher {
 const RETRY: Duration = Duration::from_millis(250);
 
 /// The client's connection, ended with the task that holds it.
-struct AbortOnDrop(ConnectHandle);
+pub(super) struct AbortOnDrop(pub(super) ConnectHandle);
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {

@@ -31,6 +31,12 @@ pub(super) fn explain(details: &str) -> String {
     }
 }
 
+/// The same of a host of the channel layer, which has settings and rights of its own.
+pub(super) fn explain_layer(details: &str) -> String {
+    let text = explain(details);
+    text.replace("REDIS_URL", "channels.hosts").replace("docs/outages.md", "docs/channels.md")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,6 +63,8 @@ mod tests {
             explain("Connection refused (os error 111)"),
             "Connection refused (os error 111)"
         );
+        let text = explain_layer("WRONGPASS invalid username-password pair");
+        assert!(text.contains("check channels.hosts"), "{text}");
         assert_eq!(explain("DOOMED"), "DOOMED", "a code is a word of its own");
         assert_eq!(explain(""), "no answer");
     }

@@ -1,5 +1,6 @@
 //! What `run`, `replay` and `bench` have in common: runtime, folder lock, and running a tree.
 
+mod channels;
 mod data_dir;
 mod database;
 mod feed;
@@ -20,6 +21,7 @@ use anyhow::{Context, anyhow};
 use secrecy::ExposeSecret;
 use tokio::runtime::Runtime;
 
+use self::channels::channels;
 pub use self::data_dir::DataDir;
 pub use self::database::{bars, database, database_or_away, recorder, with_spill};
 pub use self::feed::feed_parts;
@@ -107,10 +109,10 @@ pub fn start_telemetry(settings: &Settings) -> Result<(), CliError> {
     Ok(())
 }
 
-/// The way outward: the in-process bus, and Redis when it is set.
+/// The way outward: the in-process bus, Redis and a channel layer when they are set.
 ///
 /// # Errors
-/// When the Redis settings cannot be used. A Redis that is away is no error: events wait for it.
+/// When the settings of Redis or of the layer cannot be used. One that is away is no error: events wait for it.
 pub fn publisher(
     runtime: &Arc<Runtime>,
     settings: &Settings,
@@ -133,7 +135,8 @@ pub fn publisher(
             Some(redis)
         }
     };
-    Ok(Publisher::new(bus.clone(), redis))
+    let channels = channels(runtime, settings, health)?;
+    Ok(Publisher::new(bus.clone(), redis).with_channels(channels))
 }
 
 /// How the tree meets failures.

@@ -23,7 +23,7 @@ use super::args::DoctorArgs;
 use super::finding::{Check, State, report};
 use super::kis_state::{self, KeyState};
 use super::{CliError, assembly};
-use crate::config::{FeedSource, Origin, ServiceUrl, Settings};
+use crate::config::{ChannelLayer, FeedSource, Origin, ServiceUrl, Settings};
 
 /// Makes every check and prints it.
 ///
@@ -55,6 +55,7 @@ pub fn checks(settings: &Settings, online: bool) -> Result<Vec<Check>, CliError>
         Some(url) => service("redis", url, "start Redis, or correct redis.url (REDIS_URL)"),
         None => Check::ok("redis", "not set: events stay in the process and its event streams"),
     });
+    checks.extend(channels(settings));
     checks.push(llm(settings));
     checks.push(listen_port(settings.http.listen));
     checks.extend(unused(settings));
@@ -244,6 +245,23 @@ fn database(url: &ServiceUrl) -> Check {
              database.url (DATABASE_URL)",
         ),
     }
+}
+
+/// A line for each host of the channel layer; the daemon works without them.
+fn channels(settings: &Settings) -> Vec<Check> {
+    let set = &settings.channels;
+    if set.layer == ChannelLayer::Off {
+        return vec![Check::ok("channels", "off: no event goes to Django Channels")];
+    }
+    let advice = "start the Redis of the channel layer, or correct channels.hosts \
+                  (BONGSU_CHANNELS__HOSTS)";
+    let check = |url| {
+        let check = service("channels", url, advice);
+        let found = format!("{}, {} layer, group {}", check.found, set.layer.as_str(), set.group);
+        let state = if check.state == State::Fail { State::Warn } else { check.state };
+        Check { state, found, ..check }
+    };
+    set.hosts.iter().map(check).collect()
 }
 
 fn llm(settings: &Settings) -> Check {

@@ -110,6 +110,14 @@ impl Typed<'_> {
         self.optional_url(path).unwrap_or_else(|| self.mismatch(path, "a URL with a default"))
     }
 
+    fn urls(&self, path: &'static str) -> Vec<ServiceUrl> {
+        match self.get(path) {
+            None => Vec::new(),
+            Some(Value::Urls(urls)) => urls.clone(),
+            Some(_) => self.mismatch(path, "a list of URLs"),
+        }
+    }
+
     fn listen(&self, path: &'static str) -> SocketAddr {
         match self.get(path) {
             Some(Value::Listen(address)) => *address,
@@ -289,6 +297,18 @@ pub(super) fn settings(values: &Values, effective: Vec<Effective>) -> Settings {
             max_streams: v.integer("http.max_streams"),
         },
         api: ApiSettings { tokens: v.secret("api.tokens") },
+        channels: ChannelsSettings {
+            layer: v.choice("channels.layer", ChannelLayer::from_word),
+            hosts: v.urls("channels.hosts"),
+            group: v.text("channels.group"),
+            prefix: v.text("channels.prefix"),
+            expiry_seconds: v.integer("channels.expiry_seconds"),
+            group_expiry_seconds: v.integer("channels.group_expiry_seconds"),
+            capacity: v.integer("channels.capacity"),
+            json: v.text("channels.serializer") == "json",
+            encryption_key: v.secret("channels.encryption_key"),
+            max_event_kib: v.integer("channels.max_event_kib"),
+        },
         tasks: TaskQueueSettings {
             queue: v.text("tasks.queue"),
             node: v.text("tasks.node"),
@@ -318,7 +338,6 @@ pub(super) fn settings(values: &Values, effective: Vec<Effective>) -> Settings {
             format: v.choice("log.format", LogFormat::from_word),
         },
         reserved: ReservedSettings {
-            channel_layer: v.choice("channels.layer", ChannelLayer::from_word),
             slack_webhook_url: v.secret("notify.slack_webhook_url"),
             smtp_url: v.secret("notify.smtp_url"),
             email_to: v.optional_text("notify.email_to"),

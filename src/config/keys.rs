@@ -123,7 +123,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("advice", "Recommendations and defence plans"),
     ("http", "API, metrics, events and dashboard"),
     ("api", "Access to the API"),
-    ("channels", "Django Channels"),
+    ("channels", "Django Channels: crashes, threats and reports for the consumers of a group"),
     ("notify", "Notifications to people"),
     ("vault", "HashiCorp Vault"),
     ("telemetry", "Traces"),
@@ -135,8 +135,8 @@ pub const SECTIONS: &[(&str, &str)] = &[
 ];
 
 use Kind::{
-    Account, Choice, Day, Integer, IntegerOf, KeyPairs, Listen, Mail, Number, Path, Speed, Switch,
-    Symbols, Text, Texts, Tokens, Universe, Url,
+    Account, Choice, Day, Integer, IntegerOf, KeyPairs, Listen, Mail, Name, Number, Path, Speed,
+    Switch, Symbols, Text, Texts, Tokens, Universe, Url, Urls,
 };
 
 const HTTP: Kind = Url(&["http", "https"]);
@@ -560,9 +560,26 @@ const BASE: &[Key] = &[
     )
         .example("read:secret")
         .secret(),
-    Key::new("channels.layer", Choice(&["off", "core", "pubsub"]), "Channel layer of the back end")
-        .default("off")
-        .reserved(),
+    // channels
+    Key::new("channels.layer", Choice(&["off", "core", "pubsub"]), "Layer of the back end: core for channels_redis.core.RedisChannelLayer, pubsub for channels_redis.pubsub.RedisPubSubChannelLayer")
+        .default("off"),
+    Key::new("channels.hosts", Urls(&["redis", "rediss"]), "The layer's hosts, in the order of the Django settings. Unset: redis.url")
+        .example("redis://127.0.0.1:6379/0"),
+    Key::new("channels.group", Name, "The group that gets the events").default("alerts"),
+    Key::new("channels.prefix", Text, "The layer's prefix").default("asgi"),
+    Key::new("channels.expiry_seconds", Integer(1, 86_400), "The layer's expiry: an event that is older is of no use to anybody and is dropped, s")
+        .default("60"),
+    Key::new("channels.group_expiry_seconds", Integer(1, 31_536_000), "The layer's group_expiry (core): who joined so long ago is taken out of the group, s")
+        .default("86400"),
+    Key::new("channels.capacity", Integer(1, 1_000_000), "The layer's capacity (core): unread messages of one Django process; further ones are dropped")
+        .default("100"),
+    Key::new("channels.serializer", Choice(&["msgpack", "json"]), "The layer's serializer_format")
+        .default("msgpack"),
+    Key::new("channels.encryption_key", Text, "The first of the layer's symmetric_encryption_keys. Unset: nothing is encrypted")
+        .example("secret")
+        .secret(),
+    Key::new("channels.max_event_kib", Integer(1, 16_384), "A larger event is not sent, KiB")
+        .default("256"),
     Key::new("notify.slack_webhook_url", Url(&["https", "http"]), "Slack's incoming webhook")
         .example("https://hooks.slack.com/services/secret")
         .variable("SLACK_WEBHOOK_URL")

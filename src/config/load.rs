@@ -96,6 +96,8 @@ pub struct Settings {
     pub http: HttpSettings,
     /// Access to the API.
     pub api: ApiSettings,
+    /// Django Channels.
+    pub channels: ChannelsSettings,
     /// Limits and retries of each task.
     pub task_limits: Vec<TaskSettings>,
     /// The task queue, and the worker at it.
@@ -269,6 +271,12 @@ fn derive(values: &mut Values) {
     if let Some(url) = text(values, "data_dir").map(sqlite_url) {
         set_derived(values, "database.url", &url, "in data_dir");
     }
+    let has_layer = text(values, "channels.layer").is_some_and(|layer| layer != "off");
+    if let (true, Some((Value::Url(url), _))) = (has_layer, values.get("redis.url")) {
+        let hosts = Value::Urls(vec![url.clone()]);
+        let origin = Origin::Derived("as redis.url".into());
+        values.entry("channels.hosts").or_insert((hosts, origin));
+    }
 }
 
 fn set_derived(values: &mut Values, path: &'static str, text: &str, why: &str) {
@@ -339,6 +347,13 @@ fn check_together(values: &Values, problems: &mut Vec<Problem>) {
             "set without both keys: set MINIO_ACCESS_KEY and MINIO_SECRET_KEY too, or leave it out \
              to use a folder"
                 .into(),
+        );
+    }
+    let has_layer = text(values, "channels.layer").is_some_and(|layer| layer != "off");
+    if has_layer && !set("channels.hosts") && !set("redis.url") {
+        conflict(
+            "channels.layer",
+            "a channel layer is on Redis: set channels.hosts, or REDIS_URL; or choose off".into(),
         );
     }
     if set("sim.indices") && !set("sim.data") {

@@ -423,6 +423,31 @@ pub struct ApiSettings {
     pub tokens: Option<SecretString>,
 }
 
+/// `channels`: events for a group of Django Channels.
+#[derive(Debug, Clone)]
+pub struct ChannelsSettings {
+    /// The layer; off: nothing is sent.
+    pub layer: ChannelLayer,
+    /// The layer's hosts, in its order; not empty when there is a layer.
+    pub hosts: Vec<ServiceUrl>,
+    /// The group.
+    pub group: String,
+    /// The layer's prefix.
+    pub prefix: String,
+    /// Older events are dropped, s.
+    pub expiry_seconds: u64,
+    /// Members who joined longer ago leave the group, s.
+    pub group_expiry_seconds: u64,
+    /// Unread messages of one process.
+    pub capacity: u64,
+    /// JSON in place of msgpack.
+    pub json: bool,
+    /// The first of the layer's keys.
+    pub encryption_key: Option<SecretString>,
+    /// A larger event is not sent, KiB.
+    pub max_event_kib: usize,
+}
+
 /// `tasks`: limits and retries of one task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskSettings {
@@ -454,8 +479,6 @@ pub struct LogSettings {
 /// Settings that are accepted and checked, but that nothing uses yet.
 #[derive(Debug, Clone)]
 pub struct ReservedSettings {
-    /// `channels.layer`.
-    pub channel_layer: ChannelLayer,
     /// `notify.slack_webhook_url`.
     pub slack_webhook_url: Option<SecretString>,
     /// `notify.smtp_url`.

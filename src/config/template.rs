@@ -56,7 +56,7 @@ fn render_key(key: &Key, file: &mut String) {
 fn toml_value(kind: Kind, text: &str) -> String {
     match kind {
         Kind::Integer(..) | Kind::IntegerOf(_) | Kind::Number(..) => text.to_owned(),
-        Kind::Symbols => {
+        Kind::Symbols | Kind::Urls(_) => {
             let codes: Vec<String> =
                 text.split(',').filter(|code| !code.is_empty()).map(|c| format!("{c:?}")).collect();
             format!("[{}]", codes.join(", "))

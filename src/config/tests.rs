@@ -1,5 +1,7 @@
 //! Settings as a whole: precedence, everything wrong at once, secrets, the shipped file.
 
+mod channels;
+
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -308,12 +310,10 @@ fn reserved_settings_are_accepted_and_told() {
         .env("MINIO_ENDPOINT", "http://127.0.0.1:9000")
         .env("MINIO_ACCESS_KEY", "canary")
         .env("MINIO_SECRET_KEY", "canary")
-        .env("MINIO_REGION", "kr")
-        .env("BONGSU_CHANNELS__LAYER", "core");
+        .env("MINIO_REGION", "kr");
     let settings = place.load().unwrap();
-    assert_eq!(settings.unused().count(), 8);
+    assert_eq!(settings.unused().count(), 7);
     assert_eq!(settings.reserved.email_to.as_deref(), Some("a@example.com,b@example.com"));
-    assert_eq!(settings.reserved.channel_layer, ChannelLayer::Core);
     assert!(!format!("{settings:?}").contains("canary"));
 }
 

@@ -28,6 +28,8 @@ pub enum Component {
     Database,
     /// Redis: outward events, tasks.
     Redis,
+    /// The channel layer of a Django back end.
+    Channels,
     /// The object store.
     Objects,
     /// The language model's endpoint.
@@ -48,12 +50,13 @@ pub enum Component {
 
 impl Component {
     /// All components, in the order in which they are shown.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Feed,
         Self::Journal,
         Self::Pipeline,
         Self::Database,
         Self::Redis,
+        Self::Channels,
         Self::Objects,
         Self::Llm,
         Self::Tasks,
@@ -73,6 +76,7 @@ impl Component {
             Self::Pipeline => "pipeline",
             Self::Database => "database",
             Self::Redis => "redis",
+            Self::Channels => "channels",
             Self::Objects => "objects",
             Self::Llm => "llm",
             Self::Tasks => "tasks",

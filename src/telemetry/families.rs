@@ -258,6 +258,12 @@ pub const FAMILIES: &[Family] = &[
     counter("bongsu_events_dropped_total", &[("reason", &["backlog_full", "score_backlog_full", "score_conflated", "duplicate"])],
         "Outward events not sent to Redis: too many wait, a newer score came, or the stream has them already."),
     gauge("bongsu_events_pending", &[], "Outward events that wait for Redis."),
+    counter("bongsu_channels_events_total", &[("outcome", &["sent", "unheard", "full", "too_old", "too_big", "queue_full", "unreadable"])],
+        "Events for the channel layer by outcome: unheard for nobody in the group, full for no room in any inbox."),
+    counter("bongsu_channels_inboxes_total", &[("outcome", &["written", "full", "failed"])],
+        "Inboxes of Django processes an event was for; of a pubsub layer, processes that heard it."),
+    counter("bongsu_channels_errors_total", &[], "Times a host of the channel layer did not take what was sent."),
+    gauge("bongsu_channels_pending", &[], "Events that wait for the channel layer."),
     histogram("bongsu_tick_to_publish_seconds", &[], "From receiving the oldest frame behind an event to the acknowledgement of its publication."),
     histogram("bongsu_stage_seconds", &[("stage", STAGES)], "Time a stage takes for one batch."),
     // actors

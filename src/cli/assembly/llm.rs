@@ -125,6 +125,7 @@ fn masker(settings: &Settings) -> Masker {
         secret(&kis.hts_id),
         secret(&settings.objects.access_key),
         secret(&settings.objects.secret_key),
+        secret(&settings.channels.encryption_key),
         secret(&reserved.slack_webhook_url),
         secret(&reserved.smtp_url),
         secret(&reserved.vault_token),
@@ -138,7 +139,8 @@ fn masker(settings: &Settings) -> Masker {
         let items = list.split(',').map(|item| item.trim().to_owned());
         items.collect::<Vec<_>>()
     });
-    Masker::new(single.into_iter().flatten().chain(listed))
+    let hosts = settings.channels.hosts.iter().filter_map(|url| password(url.expose()));
+    Masker::new(single.into_iter().flatten().chain(listed).chain(hosts))
 }
 
 /// The password of a URL.
