@@ -3,7 +3,7 @@
     python consumer.py LAYER URL READY_FILE COUNT
 
 Opens two WebSockets, writes READY_FILE, and prints each text they are sent as a line of JSON,
-behind the number of the WebSocket; ends when each was sent COUNT.
+behind the number of the WebSocket; ends when each was sent COUNT alarms.
 """
 import asyncio
 import json
@@ -58,10 +58,13 @@ async def main():
     with open(ready_file, "w", encoding="utf-8") as file:
         file.write("ready\n")
     for number, socket in enumerate(sockets, 1):
-        for _ in range(count):
+        alarms = 0
+        while alarms < count:
             sent = await socket.receive_output(timeout=120)
             assert sent["type"] == "websocket.send", sent
-            print(number, json.dumps(json.loads(sent["text"]), ensure_ascii=False), flush=True)
+            event = json.loads(sent["text"])
+            alarms += event["type"] in ("io.bongsu.crash.v1", "io.bongsu.threat.v1")
+            print(number, json.dumps(event, ensure_ascii=False), flush=True)
     for socket in sockets:
         await socket.send_input({"type": "websocket.disconnect", "code": 1000})
         await socket.wait(timeout=10)
