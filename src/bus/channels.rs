@@ -207,7 +207,10 @@ impl Shared {
         match state.reason() {
             Some(cause) if was_up && !is_up => {
                 self.counters.losses.increment(1);
-                tracing::warn!(cause, "the channel layer is away; events wait while they are young");
+                tracing::warn!(
+                    cause,
+                    "the channel layer is away; events wait while they are young"
+                );
             }
             None if !was_up => {
                 let (layer, group) = (self.options.layer.as_str(), &self.options.group);
@@ -320,7 +323,9 @@ pub struct ChannelsSink {
 
 impl std::fmt::Debug for ChannelsSink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ChannelsSink").field("options", &self.shared.options).finish_non_exhaustive()
+        f.debug_struct("ChannelsSink")
+            .field("options", &self.shared.options)
+            .finish_non_exhaustive()
     }
 }
 

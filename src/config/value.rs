@@ -152,7 +152,10 @@ impl Kind {
                 let schemes: Vec<String> = schemes.iter().map(|s| format!("{s}:")).collect();
                 format!("a URL that begins with {}", schemes.join(" or "))
             }
-            Self::Urls(_) => "URLs as redis://[user:password@]host:port/db or rediss:, separated by commas".into(),
+            Self::Urls(_) => {
+                "URLs as redis://[user:password@]host:port/db or rediss:, separated by commas"
+                    .into()
+            }
             Self::Name => "1 to 99 letters, digits, -, _ or .".into(),
             Self::Listen => "ADDRESS:PORT, for example 127.0.0.1:8700".into(),
             Self::Symbols => "issue codes of 1 to 8 letters or digits, as a list of texts or \

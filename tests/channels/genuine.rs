@@ -12,9 +12,7 @@ use serde_json::Value;
 
 use super::{PATIENCE, falling};
 use crate::effects::is_alarm;
-use crate::support::{
-    Daemon, Process, RedisServer, TempDir, shared_dir, skip, temp_dir,
-};
+use crate::support::{Daemon, Process, RedisServer, TempDir, shared_dir, skip, temp_dir};
 
 const NO_PYTHON: &str = "BONGSU_TEST_PYTHON is not set: no Python with channels_redis";
 /// Events that each member waits for.
@@ -160,7 +158,12 @@ fn core_with_json_and_names_of_its_own() {
         ("BONGSU_CHANNELS__PREFIX", "site2"),
         ("BONGSU_CHANNELS__GROUP", "desk.risk"),
     ];
-    run("core", 1, &["--serializer", "json", "--prefix", "site2", "--group", "desk.risk"], &settings);
+    run(
+        "core",
+        1,
+        &["--serializer", "json", "--prefix", "site2", "--group", "desk.risk"],
+        &settings,
+    );
 }
 
 #[test]

@@ -54,10 +54,7 @@ fn an_inbox_takes_its_capacity_and_no_more() {
     assert_eq!(inbox(&redis, PROCESS), 3);
     assert_eq!(daemon.metric("bongsu_channels_inboxes_total{outcome=\"written\"}"), 6.0);
     assert_eq!(daemon.metric(SENT), 3.0);
-    assert!(matches!(
-        redis.command(&["TTL", &format!("asgi{PROCESS}")]),
-        Reply::Integer(1..=300)
-    ));
+    assert!(matches!(redis.command(&["TTL", &format!("asgi{PROCESS}")]), Reply::Integer(1..=300)));
     // Reports are longer than alarms: with this limit they stay out.
     daemon.wait_metric(TOO_BIG, 1.0, PATIENCE);
     daemon.stop();

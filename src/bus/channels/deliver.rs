@@ -71,11 +71,10 @@ impl Host {
     fn connect(url: &str, options: &ChannelsOptions) -> Result<Self, BusError> {
         let shown = redact_url(url);
         let config = redis_config(url)?;
-        let client = redis_client(config, options.connect_timeout, options.reconnect_delay)
-            .map_err(|error| BusError::Url {
-                url: shown.clone(),
-                cause: error.details().to_owned(),
-            })?;
+        let client =
+            redis_client(config, options.connect_timeout, options.reconnect_delay).map_err(
+                |error| BusError::Url { url: shown.clone(), cause: error.details().to_owned() },
+            )?;
         let errors = Mutex::new(client.error_rx());
         // Ends only when the client is closed: the policy has no last attempt.
         let connection = AbortOnDrop(client.connect());

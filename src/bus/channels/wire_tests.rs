@@ -192,7 +192,8 @@ fn any_json() -> impl Strategy<Value = Value> {
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
         any::<u64>().prop_map(Value::from),
-        any::<f64>().prop_filter_map("JSON has no infinity", |number| Number::from_f64(number))
+        any::<f64>()
+            .prop_filter_map("JSON has no infinity", |number| Number::from_f64(number))
             .prop_map(Value::from),
         (-40_000i64..70_000).prop_map(Value::from),
         ".{0,40}".prop_map(Value::from),
