@@ -193,7 +193,7 @@ fn any_json() -> impl Strategy<Value = Value> {
         any::<i64>().prop_map(Value::from),
         any::<u64>().prop_map(Value::from),
         any::<f64>()
-            .prop_filter_map("JSON has no infinity", |number| Number::from_f64(number))
+            .prop_filter_map("JSON has no infinity", Number::from_f64)
             .prop_map(Value::from),
         (-40_000i64..70_000).prop_map(Value::from),
         ".{0,40}".prop_map(Value::from),
