@@ -3,9 +3,12 @@
 //! Whatever comes, the caller gets a well-formed report within the deadline, no figure that is not
 //! a fact, and no secret anywhere.
 
+mod aimock;
 mod canary;
 mod hostile;
+mod outcomes;
 mod peer;
+mod restart;
 mod servers;
 
 use std::sync::Arc;
@@ -19,6 +22,8 @@ use bongsu::messages::{Cause, Detection, Level, OutwardEvent, Rule};
 
 /// 2024-08-05 09:00:21 in Korea.
 const AS_OF: EventTime = EventTime::from_micros(1_722_816_021_000_000);
+/// From the request to the report.
+const DEADLINE: Duration = Duration::from_secs(12);
 /// The key of all these tests, to be found nowhere.
 const KEY: &str = "sk-canary-4f1d9a";
 
@@ -52,7 +57,7 @@ fn options(base_url: &str) -> ModelOptions {
     // Another test may have installed one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     ModelOptions {
-        deadline: Duration::from_secs(12),
+        deadline: DEADLINE,
         idle: Duration::from_secs(2),
         retries: 1,
         limits: Limits {

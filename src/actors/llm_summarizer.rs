@@ -41,7 +41,8 @@ pub(super) fn key(request: &Arc<ReportRequest>) -> u64 {
 
 /// The report on the market as a whole at the moment of `tick`; `None` while nothing is scored.
 pub(super) fn market_risk(directory: &Directory, tick: &AdviceTick) -> Option<ReportRequest> {
-    let board = RiskBoard::new(directory.clone());
+    let mut board = RiskBoard::new(directory.clone());
+    board.indices = tick.indices.clone();
     board.update(tick.rows.iter().copied());
     MarketSummary::of_board(&board, &[]).map(ReportRequest::MarketRisk)
 }

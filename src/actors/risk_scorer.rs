@@ -160,12 +160,18 @@ impl Stage for RiskScorer {
             let (entry, _) = batch.sequence[index];
             self.state.engine.apply(batch, index, &self.parts.board.directory, &mut self.out);
             self.note_time(batch, entry);
-            if let BatchSequence::Mark(row) = entry {
-                match batch.marks[row as usize] {
+            match entry {
+                BatchSequence::Mark(row) => match batch.marks[row as usize] {
                     Mark::Reference(..) => cursor.beat(),
                     Mark::Model(..) => self.show_model(),
                     _ => {}
+                },
+                BatchSequence::Index(row) => {
+                    let tick = batch.indices.row(row as usize);
+                    let board = &self.parts.board;
+                    board.indices.note(board.directory.symbol(tick.symbol).as_str(), &tick);
                 }
+                _ => {}
             }
         }
         self.state.last = self.state.last.max(batch.upto);
@@ -203,6 +209,7 @@ impl Stage for RiskScorer {
             let tick = AdviceTick {
                 as_of: self.state.latest,
                 rows: self.parts.board.rows(),
+                indices: self.parts.board.indices.clone(),
                 model: self.state.engine.model().cloned(),
             };
             edge.send(Arc::new(tick)).await?;

@@ -326,6 +326,7 @@ impl Tree {
 
         if let Some(adviser) = parts.advice {
             let directory = parts.board.directory.clone();
+            let indices = parts.board.indices.clone();
             let outlet = AdviceOutlet {
                 publisher: parts.publisher.clone(),
                 board: parts.advice_board,
@@ -355,6 +356,7 @@ impl Tree {
                 outlet,
                 objects: adviser.objects,
                 database: adviser.database,
+                indices,
                 directory,
                 health: Some(health_of_advice),
             };

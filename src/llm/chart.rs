@@ -10,6 +10,8 @@ use crate::market::EventTime;
 
 use super::document::escaped;
 
+/// In microseconds.
+const MINUTE: i64 = 60_000_000;
 /// Most points of a line that are drawn.
 const MAX_POINTS: usize = 480;
 /// Most marks that are drawn.
@@ -20,6 +22,8 @@ const LEFT: f64 = 76.0;
 const RIGHT: f64 = 16.0;
 const TOP: f64 = 34.0;
 const BOTTOM: f64 = 26.0;
+/// Share of a line's span by which a level below it may be missed and is drawn all the same.
+const NEARLY: f64 = 0.25;
 /// Larger values are no prices and no scores.
 const LARGEST: f64 = 1e15;
 
@@ -36,6 +40,19 @@ pub struct Line {
     pub decimals: usize,
     /// The scale's ends when they are given.
     pub range: Option<(f64, f64)>,
+    /// What it is looked at against.
+    pub levels: Vec<Level>,
+}
+
+/// A value that means something, drawn across.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Level {
+    /// The value.
+    pub value: f64,
+    /// What it is, Korean.
+    pub name: String,
+    /// Whether the scale is made to reach it; otherwise it is drawn when the line comes near.
+    pub always: bool,
 }
 
 /// Lines above each other over one time axis.
@@ -91,8 +108,7 @@ impl Chart {
             top + 10.0,
             escaped(&line.name)
         );
-        for step in 0..=4 {
-            let value = low + (high - low) * f64::from(step) / 4.0;
+        for value in round_values(low, high) {
             let _ = write!(
                 svg,
                 "<line x1=\"{LEFT}\" x2=\"{0:.1}\" y1=\"{1:.1}\" y2=\"{1:.1}\" stroke=\"#e3e7ee\"/>\
@@ -101,7 +117,7 @@ impl Chart {
                 y(value),
                 LEFT - 8.0,
                 y(value) + 4.0,
-                label(value, line.decimals)
+                label(value, if value.fract() == 0.0 { 0 } else { line.decimals })
             );
         }
         self.time_axis(lower, (from, to), x, svg);
@@ -116,6 +132,15 @@ impl Chart {
                 );
             }
         }
+        let levels = || line.levels.iter().filter(|level| (low..=high).contains(&level.value));
+        for level in levels() {
+            let _ = write!(
+                svg,
+                "<line x1=\"{LEFT}\" x2=\"{0:.1}\" y1=\"{1:.1}\" y2=\"{1:.1}\" stroke=\"#8a5a00\" stroke-dasharray=\"6 4\"/>",
+                WIDTH - RIGHT,
+                y(level.value)
+            );
+        }
         let colour = if line.is_risk { "#c62828" } else { "#1552b0" };
         let mut path = String::new();
         for (time, value) in thinned(&line.points) {
@@ -126,28 +151,29 @@ impl Chart {
             svg,
             "<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.8\" stroke-linejoin=\"round\"/>"
         );
+        // Last and with a white edge, so that nothing crosses it out.
+        for level in levels() {
+            let _ = write!(
+                svg,
+                "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#8a5a00\" stroke=\"#fff\" stroke-width=\"3\" paint-order=\"stroke\">{} {}</text>",
+                WIDTH - RIGHT - 2.0,
+                y(level.value) - 4.0,
+                escaped(&level.name),
+                label(level.value, line.decimals)
+            );
+        }
     }
 
     fn shown_marks(&self) -> impl Iterator<Item = &(EventTime, String)> {
         self.marks.iter().take(MAX_MARKS)
     }
 
-    /// Times of day within a day, dates over several.
+    /// Round times of day within a day, dates over several.
     fn time_axis(&self, y: f64, (from, to): (i64, i64), x: impl Fn(i64) -> f64, svg: &mut String) {
-        for step in 0..=5 {
-            let micros = from + (to - from) * step / 5;
-            let time = EventTime::from_micros(micros);
-            let is_day = to - from <= 24 * 3_600 * 1_000_000;
-            let text = if is_day {
-                let clock = time.time_of_day().hhmmss();
-                format!("{:02}:{:02}", clock / 10_000, clock / 100 % 100)
-            } else {
-                let (_, month, day) = time.session_day().ymd();
-                format!("{month}/{day}")
-            };
-            let anchor = match step {
-                0 => "start",
-                5 => "end",
+        let mut write = |micros: i64, text: String| {
+            let anchor = match (micros - from, to - micros) {
+                (before, _) if before * 20 < to - from => "start",
+                (_, behind) if behind * 20 < to - from => "end",
                 _ => "middle",
             };
             let _ = write!(
@@ -156,8 +182,41 @@ impl Chart {
                 x(micros),
                 y + 16.0
             );
+        };
+        if to - from > 24 * 60 * MINUTE {
+            for step in 0..=5 {
+                let micros = from + (to - from) * step / 5;
+                let (_, month, day) = EventTime::from_micros(micros).session_day().ymd();
+                write(micros, format!("{month}/{day}"));
+            }
+            return;
+        }
+        let steps = [1, 2, 5, 10, 15, 30, 60, 120, 240];
+        let step = steps.into_iter().find(|step| (to - from) / (step * MINUTE) <= 7);
+        let step = step.unwrap_or(240) * MINUTE;
+        // Korea is whole hours from the epoch's clock, so minutes are round in both.
+        let first =
+            from.div_euclid(step) * step + if from.rem_euclid(step) == 0 { 0 } else { step };
+        for micros in (first..=to).step_by(usize::try_from(step).unwrap_or(usize::MAX)) {
+            let clock = EventTime::from_micros(micros).time_of_day().hhmmss();
+            write(micros, format!("{:02}:{:02}", clock / 10_000, clock / 100 % 100));
         }
     }
+}
+
+/// Round values between `low` and `high`: four or so, each a multiple of 1, 2 or 5 times a power of
+/// ten.
+fn round_values(low: f64, high: f64) -> Vec<f64> {
+    let least = (high - low) / 5.0;
+    let power = 10f64.powf(least.log10().floor());
+    let step = [1.0, 2.0, 2.5, 5.0, 10.0].map(|factor| factor * power);
+    let step = step.into_iter().find(|step| *step >= least).unwrap_or(least);
+    if !(step.is_finite() && step > 0.0) {
+        return vec![low, high];
+    }
+    let first = (low / step - 1e-9).ceil();
+    let values = (0..8).map(|index| (first + f64::from(index)) * step);
+    values.take_while(|value| *value <= high + step * 1e-9).collect()
 }
 
 /// The ends of a line's scale, with some room.
@@ -165,10 +224,16 @@ fn scale(line: &Line) -> (f64, f64) {
     if let Some((low, high)) = line.range.filter(|(low, high)| low < high) {
         return (low, high);
     }
-    let values = line.points.iter().map(|(_, value)| *value).filter(|value| value.abs() < LARGEST);
+    let levels = line.levels.iter().filter(|level| level.always).map(|level| level.value);
+    let values = line.points.iter().map(|(_, value)| *value).chain(levels);
+    let values = values.filter(|value| value.abs() < LARGEST);
     let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
         (low.min(value), high.max(value))
     });
+    // A level that the line nearly reached belongs into the picture.
+    let near = line.levels.iter().map(|level| level.value);
+    let near = near.filter(|value| *value < low && *value > low - (high - low) * NEARLY);
+    let low = near.fold(low, f64::min);
     if !low.is_finite() || !high.is_finite() {
         return (0.0, 1.0);
     }
@@ -177,10 +242,14 @@ fn scale(line: &Line) -> (f64, f64) {
 }
 
 fn label(value: f64, decimals: usize) -> String {
-    if decimals == 0 {
+    let rounded = format!("{value:.decimals$}");
+    let Some((whole, fraction)) = rounded.split_once('.') else {
         return crate::advice::korean::grouped(value.round() as i64);
+    };
+    match whole.parse() {
+        Ok(whole) => format!("{}.{fraction}", crate::advice::korean::grouped(whole)),
+        Err(_) => rounded,
     }
-    format!("{value:.decimals$}")
 }
 
 /// At most [`MAX_POINTS`] points: of each stretch the lowest and the highest, so that a spike stays.
@@ -221,6 +290,7 @@ mod tests {
             is_risk: false,
             decimals: 0,
             range: None,
+            levels: Vec::new(),
         };
         let mark = (EventTime::from_micros(1_722_816_060_000_000), "급락".to_owned());
         Chart { title: "삼성<전자>".to_owned(), lines: vec![line], marks: vec![mark] }
@@ -243,6 +313,29 @@ mod tests {
         assert!(svg.contains("삼성&lt;전자&gt;") && svg.contains("stroke-dasharray"));
         assert!(svg.contains("09:00") && !svg.contains("NaN"), "{svg}");
         assert!(chart(&[1.0]).is_empty());
+    }
+
+    #[test]
+    fn round_scales() {
+        assert_eq!(round_values(0.0, 100.0), [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]);
+        assert_eq!(round_values(2_444.97, 2_693.32), [2_450.0, 2_500.0, 2_550.0, 2_600.0, 2_650.0]);
+        assert_eq!(
+            round_values(266_240.0, 306_260.0),
+            [270_000.0, 280_000.0, 290_000.0, 300_000.0]
+        );
+        assert!(round_values(0.0, 1e-9).len() >= 2);
+    }
+
+    #[test]
+    fn levels_that_matter() {
+        let level = |value: f64, always| Level { value, name: format!("단계 {value}"), always };
+        let mut chart = chart(&[2_611.0, 2_500.0, 2_470.0]);
+        chart.lines[0].levels =
+            vec![level(2_676.0, true), level(2_462.0, false), level(2_275.0, false)];
+        let svg = chart.svg();
+        // The scale reaches the previous close, and the step that was nearly met; not the next one.
+        assert!(svg.contains("단계 2676") && svg.contains("단계 2462"), "{svg}");
+        assert!(!svg.contains("단계 2275"), "{svg}");
     }
 
     proptest! {

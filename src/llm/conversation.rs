@@ -177,7 +177,7 @@ impl<'a> Talk<'a> {
             count(self.task, "fallback");
         }
         let Self { usage, records: prompts, .. } = self;
-        Written { report, document, usage, prompts, retry_in }
+        Written { report, document, usage, prompts, stands_in: None, retry_in }
     }
 
     fn cost(&self, prompt: u32, completion: u32) -> i64 {
@@ -319,8 +319,10 @@ impl Conversation {
             );
             // An empty message is a bad request at some endpoints.
             if !text.trim().is_empty() {
-                let quoted = text.chars().take(MAX_QUOTED_CHARS).collect();
-                messages.push(Message { role: "assistant", text: quoted });
+                let quoted: String = text.chars().take(MAX_QUOTED_CHARS).collect();
+                // It may have made up what looks like a secret, or had one from elsewhere.
+                let text = talk.options.masker.mask(&quoted);
+                messages.push(Message { role: "assistant", text });
             }
             let text = talk.prompts.repair(&refusal.to_string());
             messages.push(Message { role: "user", text });

@@ -19,6 +19,8 @@ pub const DISCLAIMER: &str = "투자 판단의 책임은 투자자 본인에게 
 pub const MARK: &str = "(자동 생성: 템플릿)";
 /// Cells of a table with more characters are prose.
 const LONG_CELL: usize = 16;
+/// What ends the heading of a page.
+const HEAD_ENDS: &str = "</header>";
 /// Statements that make a paragraph.
 const PARAGRAPH: usize = 3;
 
@@ -52,6 +54,22 @@ impl Document {
         let mark = format!("(작성: 언어 모델 {}, 수치는 자동 대조함)", super::facts::plain(model));
         let paragraphs = statements.chunks(PARAGRAPH).map(|group| group.join(" ")).collect();
         Self::new(facts, mark, paragraphs)
+    }
+
+    /// The sentences of a stored report, marked with its age. Its tables are on its own page.
+    #[must_use]
+    pub fn of_stored(report: &Report, mark: String) -> Self {
+        let said = report.body.split("\n## ").next().unwrap_or_default();
+        let said = said.split("\n---").next().unwrap_or_default();
+        let paragraphs = said.split("\n\n").map(str::trim).filter(|text| !text.is_empty());
+        Self {
+            title: report.title.clone(),
+            mark,
+            paragraphs: paragraphs.map(str::to_owned).collect(),
+            sections: Vec::new(),
+            issues: Vec::new(),
+            as_of: report.as_of,
+        }
     }
 
     fn new(facts: &Facts, mark: String, paragraphs: Vec<String>) -> Self {
@@ -137,7 +155,7 @@ impl Document {
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
              <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n\
-             <header><h1>{title}</h1><p class=\"mark\">{} 기준 · {}</p></header>\n<section class=\"said\">",
+             <header><h1>{title}</h1><p class=\"mark\">{} 기준 · {}</p>{HEAD_ENDS}\n<section class=\"said\">",
             escaped(&super::facts::moment(self.as_of)),
             escaped(&self.mark)
         );
@@ -146,13 +164,13 @@ impl Document {
         }
         page.push_str("</section>\n");
         for chart in charts {
-            let _ = writeln!(page, "<figure>{}</figure>", chart.svg());
+            let _ = writeln!(page, "<figure><div class=\"wide\">{}</div></figure>", chart.svg());
         }
         for section in &self.sections {
             let _ = writeln!(page, "<section><h2>{}</h2>", escaped(section.heading));
             match section.layout {
                 Layout::List => {
-                    page.push_str("<table class=\"list\">");
+                    page.push_str("<div class=\"wide\"><table class=\"list\">");
                     for fact in &section.rows {
                         let _ = write!(
                             page,
@@ -165,7 +183,7 @@ impl Document {
                 }
                 Layout::ByIssue | Layout::ByOption => self.table_of(section, &mut page),
             }
-            page.push_str("</table>");
+            page.push_str("</table></div>");
             for fact in Table::of(section).others.iter().filter(|_| section.layout != Layout::List)
             {
                 let (label, value) = (escaped(&fact.label), escaped(&fact.value));
@@ -188,25 +206,42 @@ impl Document {
 
     fn table_of(&self, section: &Section, page: &mut String) {
         let table = Table::of(section);
-        let _ = write!(page, "<table class=\"grid\"><thead><tr><th>{}</th>", table.about);
+        let _ = write!(
+            page,
+            "<div class=\"wide\"><table class=\"grid\"><thead><tr><th>{}</th>",
+            table.about
+        );
         for label in &table.labels {
             let _ = write!(page, "<th>{}</th>", escaped(label));
         }
         page.push_str("</tr></thead>");
         for (row, cells) in &table.rows {
             let _ = write!(page, "<tr><th>{}</th>", escaped(&self.head(section, row)));
-            for cell in cells {
+            for (label, cell) in table.labels.iter().zip(cells) {
                 // Prose may break, figures may not.
-                let wraps = if cell.chars().count() > LONG_CELL {
-                    ""
-                } else {
-                    " style=\"white-space:nowrap\""
+                let kind = match cell.chars().count() > LONG_CELL {
+                    true => " class=\"prose\"",
+                    false => tone(cell),
                 };
-                let _ = write!(page, "<td{}{wraps}>{}</td>", tone(cell), escaped(cell));
+                let wraps =
+                    if kind.contains("prose") { "" } else { " style=\"white-space:nowrap\"" };
+                let _ = write!(
+                    page,
+                    "<td{kind}{wraps} data-label=\"{}\">{}</td>",
+                    escaped(label),
+                    escaped(cell)
+                );
             }
             page.push_str("</tr>");
         }
     }
+}
+
+/// A stored page with `mark` under its heading; `None` when it is none of ours.
+#[must_use]
+pub fn marked_page(page: &str, mark: &str) -> Option<String> {
+    let (head, rest) = page.split_once(HEAD_ENDS)?;
+    Some(format!("{head}<p class=\"mark\">{}</p>{HEAD_ENDS}{rest}", escaped(mark)))
 }
 
 /// Facts by issue or defence: a column a label, a row an issue; several facts of one label share a
@@ -286,17 +321,22 @@ pub(super) fn escaped(text: &str) -> String {
     safe
 }
 
+/// Light and dark as the reader has it; charts stand on white in both. On a telephone a row of a table
+/// is a block of its own.
 const STYLE: &str = "\
-:root{--ink:#1c2430;--soft:#5b6778;--line:#e3e7ee;--up:#c62828;--down:#1552b0}\
-body{margin:0;background:#f4f6f9;color:var(--ink);font:16px/1.65 'Pretendard','Noto Sans KR','Noto Sans CJK KR','Apple SD Gothic Neo','Malgun Gothic',sans-serif;word-break:keep-all;overflow-wrap:anywhere}\
-main{max-width:860px;margin:24px auto;background:#fff;padding:36px 40px;border:1px solid var(--line);border-radius:10px}\
+:root{color-scheme:light dark;--ink:#1c2430;--soft:#5b6778;--line:#e3e7ee;--up:#c62828;--down:#1552b0;--page:#f4f6f9;--sheet:#fff}\
+body{margin:0;background:var(--page);color:var(--ink);font:16px/1.65 'Pretendard','Noto Sans KR','Noto Sans CJK KR','Apple SD Gothic Neo','Malgun Gothic',sans-serif;word-break:keep-all;overflow-wrap:break-word}\
+main{max-width:860px;margin:24px auto;background:var(--sheet);padding:36px 40px;border:1px solid var(--line);border-radius:10px}\
 h1{font-size:1.6rem;line-height:1.35;margin:0 0 6px}h2{font-size:1.1rem;margin:32px 0 10px}\
 .mark{color:var(--soft);margin:0 0 20px;font-size:.9rem}.said{border-left:4px solid var(--down);padding-left:18px}.said p{margin:0 0 10px}\
-figure{margin:24px 0 0}figure svg{width:100%;height:auto;display:block}\
+.wide{overflow-x:auto}figure{margin:24px 0 0;background:#fff;border-radius:8px}figure svg{width:100%;height:auto;display:block}\
 table{border-collapse:collapse;width:100%;font-size:.93rem}th,td{padding:8px 10px;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}\
-.list th{width:34%;color:var(--soft);font-weight:500}.grid thead th{color:var(--soft);font-weight:600;border-bottom:2px solid var(--line)}.grid td{font-variant-numeric:tabular-nums}\
+.list th{width:34%;color:var(--soft);font-weight:500}.grid tbody th,.grid tr>th:first-child{white-space:nowrap}.grid thead th{color:var(--soft);font-weight:600;border-bottom:2px solid var(--line)}.grid td{font-variant-numeric:tabular-nums}.grid .prose{min-width:11em}\
 .up{color:var(--up)}.down{color:var(--down)}footer{margin-top:36px;padding-top:16px;border-top:1px solid var(--line);color:var(--soft);font-size:.85rem}\
-@media(max-width:640px){main{padding:20px 16px;margin:0;border:0;border-radius:0}}@media print{body{background:#fff}main{border:0;margin:0;max-width:none}}";
+@media(max-width:640px){main{padding:20px 16px;margin:0;border:0;border-radius:0}h1{font-size:1.35rem}.list th{width:40%}th,td{padding:7px 8px}figure svg text{font-size:18px}\
+.grid,.grid tbody,.grid tr,.grid tbody th{display:block}.grid thead{display:none}.grid tbody th{border:0;padding-top:16px}.grid td{display:flex;gap:16px;justify-content:space-between;padding:5px 8px;border:0;white-space:normal!important}.grid td.prose{display:block}.grid td::before{content:attr(data-label);color:var(--soft);flex:none}.grid td.prose::before{display:block}.grid tr{border-bottom:1px solid var(--line);padding-bottom:8px}}\
+@media(prefers-color-scheme:dark){:root{--ink:#e7ebf1;--soft:#9aa7b8;--line:#303947;--up:#ff7b72;--down:#79b0ff;--page:#0f141b;--sheet:#18202b}figure{padding:8px}}\
+@media print{:root{color-scheme:light;--ink:#000;--soft:#444;--line:#ccc;--up:#c62828;--down:#1552b0;--page:#fff;--sheet:#fff}main{border:0;margin:0;padding:0;max-width:none}.wide{overflow:visible}figure,tr{break-inside:avoid}h2{break-after:avoid}}";
 
 #[cfg(test)]
 mod tests {
@@ -317,7 +357,7 @@ mod tests {
         assert_eq!((report.kind.as_str(), report.model.as_str()), ("crash_alert", ""));
         let expected = "(자동 생성: 템플릿)
 
-2024-08-05 09:00:21 (한국시간)에 삼성전자(005930)의 종목 급락 경고 단계가 감지되었습니다. 최근 5분 -5.33% 변동하여 71,000원입니다.
+2024-08-05 09:00:21 (한국시간)에 삼성전자(005930)의 종목 급락 경고 단계가 감지되었습니다. 최근 5분 5.33% 하락하여 71,000원입니다.
 
 ## 무슨 일인가
 

@@ -134,6 +134,7 @@ pub fn all() -> Vec<ReportRequest> {
         as_of: as_of(),
         issues: 40,
         mean_score: 43.21,
+        indices: Vec::new(),
         rising: 7,
         falling: 31,
         riskiest: vec![

@@ -33,6 +33,7 @@ pub mod prompt;
 pub mod quantity;
 pub mod request;
 pub mod scan;
+pub mod stored;
 mod tokens;
 pub mod words;
 pub mod writer;
@@ -45,6 +46,7 @@ pub use cache::SharedCache;
 pub use document::Document;
 pub use endpoint::OptionsError;
 pub use request::{MarketSummary, ReportRequest, SummaryRow, WeekSummary};
+pub use stored::PastReports;
 pub use writer::{ModelOptions, ModelWriter};
 
 use crate::messages::advice::{LlmUsage, Report, Rung};
@@ -62,6 +64,8 @@ pub struct Written {
     pub usage: Vec<LlmUsage>,
     /// Calls to be kept.
     pub prompts: Vec<PromptRecord>,
+    /// The earlier report that stands in.
+    pub stands_in: Option<Arc<Report>>,
     /// When asking again may go better; `None` when there is no reason to.
     pub retry_in: Option<Duration>,
 }
@@ -102,7 +106,14 @@ impl Writer {
         };
         let document = Document::of_template(&facts);
         let report = document.report(&facts, Rung::Template, reason, "");
-        Written { report, document, usage: Vec::new(), prompts: Vec::new(), retry_in: None }
+        Written {
+            report,
+            document,
+            usage: Vec::new(),
+            prompts: Vec::new(),
+            stands_in: None,
+            retry_in: None,
+        }
     }
 }
 

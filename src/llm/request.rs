@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::market::{EventTime, SessionDay, Symbol, Won};
 use crate::messages::advice::{MitigationPlan, RecommendationSet};
-use crate::messages::{EventKind, OutwardEvent, RiskBoard};
+use crate::messages::{EventKind, IndexNow, OutwardEvent, RiskBoard};
 
 /// A report to write.
 #[derive(Debug, Clone)]
@@ -82,6 +82,8 @@ pub struct MarketSummary {
     pub issues: usize,
     /// Mean score, 0 to 100.
     pub mean_score: f64,
+    /// The indices, when they are known.
+    pub indices: Vec<IndexNow>,
     /// Issues above their base price.
     pub rising: usize,
     /// Issues below their base price.
@@ -187,6 +189,17 @@ impl MarketSummary {
             .collect();
         events.sort_by(|a, b| b.time.cmp(&a.time).then_with(|| a.id.cmp(&b.id)));
         events.truncate(Self::MAX_ROWS);
-        Some(Self { as_of, issues, mean_score, rising, falling, riskiest, events, alerts: None })
+        let indices = board.indices.at(as_of);
+        Some(Self {
+            as_of,
+            issues,
+            mean_score,
+            indices,
+            rising,
+            falling,
+            riskiest,
+            events,
+            alerts: None,
+        })
     }
 }

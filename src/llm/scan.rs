@@ -1,6 +1,6 @@
 //! Figures, moments and codes in Korean prose.
 //!
-//! Understood: digit groups (`1,234,567`), decimals, signs (`+ - − ▲ ▼ △ ▽`), units, Korean
+//! Understood: digit groups (`1,234,567`), decimals, signs (`+ - − ▲ ▼`), units, Korean
 //! magnitudes (`7만 1,000원`, `1.2억원`), dates and times of day in figures or with `년 월 일 시 분
 //! 초`, `오후 3시`, lengths of time (`5분 30초`). Six digits in a row and letters mixed with digits
 //! are codes. Numbers written as words are [`words`](super::words)' business.
@@ -99,7 +99,7 @@ fn joined(last: Option<&Token>, next: &Token, chars: &[char]) -> Option<Token> {
         return None;
     };
     let between: String = chars[last.end..next.start].iter().collect();
-    if !matches!(between.trim(), "" | "," | "T" | "오전" | "오후") {
+    if !matches!(between.trim(), "" | "," | "T" | "오전" | "오후" | "저녁" | "밤") {
         return None;
     }
     let kind = Kind::Quantity(Quantity::Moment(date.joined(*time)?));
@@ -277,7 +277,8 @@ impl Scanner<'_> {
 
     fn of_the_afternoon(&self, start: usize, mut moment: Moment) -> Moment {
         let before: String = self.chars[start.saturating_sub(3)..start].iter().collect();
-        if before.trim_end().ends_with("오후")
+        let before = before.trim_end();
+        if ["오후", "저녁", "밤"].iter().any(|part| before.ends_with(part))
             && let Some(hour) = moment.0[3].as_mut().filter(|hour| **hour < 12)
         {
             *hour += 12;
@@ -355,26 +356,38 @@ impl Scanner<'_> {
         } else {
             end += self.run(end, |c| c.is_ascii_lowercase());
         }
-        let (rising, signed) = self.sign_before(begin);
-        let start = begin - usize::from(signed);
+        // `5.33% 포인트` is a difference like `5.33%포인트`.
+        let next = self.after_spaces(end);
+        if unit == Unit::Percent && self.starts_with(next, "포인트") {
+            (unit, end) = (Unit::PercentPoint, next + 3);
+        }
+        let (rising, before) = self.sign_before(begin);
+        let start = begin - before;
         let kind = value.map_or(Kind::Odd, |value| {
             Kind::Quantity(Quantity::Figure(Figure { value, unit, rising }))
         });
         Token { kind, start, end }
     }
 
-    /// A sign right before `start`, and whether one character belongs to it; a hyphen behind a
-    /// letter or digit is none.
-    fn sign_before(&self, start: usize) -> (Option<bool>, bool) {
-        let Some(before) = start.checked_sub(1) else { return (None, false) };
-        let attached = before > 0 && self.chars[before - 1].is_alphanumeric();
-        match self.chars[before] {
-            '▲' | '△' => (Some(true), true),
-            '▼' | '▽' => (Some(false), true),
-            '+' | '＋' if !attached => (Some(true), true),
-            '-' | '−' | '–' | '－' if !attached => (Some(false), true),
-            _ => (None, false),
+    /// A sign before `start`, and how many characters belong to it; a hyphen behind a letter or
+    /// digit is none, one space between sign and figure makes no difference. `△` and `▽` are plus
+    /// and minus in some tables and minus in others: the guard refuses them as marks.
+    fn sign_before(&self, start: usize) -> (Option<bool>, usize) {
+        let none = (None, 0);
+        let Some(mut at) = start.checked_sub(1) else { return none };
+        if self.chars[at] == ' ' {
+            let Some(further) = at.checked_sub(1) else { return none };
+            at = further;
         }
+        let attached = at > 0 && self.chars[at - 1].is_alphanumeric();
+        let rising = match self.chars[at] {
+            '▲' => true,
+            '▼' => false,
+            '+' | '＋' if !attached => true,
+            '-' | '−' | '–' | '—' | '－' if !attached => false,
+            _ => return none,
+        };
+        (Some(rising), start - at)
     }
 }
 

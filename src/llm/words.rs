@@ -26,6 +26,8 @@ struct Lists {
     commands: Vec<String>,
     /// Causes and actors.
     causes: Vec<String>,
+    /// States, comparisons and times.
+    claims: Vec<String>,
     /// Directions.
     rising: Vec<String>,
     falling: Vec<String>,
@@ -45,9 +47,19 @@ static WORDS: LazyLock<Lists> =
 /// Numbers in Sino-Korean or native words before a unit.
 static SPOKEN: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(concat!(
-        r"(?:[일이삼사오육륙칠팔구십백천만억조]{1,12}(?:\s?점\s?[영공일이삼사오육칠팔구]+)?\s?(?:퍼센트|프로|%|포인트|배로|배가|배나|배\b)",
+        r"(?:[일이삼사오육륙칠팔구십백천만억조영공]{1,12}(?:\s?점\s?[영공일이삼사오육칠팔구]+)?\s?(?:퍼센트|프로|%|포인트|배로|배가|배나|배\b)",
         r"|[일이삼사오육륙칠팔구십백천만억조]{2,12}\s?(?:원|주|종목|건|분|초|시간|거래일)",
-        r"|(?:한|두|세|네|다섯|여섯|일곱|여덟|아홉|열|스무|몇|여러|수십|수백|수천|수만|수억)\s?(?:여\s?)?(?:배|퍼센트|%|원|종목|건|차례|번|시간|분|주|곱절|자릿수|계단))",
+        // Two signs of a number at least, so that `만일` and `백분` are words.
+        r"|(?:[일이삼사오육칠팔구][십백천만]|[십백천][일이삼사오육칠팔구십백천만])[일이삼사오육칠팔구십백천만]{0,8}\s?(?:명|개|곳|달|년|일|회|번|위|점|계단)",
+        r"|(?:^|\s)[일이삼사오육칠팔구]\s원(?:[을이에입으]|\s|[.,]|$)",
+        r"|(?:^|\s)(?:만|백만|천만|억|조)\s?원",
+        r"|(?:^|\s)[일이삼사오육칠팔구]\s할(?:\s|[을이로])",
+        r"|[영공일이삼사오육칠팔구]{4,}",
+        r"|[일이삼사오육칠팔구십백천]+분의\s?[일이삼사오육칠팔구]",
+        r"|(?:^|\s)(?:수십|수백|수천|수만|몇십|몇백|몇천|십|백|천)여?\s?(?:종목|건|개|명|곳|원|배|차례|회|번|분|초|주)",
+        r"|(?:스물|스무|서른|마흔|쉰|예순|일흔|여든|아흔|열)(?:하나|한|둘|두|셋|세|넷|네|다섯|여섯|일곱|여덟|아홉)?\s?(?:종목|건|개|명|곳|점|원|배|차례|번|시간|분|초|에\s)",
+        r"|(?:첫|두|세|네|다섯|여섯|일곱|여덟|아홉|열)\s?번째",
+        r"|(?:한|두|세|네|다섯|여섯|일곱|여덟|아홉|열|스무|몇|여러|수십|수백|수천|수만|수억)\s?(?:여\s?)?(?:배|퍼센트|%|원|종목|건|차례|번|시간|분|주|곱절|자릿수|계단|달|해))",
     ))
     .ok()
 });
@@ -86,6 +98,13 @@ pub fn cause(text: &str, facts: &str) -> Option<&'static str> {
     named.map(String::as_str)
 }
 
+/// The first state, comparison or time of `text` that `facts` do not state.
+#[must_use]
+pub fn claim(text: &str, facts: &str) -> Option<&'static str> {
+    let made = WORDS.claims.iter().find(|claim| text.contains(*claim) && !facts.contains(*claim));
+    made.map(String::as_str)
+}
+
 /// The first number in words.
 #[must_use]
 pub fn spoken(text: &str) -> Option<String> {
@@ -113,10 +132,19 @@ pub fn directions(text: &str) -> Vec<(usize, bool)> {
 /// The first name of `text` that `facts` do not hold; `others` are names of issues.
 #[must_use]
 pub fn stranger(text: &str, facts: &str, others: &[String]) -> Option<String> {
-    let known = WORDS.names.iter().chain(others.iter().filter(|name| is_telling(name)));
+    let known = others.iter().filter(|name| is_telling(name)).chain(&WORDS.names);
     let mut named =
         known.filter(|name| text.contains(name.as_str()) && !facts.contains(name.as_str()));
     if let Some(name) = named.next() {
+        return Some(name.clone());
+    }
+    // With a space or a point in it, it is still a name.
+    let (squeezed_text, squeezed_facts) = (squeezed(text), squeezed(facts));
+    let mut hidden = WORDS.names.iter().filter(|name| is_telling(name)).filter(|name| {
+        let name = squeezed(name);
+        squeezed_text.contains(&name) && !squeezed_facts.contains(&name)
+    });
+    if let Some(name) = hidden.next() {
         return Some(name.clone());
     }
     latin(text, facts).or_else(|| company(text, facts))
@@ -129,14 +157,13 @@ fn is_telling(name: &str) -> bool {
 
 /// A Latin word that is neither in the facts nor a term.
 fn latin(text: &str, facts: &str) -> Option<String> {
-    let lower = facts.to_lowercase();
-    text.split(|c: char| !c.is_ascii_alphabetic())
-        .filter(|word| !word.is_empty())
-        .find(|word| {
-            let word = word.to_lowercase();
-            !WORDS.latin.iter().any(|term| term.to_lowercase() == word) && !lower.contains(&word)
-        })
-        .map(str::to_owned)
+    let split = |text: &str| -> Vec<String> {
+        let words = text.split(|c: char| !c.is_ascii_alphabetic());
+        words.filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
+    };
+    let known = split(facts);
+    let is_term = |word: &String| WORDS.latin.iter().any(|term| term.to_lowercase() == *word);
+    split(text).into_iter().find(|word| !is_term(word) && !known.contains(word))
 }
 
 /// A word that ends like a company's name (before its particle) and is not in the facts.
@@ -168,6 +195,7 @@ mod tests {
             &lists.names,
             &lists.latin,
             &lists.company_ends,
+            &lists.claims,
         ] {
             assert!(list.len() >= 10);
             assert!(list.iter().all(|word| !word.trim().is_empty()));
@@ -199,11 +227,15 @@ mod tests {
             "삼천 원",
             "수십 종목",
             "세 차례",
+            "십여 종목이",
+            "약 백 원",
         ] {
             assert!(spoken(text).is_some(), "{text}");
         }
         for text in [
             "위험 점수가 높습니다",
+            "추천 종목 수 항목",
+            "7만 1천원",
             "보유 종목을 확인하십시오",
             "하루 동안",
             "이 종목은",

@@ -4,16 +4,16 @@
 //! subject, the template. Each call leaves an account and a record; nothing here panics on what an
 //! endpoint says, and nothing that did not pass the guard is shown.
 
-use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use secrecy::SecretString;
 use tokio::time::{Instant, timeout_at};
 
-use crate::messages::advice::{Report, Rung};
+use crate::market::identity::deterministic_id;
+use crate::messages::advice::Rung;
 
 use super::cache::{Cache, SharedCache};
 use super::conversation::{About, Conversation, Failure, Talk};
@@ -25,12 +25,11 @@ use super::limits::{Gate, Limits, Spent};
 use super::mask::Masker;
 use super::prices::Prices;
 use super::prompt::{PromptLanguage, Prompts};
+use super::stored::{Past, PastReports, Stored, age_in_words};
 use super::{Written, cache};
 
 /// Longest deadline; longer ones are cut to it.
 const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
-/// Reports of the model that are remembered to stand in for a newer one.
-const REMEMBERED: usize = 256;
 /// When to try again after a failure that names no time.
 const TRY_AGAIN: Duration = Duration::from_secs(60);
 
@@ -73,6 +72,8 @@ pub struct ModelOptions {
     pub shared_cache: Option<Arc<dyn SharedCache>>,
     /// How old a report may be that stands in for a newer one; zero for none.
     pub stored_max_age: Duration,
+    /// Where reports of earlier processes are found.
+    pub past: Option<Arc<dyn PastReports>>,
 }
 
 impl ModelOptions {
@@ -98,6 +99,7 @@ impl ModelOptions {
             cache_ttl: Duration::from_secs(600),
             shared_cache: None,
             stored_max_age: Duration::from_secs(3_600),
+            past: None,
         }
     }
 }
@@ -109,7 +111,7 @@ pub struct ModelWriter {
     prompts: Prompts,
     conversation: Conversation,
     cache: Cache,
-    stored: Mutex<VecDeque<(Instant, Arc<Report>)>>,
+    stored: Stored,
     rules: RwLock<Arc<Rules>>,
 }
 
@@ -138,7 +140,8 @@ impl ModelWriter {
         let cache = Cache::new(options.cache_ttl, options.shared_cache.clone());
         let conversation = Conversation::new(endpoint, Gate::new(options.limits));
         let rules = RwLock::new(Arc::new(options.rules.clone()));
-        Ok(Self { options, prompts, conversation, cache, stored: Mutex::default(), rules })
+        let stored = Stored::new(options.stored_max_age, options.past.clone());
+        Ok(Self { options, prompts, conversation, cache, stored, rules })
     }
 
     /// What must not leave the process.
@@ -163,7 +166,9 @@ impl ModelWriter {
     ///
     /// Cancel-safe: dropping the future drops the request.
     pub async fn write(&self, facts: &Facts, task: &'static str, within: Duration) -> Written {
-        let deadline = Instant::now() + self.options.deadline.min(within);
+        // The steps behind the model are within the deadline too.
+        let whole = self.options.deadline.min(within);
+        let deadline = Instant::now() + whole - self.stored.patience().min(whole / 4);
         let version = self.prompts.version(facts.kind);
         let (system, user) = (self.prompts.system(), self.prompts.user(facts));
         let key = cache::key(facts, system, &user, &self.options.model);
@@ -190,10 +195,10 @@ impl ModelWriter {
                 let rung = if accepted.repaired { Rung::Repaired } else { Rung::Model };
                 self.by_model(facts, &accepted.shown, rung, talk)
             }
-            Ok(Err(failure)) => self.without_model(facts, &failure, talk),
+            Ok(Err(failure)) => self.without_model(facts, &failure, talk).await,
             Err(_) => {
                 talk.cut_short(&self.conversation.gate);
-                self.without_model(facts, &Failure::Deadline, talk)
+                self.without_model(facts, &Failure::Deadline, talk).await
             }
         }
     }
@@ -201,21 +206,23 @@ impl ModelWriter {
     fn by_model(&self, facts: &Facts, shown: &[String], rung: Rung, talk: Talk<'_>) -> Written {
         let document = Document::of_model(facts, shown, &self.options.model);
         let report = document.report(facts, rung, "", &self.options.model);
-        self.remember(&report);
+        self.stored.remember(&report);
         talk.written(report, document, None)
     }
 
     /// The newest report on the same subject, or the template.
-    fn without_model(&self, facts: &Facts, failure: &Failure, talk: Talk<'_>) -> Written {
+    async fn without_model(&self, facts: &Facts, failure: &Failure, talk: Talk<'_>) -> Written {
         let reason = failure.reason(self.options.deadline);
         let retry = failure.retry_in(TRY_AGAIN);
-        let detail = self.options.masker.mask(&failure.detail());
+        let masker = &self.options.masker;
+        let detail = masker.mask(&failure.detail());
         tracing::warn!(kind = facts.kind, %reason, detail, "the language model did not write this report");
         let mut document = Document::of_template(facts);
         let mut report = document.report(facts, Rung::Template, &reason, "");
-        if let Some((age, stored)) = self.stored(facts) {
-            let minutes = age.as_secs().div_ceil(60);
-            let mark = format!("(언어 모델이 응답하지 않아 {minutes}분 전의 보고서를 다시 보임)");
+        let past = self.stored.newest(facts.kind, &facts.subject, masker).await;
+        if let Some(Past { report: stored, age }) = &past {
+            let age = age_in_words(*age);
+            let mark = format!("(언어 모델이 응답하지 않아 {age} 전의 보고서를 다시 보임)");
             report.title.clone_from(&stored.title);
             report.body = format!("{mark}\n\n{}", stored.body);
             report.as_of = stored.as_of;
@@ -223,32 +230,14 @@ impl ModelWriter {
             report.model.clone_from(&stored.model);
             report.origin = stored.origin;
             report.rung = Rung::Stored;
-            document.mark = mark;
+            // On the very same facts: the row and the page of the earlier one stay as they are.
+            if report.id == stored.id {
+                report.id = deterministic_id(&["report", "stored", &stored.id]);
+            }
+            document = Document::of_stored(stored, mark);
         }
         report.retry_in_s = retry.map(|wait| u32::try_from(wait.as_secs() + 1).unwrap_or(u32::MAX));
-        talk.written(report, document, retry)
-    }
-
-    fn remember(&self, report: &Report) {
-        let mut stored = self.stored.lock();
-        stored.retain(|(at, kept)| {
-            let same = kept.kind == report.kind && kept.subject == report.subject;
-            !same && at.elapsed() < self.options.stored_max_age
-        });
-        stored.push_back((Instant::now(), Arc::new(report.clone())));
-        while stored.len() > REMEMBERED {
-            stored.pop_front();
-        }
-    }
-
-    /// The newest report of the model of this kind on this subject, and its age.
-    fn stored(&self, facts: &Facts) -> Option<(Duration, Arc<Report>)> {
-        let stored = self.stored.lock();
-        let of_it = |(at, report): &(Instant, Arc<Report>)| {
-            let age = at.elapsed();
-            let fits = report.kind == facts.kind && report.subject == facts.subject;
-            (fits && age < self.options.stored_max_age).then(|| (age, Arc::clone(report)))
-        };
-        stored.iter().rev().find_map(of_it)
+        let stands_in = past.map(|past| past.report);
+        Written { stands_in, ..talk.written(report, document, retry) }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::RiskRow;
+use super::{IndexPath, RiskRow};
 use crate::market::{EventTime, Symbol, Won};
 use crate::model::FittedModel;
 use crate::risk::Level;
@@ -15,6 +15,8 @@ pub struct AdviceTick {
     pub as_of: EventTime,
     /// All scores of that moment.
     pub rows: Vec<RiskRow>,
+    /// The minutes of the indices.
+    pub indices: IndexPath,
     /// The model they were made with; `None`: the stated formula alone.
     pub model: Option<Arc<FittedModel>>,
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
 
+use super::IndexPath;
 use super::advice::{MitigationPlan, RecommendationSet, Report};
 pub use super::risk::RiskRow;
 use crate::market::{Directory, EventTime, Market, SymbolId};
@@ -23,6 +24,8 @@ pub struct RiskBoard {
     still: Arc<[AtomicBool; 2]>,
     /// Names and reference data of the issues on the board.
     pub directory: Directory,
+    /// The minutes of the indices.
+    pub indices: IndexPath,
 }
 
 impl RiskBoard {

@@ -13,6 +13,7 @@ pub mod event_bus;
 pub mod feed;
 pub mod flag;
 pub mod health;
+pub mod index_path;
 pub mod jobs;
 pub mod model_record;
 pub mod models;
@@ -41,6 +42,7 @@ pub use feed::{
 };
 pub use flag::Flag;
 pub use health::{Component, ComponentHealth, HealthRegistry, HealthState};
+pub use index_path::{IndexNow, IndexPath};
 pub use jobs::{JobBoard, JobRow, JobsState, LastRun, PlannedAt};
 pub use model_record::{ModelRecord, ModelRecordError};
 pub use models::{Evaluation, Forecasts, LiveModel, Measure, ModelBoard, ModelVersion};

@@ -268,26 +268,64 @@ pub async fn report(db: &Database, pointer: Pointer<'_>) -> Result<Option<Report
         .one(db.connection())
         .await
         .map_err(StoreError::statement("read reports"))?;
+    row.map(report_of).transpose()
+}
+
+/// Reports looked at for one subject: to MySQL `A` and `a` are the same.
+const ALIKE: u64 = 16;
+
+/// The newest report of this kind on this subject that a language model wrote (not one that stood in
+/// for a newer one), written since `since`, and when that was.
+///
+/// # Errors
+/// When the database fails or holds a row that Bongsu did not write.
+pub async fn newest_of_model(
+    db: &Database,
+    kind: &str,
+    subject: &str,
+    since: EventTime,
+) -> Result<Option<(Report, EventTime)>, StoreError> {
+    use report::Column;
+    let own = [Rung::Model, Rung::Cached, Rung::Repaired].map(Rung::as_str);
+    let rows = report::Entity::find()
+        .filter(Column::Kind.eq(kind))
+        .filter(Column::Subject.eq(subject))
+        .filter(Column::Rung.is_in(own))
+        .filter(Column::CreatedAt.gte(since))
+        .order_by_desc(Column::CreatedAt)
+        .order_by_desc(Column::AsOf)
+        .order_by_desc(Column::Id)
+        .limit(ALIKE)
+        .all(db.connection())
+        .await
+        .map_err(StoreError::statement("read reports"))?;
+    let row = rows.into_iter().find(|row| row.subject == subject);
     row.map(|row| {
-        Ok(Report {
-            sources: json_of(Table::Reports.as_str(), "sources", &row.sources)?,
-            id: row.id,
-            kind: row.kind,
-            title: row.title,
-            body: row.body,
-            as_of: row.as_of,
-            origin: match row.origin.as_str() {
-                "model" => ReportOrigin::Model,
-                _ => ReportOrigin::Template,
-            },
-            fallback_reason: row.fallback_reason,
-            model: row.model,
-            subject: row.subject,
-            rung: Rung::named(&row.rung),
-            retry_in_s: None,
-        })
+        let written_at = row.created_at;
+        Ok((report_of(row)?, written_at))
     })
     .transpose()
+}
+
+/// The report in a row.
+fn report_of(row: report::Model) -> Result<Report, StoreError> {
+    Ok(Report {
+        sources: json_of(Table::Reports.as_str(), "sources", &row.sources)?,
+        id: row.id,
+        kind: row.kind,
+        title: row.title,
+        body: row.body,
+        as_of: row.as_of,
+        origin: match row.origin.as_str() {
+            "model" => ReportOrigin::Model,
+            _ => ReportOrigin::Template,
+        },
+        fallback_reason: row.fallback_reason,
+        model: row.model,
+        subject: row.subject,
+        rung: Rung::named(&row.rung),
+        retry_in_s: None,
+    })
 }
 
 /// Crash and threat events since `since`, oldest first; of one issue when `symbol` is given.

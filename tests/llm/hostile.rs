@@ -1,6 +1,6 @@
 //! Everything that can come back, and what the caller gets.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bongsu::llm::document::DISCLAIMER;
 use bongsu::llm::limits::Limits;
@@ -8,8 +8,9 @@ use bongsu::llm::request::MarketSummary;
 use bongsu::llm::{ModelOptions, ReportRequest, Written};
 use bongsu::messages::advice::{LlmOutcome, Rung};
 
+use super::outcomes::{self, Outcome};
 use super::peer::{Peer, Reply};
-use super::{AS_OF, KEY, crash, crash_of, options, writer};
+use super::{AS_OF, DEADLINE, KEY, crash, crash_of, options, writer};
 
 /// What must be true of every report, whatever happened.
 fn well_formed(written: &Written, name: &str) {
@@ -51,11 +52,14 @@ fn cases() -> Vec<(&'static str, Vec<Reply>, Rung, Vec<LlmOutcome>)> {
     let status = |code, name, value| {
         Reply::Status(code, name, value, r#"{"error":{"message":"no sk-canary-4f1d9a"}}"#)
     };
+    let json = |text: &str| Reply::Body("application/json", text.to_owned());
     let garbled = |text: &str| Reply::Text(text.to_owned());
     vec![
         ("normal", vec![good.clone()], Rung::Model, vec![OK]),
         ("slow, in time", vec![Reply::Late(Duration::from_millis(300))], Rung::Model, vec![OK]),
         ("never", vec![Reply::Never], Rung::Template, vec![TIMEOUT, TIMEOUT]),
+        ("a piece a second, for ever", vec![Reply::Drip], Rung::Template, vec![TIMEOUT]),
+        ("a stream without end", vec![Reply::Endless], Rung::Template, vec![ERROR]),
         ("stalls mid-stream", vec![Reply::Stall], Rung::Template, vec![TIMEOUT, TIMEOUT]),
         ("stalls once", vec![Reply::Stall, good.clone()], Rung::Model, vec![TIMEOUT, OK]),
         ("cut mid-stream", vec![Reply::Cut], Rung::Template, vec![ERROR, ERROR]),
@@ -78,6 +82,38 @@ fn cases() -> Vec<(&'static str, Vec<Reply>, Rung, Vec<LlmOutcome>)> {
         ("401", vec![status(401, "x-a", "b")], Rung::Template, vec![ERROR]),
         ("302", vec![status(302, "location", "http://127.0.0.1:1/")], Rung::Template, vec![ERROR]),
         ("400 to schemas", vec![Reply::PlainOnly], Rung::Model, vec![ERROR, OK]),
+        (
+            "503, retry after a date",
+            vec![status(503, "retry-after", "Wed, 21 Oct 2099 07:28:00 GMT"), good.clone()],
+            Rung::Model,
+            vec![ERROR, OK],
+        ),
+        (
+            "200 with an error in it",
+            vec![json(r#"{"error":{"message":"overloaded"}}"#), good.clone()],
+            Rung::Model,
+            vec![ERROR, OK],
+        ),
+        (
+            "no text, a call of a tool",
+            vec![json(
+                r#"{"choices":[{"message":{"content":null,"tool_calls":[{"id":"x"}]},"finish_reason":"tool_calls"}]}"#,
+            )],
+            Rung::Template,
+            vec![INVALID, INVALID],
+        ),
+        (
+            "half a body",
+            vec![json(r#"{"choices":[{"message":{"content":"{\"statem"#)],
+            Rung::Template,
+            vec![ERROR],
+        ),
+        (
+            "usage that makes no sense",
+            vec![Reply::Usage(r#"{"prompt_tokens":"many","completion_tokens":-7}"#)],
+            Rung::Model,
+            vec![OK],
+        ),
         (
             "no completion",
             vec![Reply::Body("application/json", "{}".into())],
@@ -174,14 +210,17 @@ fn cases() -> Vec<(&'static str, Vec<Reply>, Rung, Vec<LlmOutcome>)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_comes_a_report_comes_out() {
     let mut running = tokio::task::JoinSet::new();
-    for (name, replies, rung, outcomes) in cases() {
+    for (index, (name, replies, rung, outcomes)) in cases().into_iter().enumerate() {
         running.spawn(async move {
             let (peer, url) = Peer::start(replies).await;
             let writer = writer(options(&url));
+            let began = Instant::now();
             // Far beyond the deadline: only a writer that ignores it takes so long.
             let written =
                 tokio::time::timeout(Duration::from_secs(30), writer.write(&crash())).await;
             let written = written.unwrap_or_else(|_| panic!("{name}: no answer"));
+            let took = began.elapsed();
+            assert!(took <= DEADLINE, "{name}: {took:?}");
             well_formed(&written, name);
             let report = &written.report;
             let ended: Vec<LlmOutcome> = written.usage.iter().map(|usage| usage.outcome).collect();
@@ -197,15 +236,13 @@ async fn whatever_comes_a_report_comes_out() {
                 written.usage.iter().all(|usage| usage.outcome != OK || usage.prompt_tokens > 0)
             );
             assert_eq!(peer.look(|asked| asked[0].key.clone()), format!("Bearer {KEY}"));
-            (name, report.rung, report.fallback_reason.clone())
+            (index, Outcome::of(name, &written, took, DEADLINE))
         });
     }
-    let mut table = running.join_all().await;
-    table.sort();
-    // Shown with --nocapture.
-    for (name, rung, reason) in table {
-        println!("{name:<28} {:<9} {reason}", rung.as_str());
-    }
+    let mut seen = running.join_all().await;
+    seen.sort_by_key(|(index, _)| *index);
+    let seen: Vec<Outcome> = seen.into_iter().map(|(_, outcome)| outcome).collect();
+    outcomes::compare("endpoint", &seen);
 }
 
 #[tokio::test]
@@ -252,6 +289,7 @@ fn market(minutes: i64) -> ReportRequest {
         as_of: AS_OF.plus_micros(minutes * 60_000_000),
         issues: 40,
         mean_score: 43.2,
+        indices: Vec::new(),
         rising: 7,
         falling: 31,
         riskiest: Vec::new(),

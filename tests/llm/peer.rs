@@ -37,6 +37,12 @@ pub enum Reply {
     Late(Duration),
     /// Nothing, ever.
     Never,
+    /// A good answer with this as its usage.
+    Usage(&'static str),
+    /// A good stream, a piece a second, that never ends.
+    Drip,
+    /// A stream as fast as it goes, that never ends.
+    Endless,
     /// Half a stream, then silence.
     Stall,
     /// Half a stream, then the connection is cut.
@@ -127,6 +133,11 @@ fn chunk(text: &str, finish: Value) -> String {
 /// A completion, in the form that was asked for.
 fn completion(streamed: bool, text: &str, finish: &str, usage: Option<u32>) -> Response {
     let usage = usage.map(|prompt| json!({ "prompt_tokens": prompt, "completion_tokens": 90, "total_tokens": prompt + 90 }));
+    counted(streamed, text, finish, usage)
+}
+
+/// As [`completion`], with this as its usage.
+fn counted(streamed: bool, text: &str, finish: &str, usage: Option<Value>) -> Response {
     if !streamed {
         let message = json!({ "role": "assistant", "content": text });
         let mut body = json!({
@@ -194,6 +205,24 @@ async fn answer(
             completion(streamed, &good, "stop", Some(1_200))
         }
         Reply::Never => std::future::pending().await,
+        Reply::Usage(usage) => {
+            let usage = serde_json::from_str(usage).expect("JSON");
+            counted(streamed, &good, "stop", Some(usage))
+        }
+        Reply::Drip => {
+            let every = tokio::time::interval(Duration::from_secs(1));
+            half(
+                &good,
+                stream::unfold(every, |mut every| async move {
+                    every.tick().await;
+                    Some((Ok(Bytes::from(chunk("가", Value::Null))), every))
+                }),
+            )
+        }
+        Reply::Endless => {
+            let piece = Bytes::from(chunk(&"가".repeat(2_000), Value::Null));
+            half(&good, stream::repeat_with(move || Ok(piece.clone())))
+        }
         Reply::Stall => half(&good, stream::pending()),
         Reply::Cut => half(&good, stream::once(async move { cut() })),
         Reply::Garbage => {

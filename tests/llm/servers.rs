@@ -3,14 +3,15 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bongsu::llm::document::DISCLAIMER;
 use bongsu::messages::advice::Rung;
 use serde_json::{Value, json};
 
+use super::outcomes::{self, Outcome};
 use super::peer::recite;
-use super::{crash, options, writer};
+use super::{DEADLINE, crash, options, writer};
 use crate::support::{Process, TempDir, find_program, free_port, http, skip, temp_dir};
 
 const SOON: Duration = Duration::from_secs(60);
@@ -58,7 +59,7 @@ impl Server {
 }
 
 /// A good answer to the crash of these tests.
-fn good() -> String {
+pub fn good() -> String {
     let request = crash();
     recite(&bongsu::llm::facts::Facts::of(&request).table())
 }
@@ -97,17 +98,19 @@ async fn a_server_that_others_wrote() {
         ("stall", fault("stall"), Rung::Template),
         ("its own words", json!([]), Rung::Template),
     ];
-    let mut wrong = Vec::new();
+    let (mut wrong, mut seen) = (Vec::new(), Vec::new());
     for (name, behaviors, rung) in cases {
         server.plays(behaviors).await;
         let writer = writer(options(&format!("http://{}/v1", server.address())));
+        let began = Instant::now();
         let written = writer.write(&crash()).await;
+        seen.push(Outcome::of(name, &written, began.elapsed(), DEADLINE));
         let report = &written.report;
-        println!("{name:<14} {:<9} {}", report.rung.as_str(), report.fallback_reason);
         assert!(report.body.contains(DISCLAIMER) && !report.body.contains("17,000"), "{name}");
         if report.rung != rung {
             wrong.push(format!("{name}: {:?} {}", report.rung, report.fallback_reason));
         }
     }
     assert!(wrong.is_empty(), "{wrong:?}");
+    outcomes::compare("llmock", &seen);
 }

@@ -2,6 +2,7 @@
 //! database that may be wiped, against MySQL/MariaDB.
 
 mod mended;
+mod reports;
 pub mod suite;
 
 use std::time::Instant;

@@ -25,11 +25,11 @@ use sea_orm::ConnectionTrait;
 /// 2024-08-05T09:00:00+09:00, in seconds.
 const OPEN: i64 = 1_722_816_000;
 
-fn at(second: i64) -> EventTime {
+pub fn at(second: i64) -> EventTime {
     EventTime::from_micros((OPEN + second) * 1_000_000)
 }
 
-fn code(text: &str) -> Symbol {
+pub fn code(text: &str) -> Symbol {
     text.parse().unwrap()
 }
 
@@ -55,7 +55,7 @@ fn directory() -> Directory {
     directory
 }
 
-fn writer() -> StoreWriter {
+pub fn writer() -> StoreWriter {
     StoreWriter::new(directory(), WriterOptions::default())
 }
 
@@ -89,7 +89,7 @@ fn trades(from: u32, to: u32) -> StoreBatch {
     StoreBatch::Ticks(Arc::new(batch))
 }
 
-fn event() -> Arc<OutwardEvent> {
+pub fn event() -> Arc<OutwardEvent> {
     Arc::new(OutwardEvent::from_detection(
         &Detection {
             rule: Rule::SymbolCrash,
@@ -110,7 +110,7 @@ fn event() -> Arc<OutwardEvent> {
     ))
 }
 
-fn minute(score: f64) -> RiskMinute {
+pub fn minute(score: f64) -> RiskMinute {
     let point = RiskPoint {
         symbol: SymbolId(0),
         code: code("005930"),
@@ -138,7 +138,7 @@ fn reject(offset: u32) -> Reject {
     }
 }
 
-fn set() -> RecommendationSet {
+pub fn set() -> RecommendationSet {
     let pick = |rank: u32, symbol: &str| Pick {
         rank,
         symbol: code(symbol),

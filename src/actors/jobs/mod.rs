@@ -146,6 +146,7 @@ impl TaskWorld {
                 outlet,
                 objects: None,
                 database: None,
+                indices: crate::messages::IndexPath::default(),
                 directory: Directory::new(),
                 health: None,
             },

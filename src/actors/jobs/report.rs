@@ -100,6 +100,8 @@ pub(super) fn level_of(score: f64) -> Level {
     }
 }
 
+/// When a report whose data are not there yet is tried again.
+const TRY_AGAIN: Duration = Duration::from_secs(60);
 /// Longest time for writing: the deadline of a language model is below it.
 const WITHIN: Duration = Duration::from_secs(50);
 
@@ -343,7 +345,10 @@ async fn write_report(
     context: &TaskContext,
 ) -> Result<Value, TaskFailure> {
     let request = match arguments.kind.as_str() {
-        "market_risk" | "daily" => market(world, context, DAY_US).await?,
+        "market_risk" | "daily" => {
+            let made = market(world, context, DAY_US).await;
+            or_told(world, context, "market_risk", made).await?
+        }
         "recommendation" => ReportRequest::Recommendation(picks(world, Pointer::Latest).await?),
         "mitigation" => {
             let stored = match (world.outlet.board.mitigations(1).pop(), &world.database) {
@@ -377,7 +382,27 @@ async fn write_report(
     write(world, context, request).await
 }
 
-/// The market as a whole, with the events of the time before it.
+/// Where what a report rests on cannot be had for now: the report that says so is told, and the
+/// call is made again.
+async fn or_told<T>(
+    world: &TaskWorld,
+    context: &TaskContext,
+    kind: &str,
+    made: Result<T, TaskFailure>,
+) -> Result<T, TaskFailure> {
+    let failure = match made {
+        Err(failure) if failure.retry.is_some() && !context.is_past() => failure,
+        other => return other,
+    };
+    world
+        .reports
+        .not_yet(kind, "보고서의 바탕이 되는 자료를 아직 읽을 수 없음", TRY_AGAIN)
+        .await
+        .map_err(recorder_away)?;
+    Err(failure.retry_after(TRY_AGAIN))
+}
+
+/// The market as a whole, with the events and alerts of the time before it.
 async fn market(
     world: &TaskWorld,
     context: &TaskContext,
@@ -386,9 +411,17 @@ async fn market(
     let scene = scene(world, context, None, &[]).await?;
     let since = scene.as_of.plus_micros(-window_us);
     let events = super::events::until(world, since, scene.as_of, None).await?;
-    let summary = MarketSummary::of_board(&scene.board, &events).ok_or_else(|| {
+    let mut summary = MarketSummary::of_board(&scene.board, &events).ok_or_else(|| {
         TaskFailure::missing("no issue has a score yet; compute_risk tells what is missing")
+            .retry_after(TRY_AGAIN)
     })?;
+    if !context.is_past() {
+        summary.indices = world.board.indices.at(summary.as_of);
+    }
+    if let Some(database) = &world.database {
+        let counted = summaries::alerts_of_day(database, summary.as_of).await;
+        summary.alerts = Some(counted.map_err(of_store)?);
+    }
     Ok(ReportRequest::MarketRisk(summary))
 }
 
@@ -418,7 +451,7 @@ async fn write_review(
     let week = match &world.database {
         Some(database) => {
             let week = summaries::week(database, &world.board.directory, last).await;
-            week.map_err(of_store)?
+            or_told(world, context, "weekly_review", week.map_err(of_store)).await?
         }
         None => None,
     };

@@ -4,16 +4,18 @@
 use std::time::Duration;
 
 use crate::llm::ReportRequest;
-use crate::llm::chart::{Chart, Line};
+use crate::llm::chart::{Chart, Level, Line};
 use crate::market::symbol::{KOSDAQ_CODE, KOSPI_CODE};
 use crate::market::{EventTime, Symbol};
-use crate::messages::OutwardEvent;
+use crate::messages::{IndexPath, OutwardEvent};
 use crate::store::{Database, StoreError, report_data};
 
 /// How far back an intraday chart looks.
 const DAY: Duration = Duration::from_secs(8 * 3_600);
 /// How far a chart looks beyond the event.
 const BEYOND: Duration = Duration::from_secs(60);
+/// Falls at which KRX halts the market, per cent of the previous close.
+const BREAKERS: [u32; 3] = [8, 15, 20];
 /// Issues charted in a report about several.
 const ISSUES: usize = 2;
 
@@ -29,7 +31,11 @@ fn after(time: EventTime, by: Duration) -> EventTime {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn of(database: &Database, request: &ReportRequest) -> Result<Vec<Chart>, StoreError> {
+pub async fn of(
+    database: &Database,
+    indices: &IndexPath,
+    request: &ReportRequest,
+) -> Result<Vec<Chart>, StoreError> {
     let mut charts = match request {
         ReportRequest::Alert { event, .. } => {
             let marks = vec![(event.time, event.subject.clone())];
@@ -37,12 +43,12 @@ pub async fn of(database: &Database, request: &ReportRequest) -> Result<Vec<Char
                 Some((symbol, name)) => {
                     vec![issue(database, symbol, &name, event.time, marks).await?]
                 }
-                None => vec![market(database, event.time, marks).await?],
+                None => vec![market((database, indices), event.time, marks).await?],
             }
         }
         ReportRequest::Mitigation(plan) => match plan.subject.parse() {
             Ok(symbol) => vec![issue(database, symbol, &plan.name, plan.as_of, Vec::new()).await?],
-            Err(_) => vec![market(database, plan.as_of, Vec::new()).await?],
+            Err(_) => vec![market((database, indices), plan.as_of, Vec::new()).await?],
         },
         ReportRequest::Recommendation(set) => {
             let mut charts = Vec::new();
@@ -53,7 +59,7 @@ pub async fn of(database: &Database, request: &ReportRequest) -> Result<Vec<Char
         }
         ReportRequest::MarketRisk(summary) => {
             let marks = marks_of(&summary.events);
-            let mut charts = vec![market(database, summary.as_of, marks).await?];
+            let mut charts = vec![market((database, indices), summary.as_of, marks).await?];
             for row in summary.riskiest.iter().take(ISSUES) {
                 let chart = issue(database, row.symbol, &row.name, summary.as_of, Vec::new());
                 charts.push(chart.await?);
@@ -62,11 +68,11 @@ pub async fn of(database: &Database, request: &ReportRequest) -> Result<Vec<Char
         }
         ReportRequest::Digest(events) => {
             let last = events.iter().map(|event| event.time).max().unwrap_or_default();
-            vec![market(database, last, marks_of(events)).await?]
+            vec![market((database, indices), last, marks_of(events)).await?]
         }
         ReportRequest::WeeklyReview(week) => {
             let from = before(week.as_of, Duration::from_secs(9 * 86_400));
-            vec![market_over(database, from, week.as_of, Vec::new(), "주간 시장").await?]
+            vec![market_over((database, indices), from, week.as_of, Vec::new(), "주간 시장").await?]
         }
     };
     charts.retain(|chart| !chart.is_empty());
@@ -100,6 +106,7 @@ async fn issue(
         is_risk: false,
         decimals: 0,
         range: None,
+        levels: Vec::new(),
     };
     let score = Line {
         name: "위험 점수 (100점 만점)".to_owned(),
@@ -107,21 +114,34 @@ async fn issue(
         is_risk: true,
         decimals: 0,
         range: Some((0.0, 100.0)),
+        levels: Vec::new(),
     };
     Ok(Chart { title: format!("{called} 가격과 위험"), lines: vec![price, score], marks })
 }
 
+/// The levels that an index is looked at against: the previous close, and where KRX halts the market.
+fn market_levels(previous_close: f64) -> Vec<Level> {
+    let mut levels =
+        vec![Level { value: previous_close, name: "전일 종가".to_owned(), always: true }];
+    levels.extend(BREAKERS.iter().enumerate().map(|(index, fall)| Level {
+        value: previous_close * (1.0 - f64::from(*fall) / 100.0),
+        name: format!("서킷브레이커 {}단계 (-{fall}%)", index + 1),
+        always: false,
+    }));
+    levels
+}
+
 /// The index and the mean score over the day.
 async fn market(
-    database: &Database,
+    from: (&Database, &IndexPath),
     until: EventTime,
     marks: Vec<(EventTime, String)>,
 ) -> Result<Chart, StoreError> {
-    market_over(database, before(until, DAY), after(until, BEYOND), marks, "시장").await
+    market_over(from, before(until, DAY), after(until, BEYOND), marks, "시장").await
 }
 
 async fn market_over(
-    database: &Database,
+    (database, indices): (&Database, &IndexPath),
     from: EventTime,
     to: EventTime,
     marks: Vec<(EventTime, String)>,
@@ -130,14 +150,18 @@ async fn market_over(
     let mut lines = Vec::new();
     for (code, name) in [(KOSPI_CODE, "코스피 (포인트)"), (KOSDAQ_CODE, "코스닥 (포인트)")]
     {
-        let closes = report_data::closes(database, code, "1m", from, to).await?;
+        let seen = indices.within(code, from, to);
+        let stored = report_data::closes(database, code, "1m", from, to).await?;
+        let closes = if stored.len() > seen.closes.len() { stored } else { seen.closes };
+        // Levels are hundredths of a point.
+        let points = |level: i64| level as f64 / 100.0;
         lines.push(Line {
             name: name.to_owned(),
-            // Levels are hundredths of a point.
-            points: closes.into_iter().map(|(time, level)| (time, level as f64 / 100.0)).collect(),
+            points: closes.into_iter().map(|(time, level)| (time, points(level))).collect(),
             is_risk: false,
             decimals: 2,
             range: None,
+            levels: seen.previous_close.map(points).map(market_levels).unwrap_or_default(),
         });
     }
     lines.push(Line {
@@ -146,6 +170,7 @@ async fn market_over(
         is_risk: true,
         decimals: 0,
         range: Some((0.0, 100.0)),
+        levels: Vec::new(),
     });
     Ok(Chart { title: format!("{title}: 지수와 위험"), lines, marks })
 }

@@ -5,7 +5,7 @@ use crate::bus::Publisher;
 use crate::llm::examples::{alert, set};
 use crate::market::Directory;
 use crate::messages::advice::Rung;
-use crate::messages::{AdviceBoard, BusLimits, EventBus, EventKind};
+use crate::messages::{AdviceBoard, BusLimits, EventBus, EventKind, IndexPath};
 use crate::store::{Bucket, LocalObjects, Objects};
 
 struct Place {
@@ -28,6 +28,7 @@ fn place(options: DraftOptions) -> Place {
         outlet,
         objects: Some(Objects::Local(LocalObjects::new(folder.path().to_owned()))),
         database: None,
+        indices: IndexPath::default(),
         directory: Directory::new(),
         health: None,
     };

@@ -12,6 +12,7 @@
 mod ask;
 pub mod charts;
 pub mod drafter;
+pub mod past;
 pub mod shared_cache;
 pub mod summaries;
 
@@ -25,11 +26,11 @@ use super::outlet::AdviceOutlet;
 use super::supervision::StageError;
 use crate::llm::chart::Chart;
 use crate::llm::limits::Spent;
-use crate::llm::{ReportRequest, Writer, Written};
+use crate::llm::{ReportRequest, Writer, Written, document};
 use crate::market::{Directory, EventTime, TimeOfDay};
-use crate::messages::StoreBatch;
 use crate::messages::advice::{LlmOutcome, Report};
 use crate::messages::health::{Component, HealthRegistry, HealthState};
+use crate::messages::{IndexPath, StoreBatch};
 use crate::store::objects::{About, Key};
 use crate::store::{Bucket, Database, ObjectError, Objects, report_data};
 
@@ -47,6 +48,8 @@ pub struct ReportDesk {
     pub objects: Option<Objects>,
     /// What charts are read from.
     pub database: Option<Database>,
+    /// The minutes of the indices, for charts.
+    pub indices: IndexPath,
     /// Names of all issues; those that a report is not about must not stand in it.
     pub directory: Directory,
     /// Where it is shown how the language model does; `None` where nobody looks.
@@ -144,7 +147,7 @@ impl ReportDesk {
         written: Written,
         told: bool,
     ) -> Result<Produced, StageError> {
-        let Written { report, document, usage, prompts, retry_in } = written;
+        let Written { report, document, usage, prompts, stands_in, retry_in } = written;
         let report = Arc::new(report);
         metrics::counter!("bongsu_reports_total", "rung" => report.rung.as_str()).increment(1);
         if !usage.is_empty() {
@@ -160,10 +163,18 @@ impl ReportDesk {
                 let about = About::of("application/json");
                 put(objects, Bucket::Prompts, &prompt.key, bytes, about).await;
             }
-            let charts = self.charts(request).await;
+            // Of a report that stands in, the page that was made for it, with its charts.
+            let stored = match &stands_in {
+                Some(past) => stored_page(objects, past, &document.mark).await,
+                None => None,
+            };
+            let page = match stored {
+                Some(page) => page,
+                None => document.html(&self.charts(request).await),
+            };
             let pages = [
                 ("md", "text/markdown; charset=utf-8", report.body.clone()),
-                ("html", "text/html; charset=utf-8", document.html(&charts)),
+                ("html", "text/html; charset=utf-8", page),
             ];
             for (end, kind, text) in pages {
                 let key = page_key(&report, end);
@@ -179,7 +190,7 @@ impl ReportDesk {
     /// The charts of a report; none when they cannot be had in time.
     async fn charts(&self, request: &ReportRequest) -> Vec<Chart> {
         let Some(database) = &self.database else { return Vec::new() };
-        let reading = charts::of(database, request);
+        let reading = charts::of(database, &self.indices, request);
         match tokio::time::timeout(CHARTS_WITHIN, reading).await {
             Ok(Ok(charts)) => charts,
             Ok(Err(error)) => {
@@ -199,6 +210,24 @@ impl ReportDesk {
         self.outlet.board.add_report(Arc::clone(&report));
         self.outlet.store(StoreBatch::Report(report)).await
     }
+}
+
+/// The page of an earlier report with `mark` on it; `None` when it cannot be had.
+async fn stored_page(objects: &Objects, past: &Report, mark: &str) -> Option<String> {
+    let key: Key = page_key(past, "html").parse().ok()?;
+    let found = tokio::time::timeout(CHARTS_WITHIN, objects.get(Bucket::Reports, &key, None));
+    let bytes = match found.await {
+        Ok(Ok(object)) => object.bytes,
+        Ok(Err(error)) => {
+            tracing::warn!(%key, %error, "a stored page cannot be read");
+            return None;
+        }
+        Err(_) => {
+            tracing::warn!(%key, "a stored page cannot be read: the object store is too slow");
+            return None;
+        }
+    };
+    document::marked_page(std::str::from_utf8(&bytes).ok()?, mark)
 }
 
 /// Where a page lies: `2024/08/05/crash_alert-<id>.html`, by the Korean date it is about.

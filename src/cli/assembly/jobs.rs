@@ -77,6 +77,7 @@ pub fn task_world(
         outlet: outlet.clone(),
         objects: means.objects.clone(),
         database: means.database.clone(),
+        indices: means.board.indices.clone(),
         directory: means.board.directory.clone(),
         health: Some(health.clone()),
     };

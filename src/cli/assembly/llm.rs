@@ -8,6 +8,7 @@ use tokio::runtime::Runtime;
 
 use super::{holdings, schedule};
 use crate::actors::reports::drafter::DraftOptions;
+use crate::actors::reports::past::StoredReports;
 use crate::actors::reports::shared_cache::RedisCache;
 use crate::actors::tree::AdviceParts;
 use crate::advice::{PlanSettings, ScenarioLimits};
@@ -51,18 +52,19 @@ pub fn advice(
         limits,
         plans: holdings.budgeted(PlanSettings::default()),
         holdings,
-        writer: writer(settings)?,
+        writer: writer(settings, database.as_ref())?,
         drafting,
         objects,
         database,
     })
 }
 
-/// Who writes the reports. Must be called on the runtime of the process's I/O.
+/// Who writes the reports; in `database` stand those of earlier processes. Must be called on the
+/// runtime of the process's I/O.
 ///
 /// # Errors
 /// When the settings of the language model cannot be used.
-pub fn writer(settings: &Settings) -> Result<Writer, CliError> {
+pub fn writer(settings: &Settings, database: Option<&Database>) -> Result<Writer, CliError> {
     let llm = &settings.llm;
     let base_url = match (&llm.base_url, &llm.api_key) {
         (Some(url), _) => url.expose().to_owned(),
@@ -104,6 +106,7 @@ pub fn writer(settings: &Settings) -> Result<Writer, CliError> {
         cache_ttl: Duration::from_secs(llm.cache_seconds),
         shared_cache,
         stored_max_age: Duration::from_secs(llm.stored_max_age_seconds),
+        past: database.map(|database| Arc::new(StoredReports(database.clone())) as Arc<_>),
         ..ModelOptions::new(&base_url, llm.api_key.clone(), &llm.model)
     };
     let writer = ModelWriter::new(options).map_err(|error| refused(&error))?;
@@ -134,11 +137,17 @@ fn masker(settings: &Settings) -> Masker {
         settings.redis.url.as_ref().and_then(|url| password(url.expose())),
         password(settings.database.url.expose()),
     ];
-    let lists = [secret(&settings.llm.private_names), secret(&settings.api.tokens)];
-    let listed = lists.into_iter().flatten().flat_map(|list| {
-        let items = list.split(',').map(|item| item.trim().to_owned());
-        items.collect::<Vec<_>>()
-    });
+    let items = |list: Option<String>| -> Vec<String> {
+        let list = list.unwrap_or_default();
+        list.split(',').map(|item| item.trim().to_owned()).collect()
+    };
+    // `operate:SECRET`: the secret may turn up without its scope.
+    let tokens =
+        items(secret(&settings.api.tokens)).into_iter().map(|token| match token.split_once(':') {
+            Some((_, secret)) => secret.to_owned(),
+            None => token,
+        });
+    let listed = items(secret(&settings.llm.private_names)).into_iter().chain(tokens);
     let hosts = settings.channels.hosts.iter().filter_map(|url| password(url.expose()));
     Masker::new(single.into_iter().flatten().chain(listed).chain(hosts))
 }

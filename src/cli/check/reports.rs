@@ -14,7 +14,7 @@ const NAME: &str = "llm";
 /// # Errors
 /// When the settings of the language model cannot be used.
 pub(super) async fn check(settings: &Settings) -> Result<Check, CliError> {
-    let writer = assembly::writer(settings)?;
+    let writer = assembly::writer(settings, None)?;
     if matches!(writer, Writer::Template) {
         return Ok(Check::ok(NAME, "not set: templates write the reports"));
     }
@@ -53,6 +53,7 @@ fn summary() -> MarketSummary {
         as_of: EventTime::from_kst(SessionDay::from_epoch_days(20_711), time),
         issues: 1,
         mean_score: 42.0,
+        indices: Vec::new(),
         rising: 0,
         falling: 1,
         riskiest: vec![SummaryRow {

@@ -3,7 +3,7 @@
 use crate::advice::korean::{grouped, name_and_code, signed_percent, won};
 use crate::messages::advice::{Basis, MitigationPlan, PlanOption, RecommendationSet};
 
-use super::{Fact, Facts, Issue, Section, fact, moment, name, plain, score, terms};
+use super::{Fact, Facts, Issue, Section, fact, moment, name, score, terms};
 
 /// Reasons of a pick that are told.
 const REASONS: usize = 5;
@@ -47,7 +47,7 @@ pub(super) fn of_recommendation(set: &RecommendationSet) -> Facts {
                 best.weight * 100.0
             )
         }
-        _ => plain(&set.note),
+        _ => format!("{scenario} 시나리오에서 추천하는 종목은 없습니다."),
     };
     basis.push(fact("유의 사항", &set.note));
     let (mut picks, mut reasons) = (Vec::new(), Vec::new());
@@ -68,7 +68,7 @@ pub(super) fn of_recommendation(set: &RecommendationSet) -> Facts {
     Facts {
         kind: "recommendation",
         subject: scenario.clone(),
-        title: format!("추천 종목: {scenario}"),
+        title: format!("추천 종목: {scenario} 시나리오"),
         lead,
         subjects: subjects(&issues),
         sections: vec![
@@ -118,7 +118,7 @@ pub(super) fn option_facts(option: &PlanOption) -> Vec<Fact> {
         facts
             .push(fact(format!("{label}: 위험 변화"), signed_percent(change)).named(terms::CHANGE));
     }
-    facts.push(fact(format!("{label}: 비용"), won(option.cost)).named(terms::COST));
+    facts.push(fact(format!("{label}: 비용"), won(option.cost)).named(terms::COST).strict());
     facts
 }
 

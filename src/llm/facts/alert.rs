@@ -134,8 +134,10 @@ fn evidence_fact(key: &str, value: f64) -> Option<Fact> {
         "local_session_volatility_pct" => percent("장중 변동성 (하루 환산)"),
         "window_sigma_pct" => percent("관찰 구간의 평소 변동폭"),
         "fall_from_base_pct" => signed("전일 종가 대비 등락률", -value),
-        "fall_from_close_pct" => signed("직전 종가 대비 등락률", -value),
+        "fall_from_close_pct" => signed("전일 종가 대비 등락률", -value),
         "market_fall_pct" => signed("같은 시각 시장 등락률", -value),
+        // Zero stands for a median of too few issues.
+        "median_change_pct" if value == 0.0 => None,
         "median_change_pct" => signed("감시 종목 등락률 중앙값", value),
         "change_of_auction_pct" => signed("동시호가 대비 등락률", value),
         "beta" => Some(fact("베타", format!("{value:.2}"))),
@@ -160,6 +162,12 @@ fn evidence_fact(key: &str, value: f64) -> Option<Fact> {
     }
 }
 
+/// `5.33% 하락하여`.
+fn moved_by(change: f64, end: &str) -> String {
+    let (size, way) = (format!("{:.2}%", change.abs()), if change < 0.0 { "하락" } else { "상승" });
+    format!("{size} {way}{end}")
+}
+
 /// Facts of a crash or threat.
 pub(super) fn of_alert(
     kind: &'static str,
@@ -181,7 +189,12 @@ pub(super) fn of_alert(
     rows.extend(
         data.price("reference_price").map(|price| fact("비교 값", price).named(terms::BASE)),
     );
-    rows.extend(change.map(|change| fact("변동률", signed_percent(change)).named(terms::CHANGE)));
+    let not_over = if data.whole("window_s") > 0 { terms::NOT_MINUTES } else { &[] };
+    rows.extend(
+        change.map(|change| {
+            fact("변동률", signed_percent(change)).named(terms::CHANGE).never(not_over)
+        }),
+    );
     rows.extend(change.map(|_| fact("비교 구간", &window).named(terms::WINDOW)));
     rows.extend(
         data.number("score")
@@ -202,10 +215,17 @@ pub(super) fn of_alert(
 
     let moved = match (change, data.price("price")) {
         (Some(change), Some(price)) => {
-            format!(" {window} {} 변동하여 {price}입니다.", signed_percent(change))
+            format!(" {window} {} {price}입니다.", moved_by(change, "하여"))
         }
-        (Some(change), None) => format!(" {window} {} 변동했습니다.", signed_percent(change)),
+        (Some(change), None) => format!(" {window} {}", moved_by(change, "했습니다.")),
         _ => String::new(),
+    };
+    let evidence_of = |key: &str| event.data().pointer(&format!("/evidence/{key}"))?.as_f64();
+    let since_close =
+        evidence_of("fall_from_close_pct").or_else(|| evidence_of("fall_from_base_pct"));
+    let moved = match since_close.filter(|fall| *fall != 0.0 && data.whole("window_s") > 0) {
+        Some(fall) => format!("{moved} 전일 종가 대비로는 {}입니다.", signed_percent(-fall)),
+        None => moved,
     };
     let lead = format!(
         "{}에 {subject}의 {rule} {level} 단계가 감지되었습니다.{moved}",

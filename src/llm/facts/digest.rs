@@ -57,7 +57,9 @@ pub(super) fn of_digest(events: &[Arc<OutwardEvent>]) -> Facts {
     let (mut rows, mut issues) = (Vec::new(), Vec::<Issue>::new());
     for event in worst.iter().take(SHOWN) {
         let data = EventData::of(event);
-        let Some(issue) = data.issue() else { continue };
+        // What is about no issue (an index, the market) stands under its name.
+        let issue =
+            data.issue().unwrap_or_else(|| Issue { code: data.call(), name: String::new() });
         if issues.iter().any(|known| known.code == issue.code) {
             continue;
         }

@@ -4,16 +4,33 @@ use crate::advice::korean::{signed_percent, won};
 use crate::llm::request::MarketSummary;
 
 use super::alert::EventData;
-use super::{Facts, Issue, Section, fact, moment, name, score, terms};
+use super::{
+    Facts, Issue, Section, fact, index_fact, index_issue, moment, name, points, score, terms,
+};
 
 pub(super) fn of_market(summary: &MarketSummary) -> Facts {
-    let mut overview = vec![
-        fact("기준 시각", moment(summary.as_of)),
-        fact("감시 종목 수", format!("{}종목", summary.issues)).named(terms::WATCHED),
+    let mut overview = vec![fact("기준 시각", moment(summary.as_of))];
+    for index in &summary.indices {
+        let change = signed_percent(index.change_pct);
+        overview.extend([
+            index_fact(&index.name, "지수", &points(index.level), terms::LEVEL),
+            index_fact(&index.name, "전일 대비 등락률", &change, terms::CHANGE),
+        ]);
+    }
+    overview.extend([
+        fact("감시 종목 수", format!("{}종목", summary.issues))
+            .named(terms::WATCHED)
+            .never(terms::BOARDS),
         fact("평균 위험 점수", score(summary.mean_score)).named(terms::MEAN_SCORE).strict(),
-        fact("상승 종목 수", format!("{}종목", summary.rising)).named(terms::RISING).strict(),
-        fact("하락 종목 수", format!("{}종목", summary.falling)).named(terms::FALLING).strict(),
-    ];
+        fact("상승 종목 수", format!("{}종목", summary.rising))
+            .named(terms::RISING)
+            .strict()
+            .never(terms::BOARDS),
+        fact("하락 종목 수", format!("{}종목", summary.falling))
+            .named(terms::FALLING)
+            .strict()
+            .never(terms::BOARDS),
+    ]);
     if let Some(counts) = summary.alerts {
         for (label, terms, count) in [
             ("심각 단계 알림", &["심각"] as &[&str], counts[2]),
@@ -49,8 +66,22 @@ pub(super) fn of_market(summary: &MarketSummary) -> Facts {
                 .filter(|issue| issues.iter().all(|known: &Issue| known.code != issue.code)),
         );
     }
+    // Behind the others: the first issue is the one with the highest risk.
+    issues.extend(summary.indices.iter().map(|index| index_issue(&index.name)));
+    let indices: Vec<String> = summary
+        .indices
+        .iter()
+        .map(|index| {
+            let change = signed_percent(index.change_pct);
+            format!("{} {}(전일 대비 {change})", index.name, points(index.level))
+        })
+        .collect();
+    let indices = match indices.is_empty() {
+        true => String::new(),
+        false => format!(" {}.", indices.join(", ")),
+    };
     let lead = format!(
-        "{} 기준 감시 {}종목의 평균 위험 점수는 {:.1}점이며, 상승 {}종목, 하락 {}종목입니다.",
+        "{} 기준 감시 {}종목의 평균 위험 점수는 {:.1}점이며, 상승 {}종목, 하락 {}종목입니다.{indices}",
         moment(summary.as_of),
         summary.issues,
         summary.mean_score,

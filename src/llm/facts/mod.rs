@@ -42,6 +42,8 @@ pub struct Fact {
     pub terms: &'static [&'static str],
     /// Whether one of the words must stand near the figure.
     pub strict: bool,
+    /// Words that name another figure: none of them may stand near this one.
+    pub never: &'static [&'static str],
 }
 
 impl Fact {
@@ -55,6 +57,10 @@ impl Fact {
 
     pub(super) fn strict(self) -> Self {
         Self { strict: true, ..self }
+    }
+
+    pub(super) fn never(self, never: &'static [&'static str]) -> Self {
+        Self { never, ..self }
     }
 
     /// The figures of its value, in order.
@@ -199,7 +205,8 @@ impl Facts {
         let issues = self.issues.iter_mut().map(|issue| &mut issue.name);
         let rows = self.sections.iter_mut().flat_map(|section| &mut section.rows);
         let rows = rows.flat_map(|fact| [&mut fact.label, &mut fact.value]);
-        for text in texts.into_iter().chain(&mut self.subjects).chain(issues).chain(rows) {
+        let texts = texts.into_iter().chain(&mut self.subjects).chain(&mut self.sources);
+        for text in texts.chain(issues).chain(rows) {
             if let Some(masked) = masker.masked(text) {
                 *text = masked;
             }
@@ -313,7 +320,22 @@ pub fn name(text: &str) -> String {
 /// A fact; the value is made [`plain`].
 pub(super) fn fact(label: impl Into<String>, value: impl AsRef<str>) -> Fact {
     let (label, value) = (plain(&label.into()), plain(value.as_ref()));
-    Fact { label, value, about: None, terms: &[], strict: false }
+    Fact { label, value, about: None, terms: &[], strict: false, never: &[] }
+}
+
+/// A fact about an index: its name stands for a code.
+pub(super) fn index_fact(
+    index: &str,
+    what: &str,
+    value: &str,
+    terms: &'static [&'static str],
+) -> Fact {
+    fact(format!("{index} {what}"), value).about(index).named(terms)
+}
+
+/// An index among the issues.
+pub(super) fn index_issue(index: &str) -> Issue {
+    Issue { code: index.to_owned(), name: String::new() }
 }
 
 /// Korean date and time of day.
@@ -337,11 +359,15 @@ pub(super) fn score(value: f64) -> String {
 /// What the figures are called in prose.
 pub(super) mod terms {
     pub const PRICE: &[&str] = &["현재", "거래되", "거래됐", "거래 중", "가격", "종가", "마감"];
+    pub const LEVEL: &[&str] = &["지수", "포인트", "현재", "마감"];
     pub const BASE: &[&str] = &["비교", "기준", "전일", "이전"];
     pub const CHANGE: &[&str] = &[
         "변동", "등락", "하락", "상승", "급락", "급등", "내려", "내렸", "떨어", "올라", "올랐",
         "대비",
     ];
+    /// What a change within minutes is not.
+    pub const NOT_MINUTES: &[&str] =
+        &["전일", "전날", "어제", "하루", "종가", "시가", "주간", "월간", "연초", "개장"];
     pub const SCORE: &[&str] = &["위험 점수", "위험점수", "점수"];
     pub const MEAN_SCORE: &[&str] = &["평균"];
     pub const VOLATILITY: &[&str] = &["변동성"];
@@ -352,6 +378,8 @@ pub(super) mod terms {
     pub const BEFORE: &[&str] = &["조치 전", "현재", "지금", "원래"];
     pub const AFTER: &[&str] = &["조치 후", "뒤", "이후", "으로", "까지", "남"];
     pub const HELD: &[&str] = &["보유"];
+    /// What the watched issues are not.
+    pub const BOARDS: &[&str] = &["코스피", "코스닥", "상장"];
     pub const WATCHED: &[&str] = &["감시", "전체"];
     pub const LOOKED_AT: &[&str] = &["검토", "전체"];
     pub const ELIGIBLE: &[&str] = &["충족", "조건"];

@@ -4,7 +4,7 @@ use crate::advice::korean::{signed_percent, won};
 use crate::llm::request::WeekSummary;
 
 use super::alert::rule_name;
-use super::{Facts, Issue, Section, fact, name, points, score, terms};
+use super::{Facts, Issue, Section, fact, index_fact, index_issue, name, points, score, terms};
 
 pub(super) fn of_week(week: &WeekSummary) -> Facts {
     let mut market = vec![
@@ -14,11 +14,11 @@ pub(super) fn of_week(week: &WeekSummary) -> Facts {
     ];
     for index in &week.indices {
         let label = name(&index.name);
-        market.push(fact(format!("{label} 마감"), points(index.last)).named(terms::PRICE));
-        market.push(
-            fact(format!("{label} 주간 등락률"), signed_percent(index.change_pct))
-                .named(terms::CHANGE),
-        );
+        let change = signed_percent(index.change_pct);
+        market.extend([
+            index_fact(&label, "마감", &points(index.last), terms::LEVEL),
+            index_fact(&label, "주간 등락률", &change, terms::CHANGE),
+        ]);
     }
     let [watch, warning, critical] = week.crashes;
     let mut alerts = vec![
@@ -42,6 +42,8 @@ pub(super) fn of_week(week: &WeekSummary) -> Facts {
         riskiest.extend(facts.map(|fact| fact.about(&issue.code)));
         issues.push(issue);
     }
+    // Behind the others: the first issue is the one with the highest risk.
+    issues.extend(week.indices.iter().map(|index| index_issue(&name(&index.name))));
     let mut advice = Vec::new();
     if let Some(picks) = week.picks {
         advice.push(fact("추천 건수", format!("{}건", picks.judged)).named(terms::PICKED));
@@ -63,11 +65,11 @@ pub(super) fn of_week(week: &WeekSummary) -> Facts {
     }
     let lead = match week.indices.first() {
         Some(index) => format!(
-            "{}부터 {}까지 {}거래일 동안 {}은(는) {} 움직여 {}로 마감했고, 급락 알림은 심각 {critical}건, 경고 {warning}건이었습니다.",
+            "{}부터 {}까지 {}거래일 동안 {} {} 움직여 {}로 마감했고, 급락 알림은 심각 {critical}건, 경고 {warning}건이었습니다.",
             week.from,
             week.to,
             week.sessions,
-            name(&index.name),
+            with_topic(&name(&index.name)),
             signed_percent(index.change_pct),
             points(index.last)
         ),
@@ -91,5 +93,26 @@ pub(super) fn of_week(week: &WeekSummary) -> Facts {
         issues,
         as_of: week.as_of,
         sources: week.sources.clone(),
+    }
+}
+
+/// The name with its particle: `코스피는`, `코스닥은`.
+fn with_topic(name: &str) -> String {
+    // Syllables stand in blocks of 28, the first of each without a final consonant.
+    let last = name.chars().last().map_or(0, u32::from);
+    let is_closed = (0xac00..=0xd7a3).contains(&last) && !(last - 0xac00).is_multiple_of(28);
+    format!("{name}{}", if is_closed { "은" } else { "는" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_topic;
+
+    #[test]
+    fn particles() {
+        assert_eq!(
+            (with_topic("코스피").as_str(), with_topic("코스닥").as_str()),
+            ("코스피는", "코스닥은")
+        );
     }
 }

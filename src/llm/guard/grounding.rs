@@ -10,6 +10,9 @@ use crate::llm::words;
 /// Characters before a figure in which a term of another fact counts.
 const NEAR: usize = 30;
 
+/// Characters behind a figure in which a term of its own counts.
+const CLOSE: usize = 8;
+
 /// Checks all statements in order: an issue named in one is what the next speaks of.
 pub(super) fn check(statements: &[Cited], facts: &Facts, known: &str) -> Result<(), Refusal> {
     if statements.iter().all(|statement| statement.citations.is_empty()) {
@@ -25,15 +28,16 @@ pub(super) fn check(statements: &[Cited], facts: &Facts, known: &str) -> Result<
     Ok(())
 }
 
-struct Checker<'a> {
-    statement: &'a Cited,
-    facts: &'a Facts,
+/// One statement.
+pub(super) struct Checker<'a> {
+    pub(super) statement: &'a Cited,
+    pub(super) facts: &'a Facts,
     rows: &'a [&'a Fact],
-    known: &'a str,
-    chars: Vec<char>,
-    tokens: Vec<Token>,
+    pub(super) known: &'a str,
+    pub(super) chars: Vec<char>,
+    pub(super) tokens: Vec<Token>,
     /// Issues named in it: where, and the code.
-    mentions: Vec<(usize, String)>,
+    pub(super) mentions: Vec<(usize, String)>,
     /// Issue named last before it.
     before: Option<String>,
 }
@@ -66,6 +70,7 @@ impl<'a> Checker<'a> {
             }
         }
         self.directions()?;
+        self.sense()?;
         if !self.mentions.is_empty() && self.statement.citations.is_empty() {
             return Err(Refusal::Unfounded(self.statement.shown().chars().take(60).collect()));
         }
@@ -73,7 +78,7 @@ impl<'a> Checker<'a> {
     }
 
     /// The fact of an id and, when it names one, the figure.
-    fn fact(&self, id: FactId) -> Result<(&'a Fact, Option<Quantity>), Refusal> {
+    pub(super) fn fact(&self, id: FactId) -> Result<(&'a Fact, Option<Quantity>), Refusal> {
         let unknown = || Refusal::UnknownFact(id.to_string());
         let fact = *id.fact.checked_sub(1).and_then(|at| self.rows.get(at)).ok_or_else(unknown)?;
         let Some(figure) = id.figure else { return Ok((fact, None)) };
@@ -106,7 +111,7 @@ impl<'a> Checker<'a> {
     }
 
     /// Where the sentence that holds `at` begins and ends.
-    fn sentence(&self, at: usize) -> (usize, usize) {
+    pub(super) fn sentence(&self, at: usize) -> (usize, usize) {
         let ends = |place: usize| {
             let next = self.chars.get(place + 1);
             let open = |c: &char| c.is_whitespace() || Cited::is_mark(*c);
@@ -165,7 +170,7 @@ impl<'a> Checker<'a> {
         (start.max(before), end.max(token.end).min(behind.max(token.end)))
     }
 
-    fn text(&self, from: usize, to: usize) -> String {
+    pub(super) fn text(&self, from: usize, to: usize) -> String {
         self.chars[from.min(to)..to].iter().filter(|c| !Cited::is_mark(**c)).collect()
     }
 
@@ -224,7 +229,7 @@ impl<'a> Checker<'a> {
                 Some(code) => code == about,
                 None => self.facts.issues.len() < 2,
             };
-            if !alone && !right {
+            if (!alone && !right) || self.is_said_of_two(about, token) {
                 return misplaced();
             }
         }
@@ -234,11 +239,14 @@ impl<'a> Checker<'a> {
         start = (start..token.start).rev().find(comma).unwrap_or(start);
         end = (token.end..end).find(comma).unwrap_or(end);
         let around = self.text(start, end);
-        let own = fact.terms.iter().any(|term| around.contains(term));
-        if fact.strict && !own {
+        let has_own = |text: &str| fact.terms.iter().any(|term| text.contains(term));
+        let denied = fact.never.iter().any(|term| around.contains(term));
+        if denied || (fact.strict && !has_own(&around)) {
             return misplaced();
         }
         let before = self.text(start.max(token.start.saturating_sub(NEAR)), token.start);
+        // What names the figure stands before it or right behind; further on it names the next one.
+        let own = has_own(&before) || has_own(&self.text(token.end, end.min(token.end + CLOSE)));
         let units = fact.quantities();
         let other = self.rows.iter().any(|sibling| {
             sibling.terms != fact.terms
@@ -284,7 +292,7 @@ impl<'a> Checker<'a> {
 
 /// The characters without the names and phrases that hold figures, and the issues named: by name,
 /// longest first, and by code.
-fn without_names(text: &str, facts: &Facts) -> (Vec<char>, Vec<(usize, String)>) {
+pub(super) fn without_names(text: &str, facts: &Facts) -> (Vec<char>, Vec<(usize, String)>) {
     let mut names: Vec<(&str, &str)> = Vec::new();
     for issue in &facts.issues {
         names.push((issue.code.as_str(), issue.code.as_str()));

@@ -10,6 +10,7 @@
 
 mod cite;
 mod grounding;
+mod sense;
 
 use super::facts::Facts;
 use super::words;
@@ -22,6 +23,9 @@ const MAX_ALERT_CHARS: usize = 1_500;
 const MAX_CHARS: usize = 4_000;
 /// Least share of Hangul among the letters.
 const MIN_HANGUL: f64 = 0.6;
+
+/// Marks that sentences are written with.
+const MARKS: &str = ".,:;!?%()[]'\"+-/~&·…‘’“”−–—▲▼「」『』";
 
 /// Why an answer is refused. Quoted back to the model and shown as the reason for a template, so
 /// in Korean, with what to do.
@@ -66,6 +70,15 @@ pub enum Refusal {
     /// A cause, which no fact names.
     #[error("사실표에 없는 원인이나 주체: {0}")]
     Cause(String),
+    /// A state, comparison or time that no fact states.
+    #[error("사실표에 없는 상태, 비교나 때: {0}")]
+    Claim(String),
+    /// A figure or direction that is denied.
+    #[error("사실을 부정함: \"{0}\"")]
+    Negated(String),
+    /// More or less than a figure that is known exactly.
+    #[error("정확한 수치를 이상이나 이하로 씀: \"{0}\"")]
+    Bound(String),
     /// A name that is not in the facts.
     #[error("사실표에 없는 이름: {0}")]
     Name(String),
@@ -125,11 +138,15 @@ impl Refusal {
             Self::Language(_) => "한국어가 아님",
             Self::Forbidden(_) => "쓸 수 없는 표현이 있음",
             Self::Subject(_) => "무엇에 관한 글인지 밝히지 않음",
-            Self::Cause(_) | Self::Name(_) | Self::Code(_) | Self::Unfounded(_) => {
-                "사실표에 없는 내용이 있음"
-            }
+            Self::Cause(_)
+            | Self::Claim(_)
+            | Self::Name(_)
+            | Self::Code(_)
+            | Self::Unfounded(_) => "사실표에 없는 내용이 있음",
             Self::Spoken(_) | Self::UnknownFact(_) | Self::Uncited(_) => "근거가 없는 수치가 있음",
-            Self::Number { .. }
+            Self::Negated(_)
+            | Self::Bound(_)
+            | Self::Number { .. }
             | Self::Unit { .. }
             | Self::Direction(_)
             | Self::Misplaced { .. } => "사실과 다른 수치나 방향이 있음",
@@ -152,6 +169,9 @@ impl Refusal {
             Self::Forbidden(_) => "forbidden",
             Self::Subject(_) => "subject",
             Self::Cause(_) => "cause",
+            Self::Claim(_) => "claim",
+            Self::Negated(_) => "negation",
+            Self::Bound(_) => "bound",
             Self::Name(_) => "name",
             Self::Code(_) => "code",
             Self::Spoken(_) => "spoken_number",
@@ -197,9 +217,10 @@ pub fn check(statements: &[String], facts: &Facts, rules: &Rules) -> Result<Vec<
     if length > most {
         return Err(Refusal::TooLong(length, most));
     }
+    let known = facts.text();
     form(&text)?;
     language(&text)?;
-    let known = facts.text();
+    marks(&text, &known)?;
     wording(&text, &known, rules)?;
     let named = facts.subjects.iter().any(|subject| text.contains(subject.as_str()));
     if let Some(first) = facts.subjects.first().filter(|_| !named) {
@@ -244,8 +265,22 @@ fn form(text: &str) -> Result<(), Refusal> {
     }
 }
 
+/// Nothing but the marks of sentences: no arrows and pictures, no triangles (plus in some tables and
+/// minus in others), no marks of Markdown.
+fn marks(text: &str, known: &str) -> Result<(), Refusal> {
+    let odd = |c: &char| {
+        let is_plain = c.is_alphanumeric() || c.is_whitespace() || MARKS.contains(*c);
+        let is_of_the_facts = !c.is_ascii() && known.contains(*c);
+        !is_plain && !is_of_the_facts
+    };
+    match text.chars().find(odd) {
+        Some(_) => Err(Refusal::Form("쓰지 않는 기호")),
+        None => Ok(()),
+    }
+}
+
 const fn is_hangul(character: char) -> bool {
-    matches!(character, '가'..='힣' | 'ㄱ'..='ㆎ')
+    matches!(character, '가'..='힣')
 }
 
 fn language(text: &str) -> Result<(), Refusal> {
@@ -271,6 +306,9 @@ fn wording(text: &str, known: &str, rules: &Rules) -> Result<(), Refusal> {
     }
     if let Some(cause) = words::cause(text, known) {
         return Err(Refusal::Cause(cause.to_owned()));
+    }
+    if let Some(claim) = words::claim(text, known) {
+        return Err(Refusal::Claim(claim.to_owned()));
     }
     if let Some(name) = words::stranger(text, known, &rules.names) {
         return Err(Refusal::Name(name));

@@ -56,6 +56,10 @@ fn every_fact_can_be_stated() {
             let both = [true, false]
                 .map(|rising| words::directions(&text).iter().any(|(_, r)| *r == rising));
             assert!(judged.is_ok() || !spoken || both == [true, true], "{text}: {judged:?}");
+            // Its own words are none that it could not hold.
+            assert_eq!(words::spoken(&text), None, "{text}");
+            assert_eq!(words::claim(&text, &known), None, "{text}");
+            assert_eq!(words::forbidden(&text, &[]), None, "{text}");
         }
     }
 }
@@ -203,6 +207,45 @@ fn the_corpus_of_bad_answers_is_refused() {
                     bad.class
                 ));
             }
+            Err(_) => {}
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A phrase of a good answer and what stands in its place.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Hole {
+    name: String,
+    class: String,
+    #[serde(default)]
+    about: String,
+    from: String,
+    to: String,
+}
+
+#[test]
+fn ways_to_slip_past_are_closed() {
+    let text = include_str!("../../../tests/golden/llm/holes.yaml");
+    let holes: Vec<Hole> = serde_saphyr::from_str(text).unwrap();
+    let mut wrong = Vec::new();
+    for hole in &holes {
+        let (request, good) = good(hole.about != "market");
+        let answer: Vec<String> = answer::statements(good)
+            .unwrap()
+            .iter()
+            .map(|statement| statement.replacen(&hole.from, &hole.to, 1))
+            .collect();
+        assert_ne!(answer, answer::statements(good).unwrap(), "{}", hole.name);
+        match check(&answer, &Facts::of(&request), &Rules::default()) {
+            Ok(_) => wrong.push(format!("{}: accepted: {}", hole.name, hole.to)),
+            Err(refusal) if refusal.class() != hole.class => wrong.push(format!(
+                "{}: {} and not {} ({refusal})",
+                hole.name,
+                refusal.class(),
+                hole.class
+            )),
             Err(_) => {}
         }
     }
