@@ -193,7 +193,9 @@ async fn send(edge: &Edge<Arc<FrameBatch>>, bars: &FetchedBars) -> Result<(), St
     edge.send(Arc::new(batch)).await?;
     // Settled when they are in the journal, and not before. One that stands still is waited for
     // only so long: asking twice does no harm.
-    let _ = tokio::time::timeout(JOURNALED_WITHIN, journaled.wait()).await;
+    if tokio::time::timeout(JOURNALED_WITHIN, journaled.wait()).await.is_err() {
+        tracing::warn!(within = ?JOURNALED_WITHIN, "fetched bars are not in the journal yet; they may be fetched again");
+    }
     Ok(())
 }
 

@@ -120,11 +120,15 @@ pub async fn follow_scores(
 ) -> Result<(), StageError> {
     let mut after = None;
     loop {
-        // Whether it changed is told by the registry itself.
-        let _ = match look(&board, &database, &mut after).await {
-            Ok(()) => health.set(Component::Database, HealthState::Up),
-            Err(error) => health.set(Component::Database, HealthState::down(error.to_string())),
+        let state = match look(&board, &database, &mut after).await {
+            Ok(()) => HealthState::Up,
+            Err(error) => HealthState::down(error.to_string()),
         };
+        if health.set(Component::Database, state.clone())
+            && let Some(why) = state.reason()
+        {
+            tracing::warn!(why, "scores of the other process are not read; the last ones stay");
+        }
         tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),

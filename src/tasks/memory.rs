@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::call::size_of_value;
 use super::runner::{Clock, Runner, wall};
 use super::submit::{Submit, SubmitError, SubmitOptions, Submitted, TaskStatus};
-use super::{Outcome, TaskCall, TaskFailure, TaskState};
+use super::{Outcome, Rates, TaskCall, TaskFailure, TaskState};
 use crate::market::EventTime;
 
 /// The limits of a [`MemoryQueue`].
@@ -68,6 +68,8 @@ struct Open {
     call: TaskCall,
     options: SubmitOptions,
     stop: CancellationToken,
+    /// Whether its place by the task's rate has been given out.
+    paced: bool,
 }
 
 struct Entry {
@@ -126,9 +128,10 @@ impl MemoryQueue {
     /// Runs what is put into the queue until `stop`; then what runs has `drain` to end, and is cut off.
     pub async fn serve(&self, runner: &Runner, stop: CancellationToken, drain: Duration) {
         let mut running: JoinSet<(String, Outcome)> = JoinSet::new();
+        let mut rates = Rates::of(runner.registry());
         self.state.lock().take_up_again();
         while !stop.is_cancelled() {
-            let next = self.begin_what_is_due(runner, &mut running);
+            let next = self.begin_what_is_due(runner, &mut rates, &mut running);
             let wait = async {
                 match next {
                     Some(pause) => tokio::time::sleep(pause).await,
@@ -160,6 +163,7 @@ impl MemoryQueue {
     fn begin_what_is_due(
         &self,
         runner: &Runner,
+        rates: &mut Rates,
         running: &mut JoinSet<(String, Outcome)>,
     ) -> Option<Duration> {
         let now = (self.options.clock)();
@@ -175,10 +179,21 @@ impl MemoryQueue {
         while running.len() < self.options.running.max(1) {
             let Some((_, id)) = state.ready.pop_first() else { break };
             let Some(entry) = state.entries.get_mut(&id) else { continue };
-            let Some(open) = &entry.open else { continue };
+            let Some(open) = &mut entry.open else { continue };
             if open.options.expires.is_some_and(|expires| expires <= now) {
                 state.end(&id, &Outcome::Revoked { terminated: false }, "expired", now);
                 self.tell();
+                continue;
+            }
+            let at = Instant::now();
+            let pause = match open.paced {
+                true => Duration::ZERO,
+                false => rates.slot(&open.call.name, at).saturating_duration_since(at),
+            };
+            open.paced = true;
+            if !pause.is_zero() {
+                let pause = i64::try_from(pause.as_micros()).unwrap_or(i64::MAX / 2);
+                state.put(id, Some(now.plus_micros(pause)));
                 continue;
             }
             entry.status.state = TaskState::Started;
@@ -260,7 +275,7 @@ impl State {
     fn again(&mut self, id: &str, outcome: &Outcome, after: Duration, now: EventTime) {
         let Some(entry) = self.entries.get_mut(id) else { return };
         let Some(open) = &mut entry.open else { return };
-        open.call.attempt += 1;
+        (open.call.attempt, open.paced) = (open.call.attempt + 1, false);
         entry.status = entry.status.clone().after(outcome, now);
         entry.status.retries = Some(open.call.attempt);
         let pause = i64::try_from(after.as_micros()).unwrap_or(i64::MAX);
@@ -318,7 +333,7 @@ impl Submit for MemoryQueue {
             let mut status = TaskStatus::pending(&id);
             status.name = Some(call.name.clone());
             status.retries = Some(call.attempt);
-            let open = Open { call, options, stop: CancellationToken::new() };
+            let open = Open { call, options, stop: CancellationToken::new(), paced: false };
             state.entries.insert(id.clone(), Entry { status, open: Some(open), size: 0 });
             state.put(id, options.eta);
             self.show(&state);

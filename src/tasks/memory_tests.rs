@@ -2,7 +2,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 
-use super::super::{NoArguments, Registry, RetryPolicy, RunnerOptions, Task, TaskContext};
+use super::super::{
+    NoArguments, Registry, RetryPolicy, RunnerOptions, Task, TaskContext, TaskPolicy,
+};
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -182,4 +184,27 @@ async fn nothing_grows_without_end() {
     bench.submit("d", SubmitOptions::default()).await.unwrap();
     assert_eq!(bench.queue.state("c").await.unwrap().state, TaskState::Pending, "too old");
     assert_eq!(bench.queue.state.lock().kept_bytes, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_of_a_task_with_a_rate_begin_that_far_apart() {
+    let mut registry = Registry::new().unwrap();
+    let rate = TaskPolicy { rate_limit: "2/s".parse().ok(), ..TaskPolicy::default() };
+    registry.tune(&[("debug_ping".to_owned(), rate)].into()).unwrap();
+    let runner = Runner::new(registry, RunnerOptions::new("test"));
+    let queue = MemoryQueue::new(MemoryOptions { clock: clock(), ..MemoryOptions::default() });
+    let (served, stop) = (queue.clone(), CancellationToken::new());
+    let ended = stop.clone();
+    let service = tokio::spawn(async move { served.serve(&runner, ended, SECOND).await });
+    let began = Instant::now();
+    for id in ["a", "b", "c"] {
+        queue.submit(TaskCall::with_id(id, "debug_ping"), SubmitOptions::default()).await.unwrap();
+    }
+    for (id, after) in [("a", 0), ("b", 500), ("c", 1_000)] {
+        assert_eq!(queue.finished(id).await.unwrap().state, TaskState::Success);
+        let took = began.elapsed().as_millis();
+        assert!((after..after + 100).contains(&took), "{id} after {took} ms");
+    }
+    stop.cancel();
+    service.await.unwrap();
 }

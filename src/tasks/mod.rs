@@ -13,6 +13,7 @@
 //! | `registry` | the tasks, and what the settings change of them |
 //! | `context` | what a running task may ask: its moment, whether it should stop |
 //! | `pool` | plain threads for computing tasks; one that hangs is fenced and replaced |
+//! | `rates` | how far apart calls of a task begin |
 //! | `runner` | one call from beginning to end |
 //! | `submit` | the way into a queue, and the state of what was put there |
 //! | `memory` | the queue within the process |
@@ -36,6 +37,7 @@ mod failure;
 pub mod memory;
 pub mod ping;
 mod pool;
+mod rates;
 mod registry;
 mod runner;
 mod spec;
@@ -46,6 +48,7 @@ pub use call::TaskCall;
 pub use context::TaskContext;
 pub use failure::{Outcome, TaskFailure, TaskState};
 pub use pool::PoolHealth;
+pub use rates::Rates;
 pub use registry::{Registry, RegistryError, Task};
 pub use runner::{Clock, GRACE, Runner, RunnerHealth, RunnerOptions, TaskLog};
 pub use spec::{Parameter, RateLimit, RetryPolicy, TaskKind, TaskPolicy, TaskSpec};

@@ -2,11 +2,13 @@
 //!
 //! - [`queue`]: messages pushed by hand, results read by hand;
 //! - [`faults`]: workers that die, a Redis that goes away, messages that nobody could run;
+//! - [`daemon`]: the daemon itself with its own tasks, killed, cut off, and asked by Celery's client;
 //! - [`peers`]: Celery's own client, worker and tools, in Python.
 //!
 //! The worker runs in the test's process with tasks of its own, so that what they did can be counted;
 //! [`Worker::kill`] ends it as `kill -9` would: nothing more is said to Redis.
 
+mod daemon;
 mod faults;
 mod peers;
 mod queue;

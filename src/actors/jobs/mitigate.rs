@@ -162,7 +162,7 @@ fn value(scene: &Scene, held: &Held) -> Result<Won, TaskFailure> {
 
 fn severity(event: Option<&OutwardEvent>, score: f64) -> Severity {
     let told = event.and_then(|event| super::events::level(event.data()["level"].as_str()?));
-    told.map_or_else(|| Severity::from(super::report::level_of(score)), Severity::from)
+    told.map_or_else(|| Severity::from(super::alert::level_of(score)), Severity::from)
 }
 
 fn event_id(event: Option<&OutwardEvent>) -> String {

@@ -12,7 +12,8 @@
 //! | `recommend` | `generate_recommendations` |
 //! | `mitigate` | `plan_mitigation` |
 //! | `scenario` | `simulate_scenario` |
-//! | `report` | `summarize_recommendation`, `draft_alert`, `generate_report`, `weekly_review` |
+//! | `report` | `summarize_recommendation`, `generate_report`, `weekly_review` |
+//! | `alert` | `draft_alert` |
 //! | `models` | `retrain_model`, `evaluate_models` |
 //! | `backup` | `snapshot_backup` |
 //! | `scene` | what they share: the issues at a moment; `events`: what happened by then |
@@ -23,6 +24,7 @@
 //! **Failures.** What the caller has to change is a `TypeError`, `ValueError` or `LookupError`; a database or
 //! an object store that is away is a `ConnectionError`, and tried again.
 
+mod alert;
 mod backup;
 mod collect;
 mod events;
@@ -97,7 +99,7 @@ pub fn registry(world: &TaskWorld) -> Result<Registry, RegistryError> {
         mitigate::task(world),
         scenario::task(world),
         report::summarize(world),
-        report::draft_alert(world),
+        alert::draft_alert(world),
         report::generate(world),
         report::weekly_review(world),
         models::retrain(world),

@@ -1,4 +1,4 @@
-//! `summarize_recommendation`, `draft_alert`, `generate_report`, `weekly_review`.
+//! `summarize_recommendation`, `generate_report`, `weekly_review`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,9 +15,6 @@ use crate::advice::recommend::{RankingModel, recommend};
 use crate::llm::{MarketSummary, ReportRequest};
 use crate::market::{EventTime, SessionDay, Symbol, rules};
 use crate::messages::advice::{RecommendationSet, Report, outward_json};
-use crate::messages::event::deterministic_id;
-use crate::messages::{EventKind, OutwardEvent};
-use crate::risk::Level;
 use crate::store::read::{self, Pointer};
 use crate::tasks::{Task, TaskContext, TaskFailure};
 
@@ -30,20 +27,6 @@ crate::task_arguments! {
         recommendation_id: Option<Value>,
         /// The picks as generate_recommendations answers them, or an object with a symbol: then the report is on that issue.
         recommendation: Option<Value>,
-    }
-}
-
-crate::task_arguments! {
-    /// The Korean alert on a crash or threat, or on the present risk of an issue.
-    ///
-    /// In a chain, an event, a score, picks or a plan may come first: the alert is on its event or issue.
-    pub struct DraftAlert("draft_alert") {
-        /// Id of the event; or an event or advice object.
-        event_id: Option<Value>,
-        /// The issue: its newest event of the last day, else its present risk.
-        symbol: Option<Symbol>,
-        /// watch, warning or critical; else that of the event, or what the score calls for.
-        level: Option<String>,
     }
 }
 
@@ -62,8 +45,9 @@ crate::task_arguments! {
 
 const DAY_US: i64 = 86_400_000_000;
 /// A language model has 20 s for each of two answers at most; then the template writes.
-const LIMITS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(90));
+pub(super) const LIMITS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(90));
 
+/// A task that writes with `$work` over `$world`.
 macro_rules! io_task {
     ($world:ident, $work:path) => {{
         let world = $world.clone();
@@ -71,16 +55,14 @@ macro_rules! io_task {
             let world = world.clone();
             async move { $work(&world, arguments, &context).await }
         })
-        .limits(LIMITS.0, LIMITS.1)
+        .limits($crate::actors::jobs::report::LIMITS.0, $crate::actors::jobs::report::LIMITS.1)
     }};
 }
 
+pub(super) use io_task;
+
 pub(super) fn summarize(world: &TaskWorld) -> Task {
     io_task!(world, write_summary)
-}
-
-pub(super) fn draft_alert(world: &TaskWorld) -> Task {
-    io_task!(world, write_alert)
 }
 
 pub(super) fn generate(world: &TaskWorld) -> Task {
@@ -91,22 +73,13 @@ pub(super) fn weekly_review(world: &TaskWorld) -> Task {
     io_task!(world, write_review)
 }
 
-/// The level that a score calls for.
-pub(super) fn level_of(score: f64) -> Level {
-    match score {
-        95.0.. => Level::Critical,
-        80.0.. => Level::Warning,
-        _ => Level::Watch,
-    }
-}
-
 /// When a report whose data are not there yet is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(60);
 /// Longest time for writing: the deadline of a language model is below it.
 const WITHIN: Duration = Duration::from_secs(50);
 
 /// Writes the report; in the present world it is also stored, with its pages, and published.
-async fn write(
+pub(super) async fn write(
     world: &TaskWorld,
     context: &TaskContext,
     request: ReportRequest,
@@ -213,130 +186,6 @@ async fn of_object(
 fn moment(text: &str) -> Option<EventTime> {
     let time = chrono::DateTime::parse_from_rfc3339(text).ok()?;
     Some(EventTime::from_micros(time.timestamp_micros()))
-}
-
-/// What an alert is to be on.
-enum Subject {
-    Event(String),
-    Issue(Symbol),
-}
-
-/// The event or issue that an object is about.
-fn subject_of(object: &Value) -> Option<Subject> {
-    let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-    if object.get("specversion").is_some() {
-        return text(&object["id"]).map(Subject::Event);
-    }
-    if let Some(id) = text(&object["event_id"]) {
-        return Some(Subject::Event(id));
-    }
-    if let Some(symbol) = super::mitigate::subject_of(object) {
-        return Some(Subject::Issue(symbol));
-    }
-    let first = [
-        &object["symbol"],
-        &object["data"]["symbol"],
-        &object["picks"][0]["symbol"],
-        &object["scores"][0]["symbol"],
-    ];
-    let symbol = first.into_iter().find_map(|value| value.as_str()?.parse().ok());
-    symbol.map(Subject::Issue)
-}
-
-async fn write_alert(
-    world: &TaskWorld,
-    arguments: DraftAlert,
-    context: &TaskContext,
-) -> Result<Value, TaskFailure> {
-    let level = match &arguments.level {
-        None => None,
-        Some(word) => Some(super::events::level(word).ok_or_else(|| {
-            TaskFailure::value(format!(
-                "draft_alert(): argument level is \"{word}\": expected watch, warning or critical"
-            ))
-        })?),
-    };
-    let subject = match (arguments.event_id, arguments.symbol) {
-        (_, Some(symbol)) => Subject::Issue(symbol),
-        (Some(Value::String(id)), None) => Subject::Event(id),
-        (Some(object @ Value::Object(_)), None) => subject_of(&object).ok_or_else(|| {
-            TaskFailure::value(
-                "draft_alert(): argument event_id is an object without an event id and without a symbol",
-            )
-        })?,
-        (Some(other), None) => {
-            return Err(TaskFailure::arguments(format!(
-                "draft_alert(): argument event_id is {other}: expected an id, or an event or advice object"
-            )));
-        }
-        (None, None) => {
-            return Err(TaskFailure::arguments(
-                "draft_alert() missing 1 required argument: 'event_id' (of a crash or threat) or 'symbol' (an issue code as 005930)",
-            ));
-        }
-    };
-    let event = match subject {
-        Subject::Event(id) => super::events::by_id(world, &id, context.as_of()).await?,
-        Subject::Issue(symbol) => of_issue(world, context, symbol, level).await?,
-    };
-    let told = event.data()["level"].as_str().and_then(super::events::level);
-    let event = match level {
-        Some(level) if told != Some(level) => Arc::new(at_level(&event, level)),
-        _ => event,
-    };
-    let data = event.data().clone();
-    let mut answer =
-        write(world, context, ReportRequest::Alert { event: Arc::clone(&event), plan: None })
-            .await?;
-    answer["event_id"] = event.id.clone().into();
-    answer["symbol"] = data["symbol"].clone();
-    answer["level"] = data["level"].clone();
-    Ok(answer)
-}
-
-/// The same event told at another level: a draft, with an identity of its own.
-fn at_level(event: &OutwardEvent, level: Level) -> OutwardEvent {
-    let mut data = event.data().clone();
-    data["level"] = level.as_str().into();
-    let id = deterministic_id(&["draft", &event.id, level.as_str()]);
-    let topic = event.channel.rsplit('.').next().unwrap_or_default();
-    OutwardEvent::new(event.kind, id, topic, &event.subject, event.time, &data)
-}
-
-/// The newest event of an issue within the last day, else a draft on its present risk.
-async fn of_issue(
-    world: &TaskWorld,
-    context: &TaskContext,
-    symbol: Symbol,
-    level: Option<Level>,
-) -> Result<Arc<OutwardEvent>, TaskFailure> {
-    let scene = scene(world, context, None, &[symbol]).await?;
-    let (row, _) = scene.known(symbol)?;
-    let since = scene.as_of.plus_micros(-DAY_US);
-    let events = super::events::until(world, since, scene.as_of, Some(symbol)).await?;
-    if let Some(event) = events.into_iter().next() {
-        return Ok(event);
-    }
-    let point = &row.point;
-    let reference = scene.board.directory.reference(point.symbol);
-    let level = level.unwrap_or_else(|| level_of(point.score)).as_str();
-    let data = json!({
-        "rule": "위험 점수",
-        "level": level,
-        "symbol": symbol,
-        "name": reference.name,
-        "price": point.price,
-        "reference_price": reference.base_price.unwrap_or(0),
-        "change_pct": (point.change_pct * 1e4).round() / 1e4,
-        "window_s": 0,
-        "score": (point.score * 100.0).round() / 100.0,
-        "event_time": point.time.rfc3339(),
-        "evidence": {"daily_volatility_pct": (row.daily_volatility_pct * 1e4).round() / 1e4},
-    });
-    let minute = point.time.minute().to_string();
-    let id = deterministic_id(&["draft", symbol.as_str(), &minute, level]);
-    let code = symbol.as_str();
-    Ok(Arc::new(OutwardEvent::new(EventKind::Threat, id, code, code, point.time, &data)))
 }
 
 async fn write_report(

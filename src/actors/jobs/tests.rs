@@ -253,8 +253,22 @@ async fn plans_and_alerts_answer_an_event_or_an_issue() {
         let Outcome::Success(alert) = outcome else { panic!("{before}: {outcome:?}") };
         assert_eq!(alert["event_id"], "e1", "{before}");
     }
+    // An answer that names nothing: the alert is on what is newest, and says so.
+    for before in [json!("pong"), json!(["pong", "pong"]), json!(3), json!({"count": 0})] {
+        let chained = TaskCall::new("draft_alert").args(vec![before.clone()]);
+        let outcome = bench.call(chained, json!({})).await;
+        let Outcome::Success(alert) = outcome else { panic!("{before}: {outcome:?}") };
+        assert_eq!((&alert["event_id"], &alert["chosen"]), (&json!("e1"), &json!("newest_event")));
+    }
+    let unknown =
+        TaskCall::new("draft_alert").args(vec![json!("0123456789abcdef0123456789abcdef")]);
+    let outcome = bench.call(unknown, json!({})).await;
+    assert!(matches!(outcome, Outcome::Failure(_)), "an event's id is no answer to look past");
+    let high = bench.done("draft_alert", json!({"symbol": "005930", "level": "high"})).await;
+    assert_eq!(high["level"], "critical");
     for (wrong, kind) in [
         (json!({}), "TypeError"),
+        (json!({"event_id": "none"}), "LookupError"),
         (json!({"event_id": 1}), "TypeError"),
         (json!({"event_id": {"a": 1}}), "ValueError"),
         (json!({"symbol": "005930", "level": "red"}), "ValueError"),

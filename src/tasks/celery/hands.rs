@@ -1,4 +1,4 @@
-//! What a worker has in hand, and what it remembers: messages by tag, revoked ids, rates.
+//! What a worker has in hand, and what it remembers: messages by tag, revoked ids.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -9,7 +9,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::request::Request;
-use crate::tasks::RateLimit;
 
 /// Revoked ids that are remembered, and for how long: as Celery has it.
 const REVOKED: usize = 50_000;
@@ -177,32 +176,6 @@ impl Revoked {
     }
 }
 
-/// Rates of tasks: each call has its place in time, no two nearer than the rate allows.
-#[derive(Debug, Default)]
-pub struct Rates {
-    limits: HashMap<String, RateLimit>,
-    next: HashMap<String, Instant>,
-}
-
-impl Rates {
-    /// Sets the rate of `task`; `None` lifts it.
-    pub fn set(&mut self, task: &str, limit: Option<RateLimit>) {
-        self.next.remove(task);
-        match limit {
-            Some(limit) => self.limits.insert(task.to_owned(), limit),
-            None => self.limits.remove(task),
-        };
-    }
-
-    /// When a call of `task` that comes now may begin.
-    pub fn slot(&mut self, task: &str, now: Instant) -> Instant {
-        let Some(limit) = self.limits.get(task) else { return now };
-        let slot = self.next.get(task).copied().unwrap_or(now).max(now);
-        self.next.insert(task.to_owned(), slot + limit.spacing());
-        slot
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -246,23 +219,5 @@ mod tests {
         }
         assert_eq!(revoked.ids().len(), REVOKED);
         assert!(!revoked.contains("5", Instant::now()), "the oldest are forgotten first");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn calls_of_a_rate_are_spaced() {
-        let mut rates = Rates::default();
-        let now = Instant::now();
-        assert_eq!(rates.slot("t", now), now);
-        rates.set("t", "10/s".parse().ok());
-        let slots: Vec<_> = (0..3).map(|_| rates.slot("t", now) - now).collect();
-        assert_eq!(slots, [0, 100, 200].map(Duration::from_millis));
-        tokio::time::advance(Duration::from_secs(9)).await;
-        assert_eq!(
-            rates.slot("t", Instant::now()),
-            Instant::now(),
-            "time that passed is no credit"
-        );
-        rates.set("t", None);
-        assert_eq!(rates.slot("t", now), now);
     }
 }

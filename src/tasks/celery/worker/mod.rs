@@ -37,11 +37,11 @@ use tokio_util::task::TaskTracker;
 use super::broker::{Broker, BrokerOptions};
 use super::connection::{Address, BrokerError};
 use super::events::{Events, Load};
-use super::hands::{Hands, Rates, Revoked};
+use super::hands::{Hands, Revoked};
 use super::signature::Sender;
 use crate::messages::health::HealthRegistry;
 use crate::messages::{Component, Reject};
-use crate::tasks::Runner;
+use crate::tasks::{Rates, Runner};
 
 /// Ends that wait to be stored, at most: each belongs to a message in hand or tells that one began.
 const ENDINGS: usize = 8_192;
@@ -212,10 +212,7 @@ pub async fn run_worker(
         },
     )?;
     let (endings, ended) = mpsc::channel(ENDINGS);
-    let mut rates = Rates::default();
-    for spec in runner.registry().specs() {
-        rates.set(spec.name, spec.rate_limit);
-    }
+    let rates = Rates::of(runner.registry());
     let host = options.node.split_once('@').map_or("localhost", |(_, host)| host);
     health.declare(Component::Tasks, false);
     let shared = Arc::new(Shared {
