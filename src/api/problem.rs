@@ -6,6 +6,9 @@ use serde::Serialize;
 
 use crate::advice::scenario::FieldProblem;
 
+/// Kind of a refusal for the number of scenarios that are being computed.
+const BUSY: &str = "/problems/busy";
+
 /// An error answer, `application/problem+json`. Boxed, because handlers return it by value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
@@ -129,8 +132,7 @@ impl Problem {
     /// 429: as many scenarios as are allowed are being computed.
     #[must_use]
     pub fn busy(why: &str) -> Self {
-        let kind = "/problems/busy";
-        Self::new(StatusCode::TOO_MANY_REQUESTS, kind, "Too many at once", why.to_owned())
+        Self::new(StatusCode::TOO_MANY_REQUESTS, BUSY, "Too many at once", why.to_owned())
     }
 
     /// 503: it was not done within its time.
@@ -238,6 +240,11 @@ impl IntoResponse for Problem {
             let challenge = HeaderValue::from_static("Bearer realm=\"bongsu\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            // A scenario takes a second or a few; wrong tokens are forgotten after a minute.
+            let seconds = if self.0.kind == BUSY { "2" } else { "60" };
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
+        }
         response
     }
 }
@@ -257,4 +264,22 @@ pub(super) async fn wrong_method(method: Method, uri: Uri) -> Problem {
         "Method not allowed",
         detail,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_for_the_number_says_when_to_come_again() {
+        let after = |problem: Problem| {
+            let response = problem.into_response();
+            response
+                .headers()
+                .get(header::RETRY_AFTER)
+                .map(|value| value.to_str().unwrap().to_owned())
+        };
+        assert_eq!(after(Problem::busy("two are computed")).as_deref(), Some("2"));
+        assert_eq!(after(Problem::no_scenarios("no bars")), None);
+    }
 }

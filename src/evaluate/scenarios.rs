@@ -1,6 +1,6 @@
 //! How often portfolios really lost more than the simulation said.
 //!
-//! Every fifth session of a window, portfolios are made by chance out of the issues that trade enough;
+//! From every session of a window on, portfolios are made by chance out of the issues that trade enough;
 //! each is simulated over 1, 5 and 20 sessions with what was known, and held. Variances are those of a
 //! walk: coefficients of a month are fitted on what was before it. A portfolio's loss is that of its
 //! closes; a day on which an issue does not trade moves nothing.
@@ -29,8 +29,6 @@ use crate::model::walk::Walk;
 
 /// Horizons, sessions.
 pub const HORIZONS: [u32; 3] = [1, 5, 20];
-/// Sessions between two dates.
-const STEP: usize = 5;
 
 /// What to look at.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -95,7 +93,7 @@ pub fn coverage(
     let longest = HORIZONS[HORIZONS.len() - 1] as usize;
     let start = dates.partition_point(|date| *date < options.from.epoch_days());
     let end = dates.partition_point(|date| *date <= options.to.epoch_days());
-    let starts: Vec<usize> = (start..end.saturating_sub(longest)).step_by(STEP).collect();
+    let starts: Vec<usize> = (start..end.saturating_sub(longest)).collect();
     let done = std::sync::atomic::AtomicUsize::new(0);
     let of_date = |session: &usize| {
         let held = of_date(past, document, *session, options);
@@ -106,7 +104,7 @@ pub fn coverage(
     let held: Vec<[Vec<Held>; 3]> = starts.par_iter().filter_map(of_date).collect();
     let figures = HORIZONS.iter().enumerate().flat_map(|(at, horizon)| {
         let dates: Vec<&[Held]> = held.iter().map(|date| date[at].as_slice()).collect();
-        let lags = (*horizon as usize).div_ceil(STEP) - 1;
+        let lags = *horizon as usize - 1;
         let levels = crate::advice::simulate::outcome::LEVELS;
         levels
             .into_iter()
