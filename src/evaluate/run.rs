@@ -13,7 +13,7 @@ use crate::model::panel::Panel;
 use crate::model::ranker::fitted::calmest;
 use crate::model::ranker::picks::{PickMetrics, evaluate_picks};
 use crate::model::ranker::{TraitSet, Week, rank_weeks};
-use crate::model::tails::Mixing;
+use crate::model::tracking::Tracking;
 use crate::model::train::{Method, Progress, TrainError};
 use crate::model::walk::{LEAST_ROWS, Walk};
 
@@ -95,7 +95,9 @@ pub fn run(
     let symbols: Vec<Symbol> = panel.issues.iter().map(|issue| issue.symbol).collect();
     let wanted =
         |issue: usize| options.wanted.as_ref().is_none_or(|known| known.contains(&symbols[issue]));
-    let forecasts = forecasts(&design, &walk, &tails, &Mixing::default(), window, &wanted);
+    let mixing = options.method.mixing();
+    let tracking = Tracking::new(&design, &walk, &tails, &mixing, to);
+    let forecasts = forecasts(&design, &walk, &tails, (&mixing, &tracking), window, &wanted);
     let scored = scored(&design, &forecasts);
     progress(Progress::Validation);
     let metrics = evaluate_forecasts(&scored, &dates);

@@ -15,12 +15,15 @@ use super::panel::DataInfo;
 use super::ranker::RankerModel;
 use super::shape::TailShape;
 use super::tails::{Mixing, TailPoints};
+use super::tracking::{Correction, LARGEST};
 use super::train::Method;
 use super::validation::Validation;
 use crate::market::{SessionDay, Symbol};
 
 /// The format this code writes and reads.
 pub const FORMAT: u32 = 1;
+/// Largest step of the corrections that a document may have.
+const MOST_STEP: f64 = 0.01;
 /// Entries of [`Document::reference`]: the quantiles 0, 1, …, 100 %.
 pub const REFERENCE_POINTS: usize = 101;
 
@@ -56,6 +59,10 @@ pub struct Document {
     pub breadth: Breadth,
     /// Tail of the own residuals of each issue that has enough of them.
     pub own_tails: BTreeMap<Symbol, TailPoints>,
+    /// What the exceedances of each issue taught about its quantiles; empty in documents of earlier
+    /// versions.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub own_corrections: BTreeMap<Symbol, Correction>,
     /// Quantiles 0 to 100 % of the forecast mean loss in the worst 2.5 % (−e025), in per cent, over
     /// the scored rows of the last two years before `trained_until`: what a percentile is of.
     pub reference: Vec<f64>,
@@ -294,6 +301,11 @@ impl Document {
         if !(0.0..=1.0).contains(&weight) {
             return Err(wrong("mixing.own_weight", format!("is {weight}, expected 0 to 1")));
         }
+        let step = self.mixing.coverage_step;
+        if !(0.0..=MOST_STEP).contains(&step) {
+            let problem = format!("is {step}, expected 0 to {MOST_STEP}");
+            return Err(wrong("mixing.coverage_step", problem));
+        }
         if let Some(problem) = self.shape.problem() {
             return Err(wrong("shape", problem));
         }
@@ -303,6 +315,11 @@ impl Document {
                 format!("own_tails.{symbol}"),
                 format!("is no lower tail: {tail:?}"),
             ));
+        }
+        let corrections = &mut self.own_corrections.iter();
+        if let Some((symbol, found)) = corrections.find(|(_, known)| !known.is_possible()) {
+            let problem = format!("is {found:?}, expected -{LARGEST} to {LARGEST}");
+            return Err(wrong(format!("own_corrections.{symbol}"), problem));
         }
         if self.variants.is_empty() {
             return Err(wrong("variants", "is empty"));
@@ -343,7 +360,8 @@ impl Document {
     ///
     /// The tail of an issue with own residuals in the document (`symbol` among
     /// [`Self::own_tails`]) is mixed from those and the pooled ones; that of any other is the
-    /// pooled one. `None` when the document has no coefficients for the known terms, or when a term
+    /// pooled one. Its quantiles are corrected by what its exceedances taught ([`Self::own_corrections`]).
+    /// `None` when the document has no coefficients for the known terms, or when a term
     /// is not a number.
     #[must_use]
     pub fn forecast(
@@ -360,6 +378,8 @@ impl Document {
             Some(own) => own.mixed(self.mixing.own_weight, model.pooled),
             None => model.pooled,
         };
+        let taught = symbol.and_then(|symbol| self.own_corrections.get(&symbol));
+        let tail = taught.copied().unwrap_or_default().of(tail);
         let scale = self.shape.downside(model.variant, own, market) * model.level;
         let forecast = Forecast::of(variance, tail.scaled(scale));
         forecast.is_valid().then_some(forecast)

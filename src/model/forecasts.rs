@@ -7,7 +7,8 @@ use super::document::Forecast;
 use super::features::{Origin, Variant};
 use super::shape::{LevelRule, TailShape};
 use super::slopes::ShapeSchedule;
-use super::tails::{Mixing, SortedWindow, TailPoints};
+use super::tails::{Mixing, TailPoints};
+use super::tracking::{Tracking, each_row};
 use super::walk::Walk;
 
 /// A forecast and the row it is of.
@@ -159,36 +160,32 @@ fn levels(
 }
 
 /// Forecasts of the scored rows of the sessions from `from` to before `to`, by issue and session.
-/// Only issues for which `wanted` holds are forecast.
+/// Only issues for which `wanted` holds are forecast; `tracking` reaches to `to` at least.
 #[must_use]
 pub fn forecasts(
     design: &Design,
     walk: &Walk,
     tails: &Tails,
-    mixing: &Mixing,
+    (mixing, tracking): (&Mixing, &Tracking),
     (from, to): (usize, usize),
     wanted: &(dyn Fn(usize) -> bool + Sync),
 ) -> Vec<ForecastRow> {
-    let pooled: Vec<Option<TailPoints>> = (from..to)
-        .into_par_iter()
-        .map(|session| tails.residuals.tail_before(session, mixing.pooled_sessions))
-        .collect();
     let of_issue = |number: usize| {
         let issue = &design.issues[number];
-        let mut own = SortedWindow::new(mixing.own_window);
         let mut rows = Vec::new();
-        for at in 0..issue.between(0, to).end {
-            let (session, scale) = (issue.session(at), tails.scale[number][at]);
-            if session >= from && issue.is_scored(at) {
-                let tail = pooled[session - from].map(|pooled| mixing.tail(own.sorted(), pooled));
-                let variance = walk.variance[number][at];
-                let forecast = tail
-                    .map(|tail| Forecast::of(variance, tail.scaled(scale)))
-                    .filter(Forecast::is_valid);
-                rows.push(ForecastRow { issue: number, at, session, forecast });
+        each_row(design, walk, tails, (mixing, number, to), |at, own, _| {
+            let session = issue.session(at);
+            if session < from || !issue.is_scored(at) {
+                return;
             }
-            own.push(walk.residual(design, number, at) / scale);
-        }
+            let tail = tracking.pooled(session).map(|pooled| {
+                let tail = tracking.before(number, at).of(mixing.tail(own, pooled));
+                tail.scaled(tails.scale[number][at])
+            });
+            let variance = walk.variance[number][at];
+            let forecast = tail.map(|tail| Forecast::of(variance, tail)).filter(Forecast::is_valid);
+            rows.push(ForecastRow { issue: number, at, session, forecast });
+        });
         rows
     };
     let issues = (0..design.issues.len()).into_par_iter().filter(|&number| wanted(number));

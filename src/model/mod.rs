@@ -12,7 +12,8 @@
 //! - [`panel`]: bars in columns; [`clean`]: which of them count, and their return and variance
 //! - [`features`]: the terms; [`design`]: the rows that are fitted and forecast
 //! - [`gram`], [`fit`] and [`glm`]: least squares and gamma likelihood; [`walk`]: month by month
-//! - [`shape`] and [`slopes`]: what moves their tail, and how it changed; [`tails`]: quantiles of residuals; [`forecasts`]: those of a session
+//! - [`shape`] and [`slopes`]: what moves their tail, and how it changed; [`tails`]: quantiles of residuals;
+//!   [`tracking`]: what an issue's exceedances teach about them; [`forecasts`]: those of a session
 //! - [`document`]: the fitted model as it is stored; [`train`](mod@train): from a panel to it
 //! - [`version`]: a document with its name, as scoring uses it
 //! - [`choice`]: whether a new model may take the place of another
@@ -40,6 +41,7 @@ pub mod slopes;
 pub mod tails;
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod tracking;
 pub mod train;
 pub mod validation;
 pub mod version;

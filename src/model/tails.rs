@@ -129,15 +129,31 @@ pub struct Mixing {
     pub own_minimum: usize,
     /// How many sessions the pooled points are taken from.
     pub pooled_sessions: usize,
+    /// How fast an issue's quantiles follow its own exceedances ([`tracking`](super::tracking));
+    /// 0, and in documents of earlier versions: not at all.
+    #[serde(default)]
+    pub coverage_step: f64,
 }
 
 impl Default for Mixing {
     fn default() -> Self {
-        Self { own_weight: 0.5, own_window: 1_000, own_minimum: 200, pooled_sessions: 500 }
+        Self {
+            own_weight: 0.25,
+            own_window: 1_000,
+            own_minimum: 200,
+            pooled_sessions: 500,
+            coverage_step: 4e-4,
+        }
     }
 }
 
 impl Mixing {
+    /// Half own, half pooled points and nothing that follows: the classical mixture.
+    #[must_use]
+    pub fn classical() -> Self {
+        Self { own_weight: 0.5, coverage_step: 0.0, ..Self::default() }
+    }
+
     /// The tail that an issue's own residuals, ascending, and the pooled tail make.
     #[must_use]
     pub fn tail(&self, own: &[f64], pooled: TailPoints) -> TailPoints {

@@ -16,6 +16,7 @@ use super::ranker::{RankerModel, TraitSet};
 use super::shape::TailShape;
 use super::slopes::ShapeSchedule;
 use super::tails::{Mixing, TailPoints, quantile};
+use super::tracking::{Correction, Tracking};
 use super::validation::score;
 use super::walk::{Fitted, LEAST_ROWS, Walk};
 use crate::market::{SessionDay, Symbol};
@@ -40,6 +41,15 @@ impl Method {
         match self {
             Self::Adaptive => TermSet::full(variant),
             Self::Har25 => TermSet::classical(variant),
+        }
+    }
+
+    /// How own and pooled residuals are mixed.
+    #[must_use]
+    pub fn mixing(self) -> Mixing {
+        match self {
+            Self::Adaptive => Mixing::default(),
+            Self::Har25 => Mixing::classical(),
         }
     }
 
@@ -169,7 +179,7 @@ pub fn train(
     }
     let sums = DailySums::new(&design);
     let months = |done, of| progress(Progress::Months { done, of });
-    let (mixing, shapes) = (Mixing::default(), options.method.shapes());
+    let (mixing, shapes) = (options.method.mixing(), options.method.shapes());
     let sessions = design.sessions.len();
     let last = |span: usize| sessions.saturating_sub(span)..sessions;
     let mut variants = Vec::new();
@@ -193,7 +203,8 @@ pub fn train(
     let tails = Tails::new(&design, &walk, &shapes, Origin::Close);
     let window = (sessions.saturating_sub(REFERENCE_SESSIONS), sessions);
     let fitted = |number: usize| design.issues[number].fitted;
-    let forecasts = forecasts(&design, &walk, &tails, &mixing, window, &fitted);
+    let tracking = Tracking::new(&design, &walk, &tails, &mixing, sessions);
+    let forecasts = forecasts(&design, &walk, &tails, (&mixing, &tracking), window, &fitted);
     progress(Progress::Validation);
     let since = validation_start(&design, options.validation_months);
     let recent = forecasts.iter().filter(|row| row.session >= since);
@@ -216,6 +227,7 @@ pub fn train(
         shape: shapes.on(trained_until.next().epoch_days()).clone(),
         breadth: design.session_terms.breadth(sessions),
         own_tails: own_tails_by_symbol(&design, &walk, &tails, &mixing),
+        own_corrections: corrections_by_symbol(&design, &tracking),
         reference: reference(&forecasts),
         own_moments: own_moments(&design),
         validation,
@@ -272,6 +284,13 @@ fn own_tails_by_symbol(
     pairs
         .filter_map(|(issue, tail)| Some((issue.symbol, tail.filter(TailPoints::is_tail)?)))
         .collect()
+}
+
+/// Corrections of the issues that have one; of a code that two issues share, that of the first.
+fn corrections_by_symbol(design: &Design, tracking: &Tracking) -> BTreeMap<Symbol, Correction> {
+    let pairs = design.issues.iter().zip(tracking.last()).rev();
+    let known = pairs.filter(|(_, correction)| **correction != Correction::default());
+    known.map(|(issue, correction)| (issue.symbol, *correction)).collect()
 }
 
 /// What is stored of the walk's last fit and the residuals before it; `None` when it has no fit.

@@ -11,6 +11,7 @@ use super::forecasts::{ForecastRow, Tails, forecasts};
 use super::losses;
 use super::panel::Panel;
 use super::slopes::ShapeSchedule;
+use super::tracking::Tracking;
 use super::train::TrainError;
 use super::walk::Walk;
 use crate::market::SessionDay;
@@ -126,7 +127,9 @@ pub fn validate(
     let start = dates.partition_point(|date| *date < from.epoch_days());
     let end = dates.partition_point(|date| *date <= to.epoch_days());
     let window = (start.min(end), end);
-    let rows = forecasts(&design, &walk, &tails, &document.mixing, window, &|_| true);
+    let mixing = &document.mixing;
+    let tracking = Tracking::new(&design, &walk, &tails, mixing, end);
+    let rows = forecasts(&design, &walk, &tails, (mixing, &tracking), window, &|_| true);
     score(&design, rows.iter(), origin).ok_or(TrainError::NoSessions { from, to, first, last })
 }
 

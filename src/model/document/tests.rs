@@ -7,6 +7,8 @@ use crate::model::slopes::ShapeSchedule;
 const OWN_TAIL: TailPoints =
     TailPoints { v01: -9.0, v025: -8.0, v05: -7.0, e025: -10.0, e05: -9.0 };
 
+const TAUGHT: Correction = Correction { v01: 0.1, v025: 0.0, v05: -0.1 };
+
 fn model(variant: Variant, seed: f64) -> VariantModel {
     VariantModel {
         variant,
@@ -46,6 +48,7 @@ pub(crate) fn example(seed: f64) -> Document {
         shape: TailShape::default(),
         breadth: Breadth::default(),
         own_tails: BTreeMap::from([("005930".parse().unwrap(), OWN_TAIL)]),
+        own_corrections: BTreeMap::from([("035420".parse().unwrap(), TAUGHT)]),
         reference: (0..REFERENCE_POINTS).map(|at| at as f64 * (0.1 + seed.abs())).collect(),
         own_moments: vec![Moments { mean: seed, deviation: 1.0 }; OWN],
         validation: None,
@@ -87,6 +90,9 @@ fn what_is_wrong_is_named() {
     assert_eq!(broken(|d| d.variants[1].variant = Variant::Open), "variants");
     assert_eq!(broken(|d| d.variants.truncate(4)), "variants");
     assert_eq!(broken(|d| d.mixing.own_weight = 1.5), "mixing.own_weight");
+    assert_eq!(broken(|d| d.mixing.coverage_step = f64::NAN), "mixing.coverage_step");
+    let taught = |d: &mut Document| d.own_corrections.values_mut().for_each(|c| c.v025 = 0.6);
+    assert_eq!(broken(taught), "own_corrections.035420");
     assert_eq!(broken(|d| d.ranker.as_mut().unwrap().slopes[0] = f64::NAN), "ranker.slopes");
     let mut other = example(0.1);
     other.format = 2;
@@ -102,6 +108,20 @@ fn a_document_without_a_ranker_is_one_of_an_earlier_version() {
     let text = document.to_json().unwrap();
     assert!(!text.contains("ranker"));
     assert_eq!(Document::from_json(text.as_bytes()).unwrap(), document);
+}
+
+#[test]
+fn a_document_without_corrections_is_one_of_an_earlier_version() {
+    let mut document = Document { own_corrections: BTreeMap::new(), ..example(0.1) };
+    document.mixing.coverage_step = 0.0;
+    let text = document.to_json().unwrap();
+    assert!(!text.contains("own_corrections"));
+    let earlier: Vec<&str> = text.lines().filter(|line| !line.contains("coverage_step")).collect();
+    // The line before it is the last of its object then.
+    let earlier =
+        earlier.join("\n").replace("\"pooled_sessions\": 500,", "\"pooled_sessions\": 500");
+    assert!(earlier.len() < text.len());
+    assert_eq!(Document::from_json(earlier.as_bytes()).unwrap(), document);
 }
 
 #[test]
@@ -130,7 +150,10 @@ fn own_residuals_scale_and_level_move_the_tail() {
     };
     assert!((with(&document, None) + 2.7).abs() < 1e-12);
     assert!((with(&document, Some("000660")) + 2.7).abs() < 1e-12);
-    assert!((with(&document, Some("005930")) + f64::midpoint(9.0, 2.7)).abs() < 1e-12);
+    // A quarter of its own, three of the pooled.
+    assert!((with(&document, Some("005930")) + 0.25 * 9.0 + 0.75 * 2.7).abs() < 1e-12);
+    // Without a tail of its own, but with what its exceedances taught.
+    assert!((with(&document, Some("035420")) + 2.7 * 0.1_f64.exp()).abs() < 1e-12);
     document.variants.iter_mut().for_each(|model| model.level = 1.5);
     document.shape = ShapeSchedule::adaptive().on(0).clone();
     let scale = document.shape.downside(Variant::OwnOnly, &own, &MarketTerms::UNKNOWN);

@@ -15,6 +15,7 @@ use super::gram::{DailySums, Gram, target};
 use super::panel::Panel;
 use super::slopes::ShapeSchedule;
 use super::tails::{Mixing, TailPoints};
+use super::tracking::{Correction, Tracking};
 use super::train::{Method, TrainError, TrainOptions, train};
 use super::validation::validate;
 use super::walk::Walk;
@@ -121,10 +122,12 @@ fn a_forecast_knows_the_issues_own_past_and_not_its_own_day() {
         let (design, walk) = walk(market, &[Variant::Close]);
         let tails = Tails::new(&design, &walk, &ShapeSchedule::adaptive(), Origin::Close);
         let window = (design.sessions.len() - 1, design.sessions.len());
-        let rows = forecasts(&design, &walk, &tails, &Mixing::default(), window, &|_| true);
-        (design, walk, tails, rows)
+        let mixing = Mixing::default();
+        let tracking = Tracking::new(&design, &walk, &tails, &mixing, window.1);
+        let rows = forecasts(&design, &walk, &tails, (&mixing, &tracking), window, &|_| true);
+        (design, walk, tails, (rows, tracking))
     };
-    let (design, walk, tails, rows) = of_last(&market);
+    let (design, walk, tails, (rows, tracking)) = of_last(&market);
     assert_eq!(rows.len(), 4);
     for row in &rows {
         let u = |at| walk.residual(&design, row.issue, at) / tails.scale[row.issue][at];
@@ -132,13 +135,16 @@ fn a_forecast_knows_the_issues_own_past_and_not_its_own_day() {
         own.sort_unstable_by(f64::total_cmp);
         assert!(own.len() > Mixing::default().own_minimum);
         let pooled = tails.residuals.tail_before(row.session, 500).unwrap();
-        let tail = TailPoints::of_sorted(&own).unwrap().mixed(0.5, pooled);
+        let tail = TailPoints::of_sorted(&own).unwrap().mixed(0.25, pooled);
+        let taught = tracking.before(row.issue, row.at);
+        assert_ne!(taught, Correction::default(), "its exceedances say nothing");
+        let tail = taught.of(tail);
         let of = |tail: TailPoints| {
             let scaled = tail.scaled(tails.scale[row.issue][row.at]);
             Forecast::of(walk.variance[row.issue][row.at], scaled)
         };
         assert_eq!(row.forecast, Some(of(tail)));
-        assert_ne!(row.forecast, Some(of(pooled)), "its own tail says nothing");
+        assert_ne!(row.forecast, Some(of(taught.of(pooled))), "its own tail says nothing");
     }
     let mut moved = market.clone();
     for issue in &mut moved.issues {
@@ -147,7 +153,7 @@ fn a_forecast_knows_the_issues_own_past_and_not_its_own_day() {
             *column.last_mut().unwrap() *= 0.9;
         }
     }
-    assert_eq!(of_last(&moved).3, rows, "the day itself reached its forecast");
+    assert_eq!(of_last(&moved).3.0, rows, "the day itself reached its forecast");
 }
 
 #[test]
@@ -185,7 +191,9 @@ fn splits_halts_and_reopenings_are_not_scored() {
         let (design, walk) = walk(market, &Variant::ALL[1..]);
         let tails = Tails::new(&design, &walk, &ShapeSchedule::adaptive(), Origin::Close);
         let window = (0, design.sessions.len());
-        let rows = forecasts(&design, &walk, &tails, &Mixing::default(), window, &|_| true);
+        let mixing = Mixing::default();
+        let tracking = Tracking::new(&design, &walk, &tails, &mixing, window.1);
+        let rows = forecasts(&design, &walk, &tails, (&mixing, &tracking), window, &|_| true);
         let worst = rows
             .iter()
             .map(|row| design.issues[row.issue].day(row.at).r)
@@ -243,6 +251,15 @@ fn a_trained_document_forecasts_and_is_validated() {
     assert!(forecast.is_valid() && (1e-5..1e-2).contains(&forecast.variance), "{forecast:?}");
     assert!(document.forecast(Origin::Open, None, &own, &MarketTerms::UNKNOWN).is_some());
     assert!(document.reference.iter().all(|loss| *loss > 0.0));
+    // What exceedances taught goes with it: of the walk's last row, by issue.
+    let (design, walk) = self::walk(&market, &Variant::ALL[1..]);
+    let tails = Tails::new(&design, &walk, &ShapeSchedule::adaptive(), Origin::Close);
+    let to = design.sessions.len();
+    let tracking = Tracking::new(&design, &walk, &tails, &document.mixing, to);
+    assert_eq!(document.own_corrections.len(), design.issues.len());
+    for (issue, taught) in design.issues.iter().zip(tracking.last()) {
+        assert_eq!(document.own_corrections[&issue.symbol], *taught);
+    }
     // Frozen over the last months: near to the walk, whose months differ little here.
     let window = (validation.from, validation.to);
     let frozen = validate(&market, &document, (Origin::Close, Reader::Panel), window).unwrap();
