@@ -190,6 +190,17 @@ fn bad_scenarios_are_told_what_is_wrong_by_both() {
             "holdings: [{symbol: \"000001\", quantity: 10}]\nshocks: [{repeat: {from: 2019-03-02, to: 2019-03-19}}]",
             "cannot be repeated",
         ),
+        ("capital: 1000000\nsimulation: {as_of: 2199-01-04}", "simulation.as_of is 2199-01-04"),
+        ("capital: 1000000\nsimulation: {as_of: 2022-02-01}", "expected a later day"),
+        (
+            "holdings: [{symbol: \"000001\", quantity: 10}]\nshocks: [{stock: {symbol: \"000001\", change_pct: 5}}, {stock: {symbol: \"000001\", change_pct: -5}}]",
+            "shocks[1].stock moves 000001 in session 1",
+        ),
+        ("holdings: [{symbol: \"000001\", quantity: 999999999999}]", "holdings are worth"),
+        (
+            "capital: 1000000000000000\nholdings: [{symbol: \"000001\", quantity: 1}]",
+            "capital is 1,000,000,000,000,000, expected at most 10000 times",
+        ),
         ("capital: 1000000\nhorizon: 5", "horizon"),
     ];
     for (scenario, expected) in cases {

@@ -15,7 +15,7 @@ use super::outlet::AdviceOutlet;
 use super::supervision::{Cursor, Edge, Envelope, Stage, StageError};
 use crate::advice::PlanSettings;
 use crate::advice::alarm::{Alarm, LivePosition, respond};
-use crate::advice::holdings::Holdings;
+use crate::advice::holdings::{Holdings, portfolio_name};
 use crate::advice::live_world::LiveIssue;
 use crate::advice::mitigate::Severity;
 use crate::advice::simulate::{Control, SimulateError};
@@ -78,11 +78,6 @@ impl Mitigator {
             None => holdings.symbols().collect(),
         };
         let known: Vec<_> = told.iter().filter_map(|symbol| self.known(*symbol)).collect();
-        if known.len() < told.len() && notice.symbol.is_none() {
-            let unknown = told.iter().filter(|symbol| board.directory.find(**symbol).is_none());
-            let unknown: Vec<&str> = unknown.map(Symbol::as_str).collect();
-            tracing::warn!(?unknown, "held, but not watched: left out of the plan");
-        }
         let price = |row: &Option<RiskRow>| match notice.symbol {
             Some(_) => notice.price,
             None => row.map_or(0, |row| row.point.price),
@@ -93,6 +88,13 @@ impl Mitigator {
         });
         // Shares without a price have no value yet.
         let sized: Vec<_> = sized.filter(|(.., position)| position.value > 0).collect();
+        let is_sized =
+            |symbol: &&Symbol| sized.iter().any(|(reference, ..)| reference.symbol == **symbol);
+        let left_out: Vec<Symbol> =
+            told.iter().filter(|symbol| !is_sized(symbol)).copied().collect();
+        if !left_out.is_empty() && notice.symbol.is_none() {
+            tracing::warn!(?left_out, "held, but no price is known: left out of the plan");
+        }
         let market = market_of(notice, sized.first().map(|(reference, ..)| reference.market));
         let held: Vec<LivePosition<'_>> = sized
             .iter()
@@ -114,7 +116,7 @@ impl Mitigator {
         let (subject, name) = match (&sized[..], notice.symbol) {
             ([(reference, ..)], Some(_)) => (reference.symbol.as_str(), reference.name.clone()),
             ([], _) => ("portfolio", notice.name.clone()),
-            _ => ("portfolio", "보유 종목".to_owned()),
+            _ => ("portfolio", portfolio_name(&left_out)),
         };
         let alarm = Alarm {
             event_id: notice.event_id.clone(),
@@ -311,7 +313,9 @@ mod tests {
         assert_eq!(untold.position_value, 5_000_000);
         // One that is not watched is left out, the others are defended.
         let some = HELD.replace("247540", "999999");
-        assert_eq!(plan(&board, &some, None, "코스피").position_value, 700_000);
+        let part = plan(&board, &some, None, "코스피");
+        assert_eq!(part.position_value, 700_000);
+        assert!(part.name.contains("999999 제외"), "{}", part.name);
     }
 
     #[test]

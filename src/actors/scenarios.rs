@@ -193,7 +193,8 @@ impl Scenarios {
             let world = World::build(&panel, in_use, &known, None)?;
             Ok::<_, WorldError>(Arc::new(Situation { world, panel, model: Arc::new(model) }))
         });
-        let made = made.await.map_err(|error| failed(&error))?.map_err(no_session)?;
+        let made =
+            made.await.map_err(|error| failed(&error))?.map_err(|error| too_early(error, as_of))?;
         let mut situations = situations.lock();
         // Another asker may have made the same meanwhile.
         if kept(&situations).is_none() {
@@ -242,7 +243,22 @@ fn no_data(error: ModellingError) -> ScenarioRefusal {
     }
 }
 
-/// A day of the scenario's own choice is its mistake; a history that is too short is not.
+/// Too little before a day that the scenario chose is its mistake; a history that is too short is not.
+fn too_early(error: WorldError, asked: Option<SessionDay>) -> ScenarioRefusal {
+    match (&error, asked) {
+        (WorldError::TooFewDays { days, needed, .. }, Some(asked)) => {
+            ScenarioRefusal::Fields(vec![FieldProblem {
+                field: "simulation.as_of".to_owned(),
+                problem: format!(
+                    "is {asked}, before which {days} days can be drawn from, expected a later day: at least {needed} are needed"
+                ),
+            }])
+        }
+        _ => no_session(error),
+    }
+}
+
+/// A day of the scenario's own choice that is not there is its mistake.
 fn no_session(error: WorldError) -> ScenarioRefusal {
     match error {
         WorldError::NoSession { as_of, first, last } => {

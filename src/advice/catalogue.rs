@@ -3,7 +3,7 @@
 //! | action | what is simulated |
 //! |---|---|
 //! | `wait` | the portfolio as it is |
-//! | `trim` | as much of each holding sold, in the same proportion, as brings value at risk down to the budget, cost included |
+//! | `trim` | as much of each holding sold, in the same proportion, as brings the loss the budget is about down to it, cost included; simulated until it does |
 //! | `stop` | each holding sold at the first close that lies `stop_deviations` daily deviations below the start |
 //! | `trailing_stop` | the same below the highest close since |
 //! | `hedge_inverse_etf` | an inverse fund of β times the value, by market; paid from cash, or by selling β/(1 + β) of the holdings where cash does not suffice |
@@ -20,9 +20,10 @@
 
 use super::costs::{TradingCosts, whole_won};
 use super::korean::{grouped, won};
-use super::mitigate::{PlanSettings, Situation};
+use super::mitigate::{PlanSettings, Simulator, Situation};
 use super::positions::Held;
-use super::simulate::{Exit, Exposure, Instrument};
+use super::risk_limit::RiskLimit;
+use super::simulate::{Exit, Exposure, Instrument, Outcome, SimulateError};
 
 /// An option before it is simulated.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,24 +42,31 @@ pub struct Draft {
     pub infeasible: Option<String>,
 }
 
-/// The options for a situation whose value at risk is `risk` won; `wait` is the first.
-#[must_use]
-pub fn drafts(
+/// Halvings of the share that is sold, where a proportional sale does not do: a hundredth is close
+/// enough.
+const HALVINGS: u32 = 7;
+
+/// The options for a situation in which waiting comes to `waiting`; `wait` is the first.
+///
+/// # Errors
+/// When `simulated` cannot be, or is cancelled.
+pub(super) fn drafts(
     situation: &Situation<'_>,
     settings: &PlanSettings,
     costs: &TradingCosts,
-    risk: f64,
-) -> Vec<Draft> {
+    waiting: &Outcome,
+    simulated: &Simulator<'_>,
+) -> Result<Vec<Draft>, SimulateError> {
     let book = Book { situation, settings, costs };
-    vec![
+    Ok(vec![
         book.wait(),
-        book.trim(risk),
+        book.trim(waiting, simulated)?,
         book.exit(false),
         book.exit(true),
         book.hedge(),
         book.rotate(),
         book.raise_cash(),
-    ]
+    ])
 }
 
 /// What all options look at.
@@ -160,34 +168,35 @@ impl Book<'_> {
         }
     }
 
-    fn trim(&self, risk: f64) -> Draft {
+    fn trim(&self, waiting: &Outcome, simulated: &Simulator<'_>) -> Result<Draft, SimulateError> {
         const WHAT: &str = "위험 예산에 맞춰 일부를 매도합니다.";
+        let cannot = |why: String| Ok(self.infeasible("trim", WHAT, why));
         if let Some(why) = self.blocked() {
-            return self.infeasible("trim", WHAT, why);
+            return cannot(why);
         }
-        let budget = self.situation.budget;
+        let RiskLimit { measure, won: budget } = self.situation.budget;
+        let (risk, name) = (measure.of(waiting), measure.text());
         if risk <= budget {
-            let why = format!(
-                "현재 VaR {}이 이미 위험 예산 {} 이내입니다",
+            return cannot(format!(
+                "현재 {name} {}이 이미 위험 예산 {} 이내입니다",
                 won(whole_won(risk)),
                 won(whole_won(budget))
-            );
-            return self.infeasible("trim", WHAT, why);
+            ));
         }
-        // Value at risk grows in proportion to what is held; the cost of the sale comes on top.
-        let mut share = 1.0 - budget / risk;
-        for _ in 0..4 {
-            share = (1.0 - (budget - self.sell(share).cost).max(0.0) / risk).clamp(0.0, 1.0);
-        }
+        let Some(share) = self.share_to_sell(risk, simulated)? else {
+            return cannot(format!(
+                "팔 수 있는 종목을 모두 팔아도 {name}이 위험 예산 {}을 넘습니다",
+                won(whole_won(budget))
+            ));
+        };
         let sale = self.sell(share);
         if sale.proceeds >= self.invested() {
-            let why = "전량 매도와 같아 일부만 줄여서는 예산에 맞출 수 없습니다";
-            return self.infeasible("trim", WHAT, why);
+            return cannot("전량 매도와 같아 일부만 줄여서는 예산에 맞출 수 없습니다".to_owned());
         }
-        Draft {
+        Ok(Draft {
             action: "trim",
             description: format!(
-                "{}하여 {}거래일 95% VaR을 예산 {} 안으로 낮춥니다.{}",
+                "{}하여 {}거래일 {name}을 예산 {} 안으로 낮춥니다.{}",
                 self.sale_text(&sale),
                 self.situation.simulation.horizon,
                 won(whole_won(budget)),
@@ -197,7 +206,43 @@ impl Book<'_> {
             cost: sale.cost,
             relieved: sale.proceeds,
             infeasible: None,
+        })
+    }
+
+    /// The share of each holding whose sale brings `risk` within the budget; `None` where even the sale
+    /// of all that can be sold does not.
+    fn share_to_sell(
+        &self,
+        risk: f64,
+        simulated: &Simulator<'_>,
+    ) -> Result<Option<f64>, SimulateError> {
+        let RiskLimit { measure, won: budget } = self.situation.budget;
+        let enough = |share: f64| -> Result<bool, SimulateError> {
+            let Sale { exposures, cost, .. } = self.sell(share);
+            Ok(measure.of(&simulated(&exposures, cost)?) <= budget)
+        };
+        // Risk grows in proportion to what is held; the cost of the sale comes on top.
+        let mut share = 1.0 - budget / risk;
+        for _ in 0..4 {
+            share = (1.0 - (budget - self.sell(share).cost).max(0.0) / risk).clamp(0.0, 1.0);
         }
+        if enough(share)? {
+            return Ok(Some(share));
+        }
+        // What cannot be sold, or moves apart from the rest, leaves more.
+        if !enough(1.0)? {
+            return Ok(None);
+        }
+        let (mut little, mut much) = (share, 1.0);
+        for _ in 0..HALVINGS {
+            let middle = f64::midpoint(little, much);
+            if enough(middle)? {
+                much = middle;
+            } else {
+                little = middle;
+            }
+        }
+        Ok(Some(much))
     }
 
     fn exit(&self, trailing: bool) -> Draft {
@@ -324,10 +369,11 @@ impl Book<'_> {
         if let Some(money) = exposures.iter_mut().find(|one| is_cash(one)) {
             money.value = (money.value - spent).max(0.0);
         }
-        let paid = if proceeds > 0.0 {
-            format!("보유분 {}을 매도한 돈으로 ", won(whole_won(proceeds)))
-        } else {
-            String::new()
+        let (of_cash, of_sale) = (won(whole_won(cash)), won(whole_won(proceeds)));
+        let paid = match (proceeds > 0.0, spent > proceeds + 1.0) {
+            (true, true) => format!("현금 {of_cash}과 보유분 {of_sale}을 매도한 돈으로 "),
+            (true, false) => format!("보유분 {of_sale}을 매도한 돈으로 "),
+            (false, _) => "현금으로 ".to_owned(),
         };
         Draft {
             action: ACTION,

@@ -9,11 +9,9 @@
 //! their own call (`plan_mitigation`, scenarios).
 
 use super::mitigate::PlanSettings;
-use super::scenario::{Budget, HoldingLine, Scenario};
+use super::risk_limit::Measure;
+use super::scenario::{HoldingLine, Scenario};
 use crate::market::{Symbol, Won};
-
-/// The level that plans measure value at risk at.
-const PLAN_LEVEL: f64 = 0.95;
 
 /// What is held, or what to assume.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,8 +19,9 @@ pub struct Holdings {
     assumed: Won,
     capital: Option<Won>,
     lines: Vec<HoldingLine>,
-    /// Bearable value at risk of one day, per cent of the whole; `None`: the one of [`PlanSettings`].
-    risk_budget_pct: Option<f64>,
+    /// How a bearable loss is measured, and the one of a day, per cent of the whole; `None`: those of
+    /// [`PlanSettings`].
+    budget: Option<(Measure, f64)>,
 }
 
 /// A position and where its size comes from.
@@ -38,23 +37,20 @@ impl Holdings {
     /// Nothing is told; every position is taken to be worth `value` won.
     #[must_use]
     pub const fn assumed(value: Won) -> Self {
-        Self { assumed: value, capital: None, lines: Vec::new(), risk_budget_pct: None }
+        Self { assumed: value, capital: None, lines: Vec::new(), budget: None }
     }
 
     /// The holdings of `scenario`; what is not among them is assumed to be worth `assumed` won.
     ///
-    /// A budget for value at risk at 95 % over the scenario's horizon becomes one of a day by the root
-    /// of its sessions, as plans take it; one of another kind or level cannot be carried over.
+    /// A budget over the scenario's horizon becomes one of a day by the root of its sessions, as plans
+    /// take it.
     #[must_use]
     pub fn of(scenario: &Scenario, assumed: Won) -> Self {
-        let risk_budget_pct = match scenario.budget {
-            Some(Budget::ValueAtRisk(one)) if (one.level - PLAN_LEVEL).abs() < 1e-9 => {
-                Some(one.loss_pct / f64::from(scenario.horizon_sessions.max(1)).sqrt())
-            }
-            _ => None,
-        };
+        let root = f64::from(scenario.horizon_sessions.max(1)).sqrt();
+        let budget =
+            scenario.budget.map(|budget| (budget.measure(), budget.loss().loss_pct / root));
         let lines = scenario.holdings.clone();
-        Self { assumed, capital: scenario.capital, lines, risk_budget_pct }
+        Self { assumed, capital: scenario.capital, lines, budget }
     }
 
     /// What is assumed of an issue that nobody told of, won.
@@ -96,8 +92,23 @@ impl Holdings {
     /// `settings` with the budget that is told.
     #[must_use]
     pub fn budgeted(&self, settings: PlanSettings) -> PlanSettings {
-        let risk_budget_pct = self.risk_budget_pct.unwrap_or(settings.risk_budget_pct);
-        PlanSettings { risk_budget_pct, ..settings }
+        match self.budget {
+            Some((measure, risk_budget_pct)) => {
+                PlanSettings { risk_budget_pct, measure, ..settings }
+            }
+            None => settings,
+        }
+    }
+}
+
+/// What the holdings are called together; those of which nothing is known are named as left out.
+#[must_use]
+pub fn portfolio_name(left_out: &[Symbol]) -> String {
+    let codes: Vec<&str> = left_out.iter().map(Symbol::as_str).collect();
+    if codes.is_empty() {
+        "보유 종목".to_owned()
+    } else {
+        format!("보유 종목 (시세를 모르는 {} 제외)", codes.join(", "))
     }
 }
 
@@ -135,10 +146,14 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_of_another_kind_is_not_carried_over() {
-        for budget in ["{drawdown: {loss_pct: 8}}", "{value_at_risk: {loss_pct: 8, level: 0.99}}"] {
-            let held = told(&format!("capital: 10000000\nbudget: {budget}"));
-            assert_eq!(held.budgeted(PlanSettings::default()).risk_budget_pct, 3.0, "{budget}");
+    fn a_budget_keeps_its_kind_and_level() {
+        for (budget, measure) in [
+            ("{drawdown: {loss_pct: 8}}", Measure::Drawdown { level: 0.95 }),
+            ("{value_at_risk: {loss_pct: 8, level: 0.99}}", Measure::ValueAtRisk { level: 0.99 }),
+        ] {
+            let held = told(&format!("capital: 10000000\nhorizon_sessions: 4\nbudget: {budget}"));
+            let settings = held.budgeted(PlanSettings::default());
+            assert_eq!((settings.measure, settings.risk_budget_pct), (measure, 4.0));
         }
         let held = Holdings::assumed(7);
         assert_eq!((held.cash(0), held.position(code("005930"), 1).value), (0, 7));

@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use super::catalogue::{Draft, drafts};
 use super::costs::{TradingCosts, whole_won};
 pub use super::positions::Held;
+use super::risk_limit::{Measure, RiskLimit};
 use super::simulate::{self, Control, Exposure, Outcome, SimulateError, World};
 use super::types::{MitigationPlan, PlanOption};
 use crate::market::identity::deterministic_id;
@@ -104,9 +105,11 @@ pub struct Haven {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PlanSettings {
-    /// Value at risk (95 %) that a portfolio may have over one day, per cent of its value; over a
-    /// longer horizon times the root of its sessions.
+    /// Loss that a portfolio may have over one day, per cent of its value; over a longer horizon times
+    /// the root of its sessions.
     pub risk_budget_pct: f64,
+    /// How that loss is measured.
+    pub measure: Measure,
     /// Distance of a stop, in daily standard deviations.
     pub stop_deviations: f64,
     /// Smallest order worth placing, won.
@@ -133,6 +136,7 @@ impl Default for PlanSettings {
         };
         Self {
             risk_budget_pct: 3.0,
+            measure: Measure::USUAL,
             stop_deviations: 2.0,
             smallest_order: 10_000,
             hedges: vec![
@@ -151,10 +155,11 @@ impl Default for PlanSettings {
 }
 
 impl PlanSettings {
-    /// The risk budget over `horizon` sessions of a portfolio worth `value`, won.
+    /// The risk budget over `horizon` sessions of a portfolio worth `value` won.
     #[must_use]
-    pub fn budget(&self, value: f64, horizon: u32) -> f64 {
-        value * self.risk_budget_pct / 100.0 * f64::from(horizon.max(1)).sqrt()
+    pub fn budget(&self, value: f64, horizon: u32) -> RiskLimit {
+        let won = value * self.risk_budget_pct / 100.0 * f64::from(horizon.max(1)).sqrt();
+        RiskLimit { measure: self.measure, won }
     }
 }
 
@@ -181,9 +186,8 @@ pub struct Situation<'a> {
     pub cash: f64,
     /// Whether the market as a whole is halted.
     pub market_halted: bool,
-    /// Value at risk (95 %) over the horizon that is wanted, won; [`PlanSettings::budget`] or the
-    /// scenario's.
-    pub budget: f64,
+    /// The loss over the horizon that is bearable; [`PlanSettings::budget`] or the scenario's.
+    pub budget: RiskLimit,
     /// Paths, horizon, seed, shocks: the same for every option.
     pub simulation: simulate::Plan,
     /// Day before which the daily bars end.
@@ -208,7 +212,7 @@ pub struct Defence {
 }
 
 /// Simulates exposures of which a cost is paid at once.
-type Simulator<'a> = dyn Fn(&[Exposure], f64) -> Result<Outcome, SimulateError> + 'a;
+pub(super) type Simulator<'a> = dyn Fn(&[Exposure], f64) -> Result<Outcome, SimulateError> + 'a;
 
 /// An option with its simulated effect.
 struct Simulated {
@@ -238,7 +242,7 @@ pub fn plan(
     let before: Vec<Exposure> = held.into_iter().chain(std::iter::once(cash)).collect();
     let baseline = simulated(&before, 0.0)?;
     let (risk, shortfall, error) = figures(&baseline);
-    let drafts = drafts(situation, settings, &costs, risk);
+    let drafts = drafts(situation, settings, &costs, &baseline, &simulated)?;
     let mut options = Vec::with_capacity(drafts.len());
     for draft in drafts {
         if draft.infeasible.is_some() || draft.action == "wait" {

@@ -201,6 +201,56 @@ fn a_portfolio_is_defended_as_a_whole() {
     assert!((0.3..0.8).contains(&share), "{share}");
 }
 
+#[test]
+fn a_trim_reaches_the_budget_or_says_that_it_cannot() {
+    let watched = watched();
+    let plan = |blocked_value: Won, measure: Measure, pct: f64| {
+        let mut blocked = issue(&watched[2]);
+        blocked.halted = true;
+        let held = vec![
+            LivePosition { issue: issue(&watched[1]), value: 10_000_000 },
+            LivePosition { issue: blocked, value: blocked_value },
+        ];
+        let alarm = Alarm { subject: "portfolio".into(), assumed: false, ..alarm(held) };
+        let settings = PlanSettings { measure, risk_budget_pct: pct, ..PlanSettings::default() };
+        respond(&alarm, &watched, None, &settings, &Control::none()).unwrap()
+    };
+    // What cannot be sold takes part of the budget: a proportional sale would leave too much.
+    let some = plan(2_000_000, Measure::USUAL, 1.5);
+    let budget = 0.015 * 5f64.sqrt() * some.position_value as f64;
+    let trim = option(&some, "trim");
+    assert!(trim.infeasible.is_none(), "{trim:?}");
+    assert!(trim.risk_after as f64 <= budget + 1.0, "{trim:?} {budget}");
+    assert!(trim.risk_after as f64 > 0.9 * budget, "and not far below it: {trim:?} {budget}");
+    let most = plan(10_000_000, Measure::USUAL, 1.5);
+    let why = option(&most, "trim").infeasible.clone().unwrap();
+    assert!(why.contains("모두 팔아도 95% VaR이 위험 예산"), "{why}");
+
+    // The measure is the user's: the same budget at 99 % asks for more, a fall on the way too.
+    let sold = |measure| option(&plan(100_000, measure, 3.0), "trim").risk_after;
+    let usual = sold(Measure::USUAL);
+    let rare = option(&plan(100_000, Measure::ValueAtRisk { level: 0.99 }, 3.0), "trim").clone();
+    assert!(rare.description.contains("99% VaR을 예산"), "{}", rare.description);
+    assert!(rare.risk_after < usual, "{rare:?} {usual}");
+    let fall = sold(Measure::Drawdown { level: 0.95 });
+    assert!(fall < usual, "{fall} {usual}");
+}
+
+#[test]
+fn a_hedge_says_what_pays_for_it() {
+    let watched = watched();
+    let text = |cash: Won| {
+        let held = vec![LivePosition { issue: issue(&watched[3]), value: 10_000_000 }];
+        let alarm = Alarm { cash, ..alarm(held) };
+        let plan =
+            respond(&alarm, &watched, None, &PlanSettings::default(), &Control::none()).unwrap();
+        option(&plan, "hedge_inverse_etf").description.clone()
+    };
+    assert!(text(0).starts_with("보유분"), "{}", text(0));
+    assert!(text(3_000_000).starts_with("현금 3,000,000원과 보유분"), "{}", text(3_000_000));
+    assert!(text(100_000_000).starts_with("현금으로 KODEX"), "{}", text(100_000_000));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
     #[test]

@@ -10,6 +10,7 @@
 //!   [`catalogue`], [`positions`] and [`costs`] below it
 //! - [`alarm`](alarm::respond): the same from what a running daemon knows, in a [`live_world`]
 //! - [`holdings`]: what the operator holds, for alarms
+//! - [`risk_limit`]: a bearable loss and its measure
 //! - [`scenario`]: what a user asks, checked, and the answer to it
 //! - [`simulate`](simulate::simulate): a world and exposures to the distribution of what could become
 //!   of them
@@ -27,6 +28,7 @@ pub mod mitigate;
 pub mod positions;
 mod reasons;
 pub mod recommend;
+pub mod risk_limit;
 pub mod scenario;
 pub mod simulate;
 pub mod statistics;

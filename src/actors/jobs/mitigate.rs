@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::TaskWorld;
 use super::scene::{Scene, scene};
 use crate::advice::alarm::{Alarm, LivePosition, respond};
+use crate::advice::holdings::portfolio_name;
 use crate::advice::live_world::LiveIssue;
 use crate::advice::mitigate::Severity;
 use crate::advice::simulate::Control;
@@ -49,6 +50,8 @@ crate::task_arguments! {
     }
 }
 
+/// Most that a position may be worth, won: a thousand trillion.
+const MOST_WORTH: Won = 1_000_000_000_000_000;
 /// Positions in one call, at most.
 const MOST: usize = 200;
 
@@ -90,6 +93,7 @@ async fn plan(
                 values: vec![position.value],
                 assumed: position.assumed,
                 cash: 0,
+                left_out: Vec::new(),
             };
             let plan = respond_to(world, context, scene, defended, event.as_deref()).await?;
             return keep(world, context, plan).await;
@@ -112,9 +116,15 @@ async fn plan(
         )));
     }
     let symbols: Vec<Symbol> = held.iter().map(|one| one.symbol).collect();
+    if let Some(twice) = (1..symbols.len()).find(|at| symbols[..*at].contains(&symbols[*at])) {
+        return Err(TaskFailure::value(format!(
+            "plan_mitigation(): argument positions has {} twice: expected one position an issue",
+            symbols[twice]
+        )));
+    }
     let scene = scene(world, context, None, &symbols).await?;
     let values: Vec<Won> = held.iter().map(|one| value(&scene, one)).collect::<Result<_, _>>()?;
-    let defended = Defended { symbols, values, assumed: false, cash: 0 };
+    let defended = Defended { symbols, values, assumed: false, cash: 0, left_out: Vec::new() };
     let plan = respond_to(world, context, scene, defended, event.as_deref()).await?;
     keep(world, context, plan).await
 }
@@ -127,6 +137,11 @@ async fn of_portfolio(
     event: Option<&OutwardEvent>,
 ) -> Result<MitigationPlan, TaskFailure> {
     let scene = scene(world, context, None, &symbols).await?;
+    let (symbols, left_out): (Vec<Symbol>, Vec<Symbol>) =
+        symbols.into_iter().partition(|symbol| scene.row(*symbol).is_some());
+    if let (true, Some(first)) = (symbols.is_empty(), left_out.first()) {
+        scene.known(*first)?;
+    }
     let mut values = Vec::with_capacity(symbols.len());
     for symbol in &symbols {
         let (row, _) = scene.known(*symbol)?;
@@ -134,8 +149,14 @@ async fn of_portfolio(
     }
     let worth = values.iter().fold(0, |sum: Won, value| sum.saturating_add(*value));
     let cash = world.holdings.cash(worth);
-    respond_to(world, context, scene, Defended { symbols, values, assumed: false, cash }, event)
-        .await
+    respond_to(
+        world,
+        context,
+        scene,
+        Defended { symbols, values, assumed: false, cash, left_out },
+        event,
+    )
+    .await
 }
 
 /// What a position is worth, won.
@@ -152,10 +173,14 @@ fn value(scene: &Scene, held: &Held) -> Result<Won, TaskFailure> {
             )));
         }
     };
-    value.filter(|value| *value > 0).ok_or_else(|| {
+    value.filter(|value| (1..=MOST_WORTH).contains(value)).ok_or_else(|| {
+        let (what, told) = match (held.quantity, held.value) {
+            (Some(quantity), _) => ("quantity", quantity),
+            (_, value) => ("value", value.unwrap_or(0)),
+        };
         TaskFailure::value(format!(
-            "plan_mitigation(): the position in {} is worth nothing, or more than can be: expected above 0",
-            held.symbol
+            "plan_mitigation(): the position in {} has {what} {told}, at {} won a share: expected a worth of 1 to {MOST_WORTH} won",
+            held.symbol, row.point.price
         ))
     })
 }
@@ -176,6 +201,8 @@ struct Defended {
     assumed: bool,
     /// Beside it, won.
     cash: Won,
+    /// Held too, but nothing is known of it.
+    left_out: Vec<Symbol>,
 }
 
 /// The plan; simulated on a thread that may take its time.
@@ -186,7 +213,7 @@ async fn respond_to(
     defended: Defended,
     event: Option<&OutwardEvent>,
 ) -> Result<MitigationPlan, TaskFailure> {
-    let Defended { symbols, values, assumed, cash } = defended;
+    let Defended { symbols, values, assumed, cash, left_out } = defended;
     let mut rows = Vec::with_capacity(symbols.len());
     for symbol in &symbols {
         let (row, _) = scene.known(*symbol)?;
@@ -196,8 +223,8 @@ async fn respond_to(
     let kosdaq = rows.iter().filter(|(_, one)| one.market == Market::Kosdaq).count();
     let market = if 2 * kosdaq > rows.len() { Market::Kosdaq } else { Market::Kospi };
     let (subject, name) = match &rows[..] {
-        [(_, one)] => (one.symbol.as_str().to_owned(), one.name.clone()),
-        _ => ("portfolio".to_owned(), "보유 종목".to_owned()),
+        [(_, one)] if left_out.is_empty() => (one.symbol.as_str().to_owned(), one.name.clone()),
+        _ => ("portfolio".to_owned(), portfolio_name(&left_out)),
     };
     let (event_id, severity, as_of) =
         (event_id(event), severity(event, highest), as_of(&scene, event));

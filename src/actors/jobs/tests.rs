@@ -229,6 +229,10 @@ async fn plans_and_alerts_answer_an_event_or_an_issue() {
         (json!({"positions": []}), "ValueError"),
         (json!({"positions": [{"symbol": "005930"}]}), "ValueError"),
         (json!({"positions": [{"symbol": "005930", "quantity": -1}]}), "ValueError"),
+        (
+            json!({"positions": [{"symbol": "005930", "quantity": 1}, {"symbol": "005930", "quantity": 1}]}),
+            "ValueError",
+        ),
         (json!({"symbol": "005930", "positions": []}), "TypeError"),
         (json!({"event_id": "none"}), "LookupError"),
     ] {

@@ -66,7 +66,12 @@ async fn equal_questions_get_equal_answers_until_the_bars_change() {
     let mut asked = earlier.clone();
     asked.simulation.as_of = Some(first.source.data_from.next());
     let refusal = service.answer(asked, quiet()).await.unwrap_err();
-    assert!(matches!(&refusal, ScenarioRefusal::NoData(why) if why.contains("too little history")));
+    assert!(matches!(&refusal, ScenarioRefusal::Fields(_)), "the day is the asker's choice");
+    assert!(refusal.to_string().contains("expected a later day"), "{refusal}");
+    let mut asked = earlier.clone();
+    asked.simulation.as_of = Some("2199-01-04".parse().unwrap());
+    let refusal = service.answer(asked, quiet()).await.unwrap_err();
+    assert!(refusal.to_string().contains("simulation.as_of is 2199-01-04"), "{refusal}");
     let mut asked = earlier;
     asked.simulation.as_of = Some("2019-01-02".parse().unwrap());
     let refusal = service.answer(asked, quiet()).await.unwrap_err();

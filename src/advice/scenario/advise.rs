@@ -8,10 +8,11 @@
 use std::sync::Arc;
 
 use super::answer::Situation;
-use super::{Budget, HeldIssue, Portfolio, Scenario};
+use super::{HeldIssue, Portfolio, Scenario};
 use crate::advice::costs::{TradingCosts, whole_won};
 use crate::advice::mitigate::{self, Held, PlanSettings, Severity};
 use crate::advice::recommend::{Candidate, DownsideParts, RankingModel, recommend};
+use crate::advice::risk_limit::RiskLimit;
 use crate::advice::simulate::{Control, Plan, SimulateError, World};
 use crate::advice::types::{MitigationPlan, RecommendationSet};
 use crate::market::{EventTime, Reference, SessionBar, SessionDay, rules};
@@ -106,8 +107,10 @@ pub fn defence(
     let settings = PlanSettings { costs: scenario.costs, ..PlanSettings::default() };
     let whole = portfolio.value();
     let budget = match scenario.budget {
-        Some(Budget::ValueAtRisk(one)) => whole * one.loss_pct / 100.0,
-        Some(Budget::Drawdown(_)) | None => settings.budget(whole, scenario.horizon_sessions),
+        Some(budget) => {
+            RiskLimit { measure: budget.measure(), won: whole * budget.loss().loss_pct / 100.0 }
+        }
+        None => settings.budget(whole, scenario.horizon_sessions),
     };
     let held = |held: &HeldIssue| {
         let issue = &world.issues[held.issue];

@@ -377,7 +377,9 @@ fn notes(scenario: &Scenario, world: &World, portfolio: &Portfolio) -> Vec<Note>
                 ),
             );
         }
-        let share = issue.average_value.map(|average| held.value / average.max(1.0));
+        // One that is halted cannot be sold at all, and says so above.
+        let average = issue.average_value.filter(|average| *average > 0.0 && !issue.halted);
+        let share = average.map(|average| held.value / average);
         if let Some(share) = share.filter(|share| *share > LARGE_SHARE) {
             note(
                 "hard_to_sell",

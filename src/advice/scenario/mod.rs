@@ -180,6 +180,7 @@ impl Scenario {
             problems.push(nothing());
         }
         problems.extend(self.late_shocks());
+        problems.extend(self.contradictions());
         if problems.is_empty() { Ok(()) } else { Err(ScenarioError::Fields(problems)) }
     }
 
@@ -199,6 +200,24 @@ impl Scenario {
                 "reaches to session {}, expected within horizon_sessions, {horizon}",
                 last(shock)
             ),
+        })
+    }
+
+    /// Two moves of one stock in one session.
+    fn contradictions(&self) -> impl Iterator<Item = FieldProblem> + '_ {
+        let stock = |at: usize| match self.shocks[at] {
+            ShockLine::Stock(one) => Some((one.symbol, one.at_session)),
+            _ => None,
+        };
+        (0..self.shocks.len()).filter_map(move |at| {
+            let (symbol, session) = stock(at)?;
+            let before = (0..at).find(|other| stock(*other) == stock(at))?;
+            Some(FieldProblem {
+                field: format!("shocks[{at}].stock"),
+                problem: format!(
+                    "moves {symbol} in session {session}, expected one move of it there; shocks[{before}] is another"
+                ),
+            })
         })
     }
 

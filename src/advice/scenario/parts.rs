@@ -9,6 +9,7 @@ use super::rules::{
     positive_weight, reachable, sector_names, some_within, with_index, within,
 };
 use crate::advice::limits::ScenarioLimits;
+use crate::advice::risk_limit::Measure;
 use crate::advice::simulate::RepeatMode;
 use crate::market::{Market, SessionDay, Symbol, Won};
 
@@ -45,6 +46,25 @@ pub enum Budget {
     ValueAtRisk(#[garde(dive)] LossBudget),
     /// Largest fall on the way, likewise.
     Drawdown(#[garde(dive)] LossBudget),
+}
+
+impl Budget {
+    /// The loss and its level.
+    #[must_use]
+    pub const fn loss(&self) -> LossBudget {
+        match self {
+            Self::ValueAtRisk(one) | Self::Drawdown(one) => *one,
+        }
+    }
+
+    /// How the loss is measured.
+    #[must_use]
+    pub const fn measure(&self) -> Measure {
+        match self {
+            Self::ValueAtRisk(one) => Measure::ValueAtRisk { level: one.level },
+            Self::Drawdown(one) => Measure::Drawdown { level: one.level },
+        }
+    }
 }
 
 /// A loss and how sure it should be.

@@ -6,6 +6,11 @@ use crate::advice::korean::grouped;
 use crate::advice::simulate::{Exposure, World};
 use crate::market::Symbol;
 
+/// Most that holdings may be worth, won.
+const MOST_WORTH: f64 = 1e15;
+/// Most cash beside holdings, as a multiple of them.
+const MOST_CASH: f64 = 10_000.0;
+
 /// A holding that the world knows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HeldIssue {
@@ -89,6 +94,28 @@ impl Scenario {
                 field: "capital".to_owned(),
                 problem: format!(
                     "is {}, expected at least what the holdings are worth on {}, {} won",
+                    grouped(self.capital.unwrap_or(0)),
+                    world.as_of,
+                    grouped(whole_won(worth))
+                ),
+            });
+        }
+        if problems.is_empty() && worth > MOST_WORTH {
+            problems.push(FieldProblem {
+                field: "holdings".to_owned(),
+                problem: format!(
+                    "are worth {worth:.3e} won on {}, expected at most {}",
+                    world.as_of,
+                    grouped(whole_won(MOST_WORTH))
+                ),
+            });
+        }
+        // Paths are computed in single precision: a share of the whole that is smaller is lost in it.
+        if problems.is_empty() && worth > 0.0 && cash > MOST_CASH * worth {
+            problems.push(FieldProblem {
+                field: "capital".to_owned(),
+                problem: format!(
+                    "is {}, expected at most {MOST_CASH} times what the holdings are worth on {}, {} won: give capital that belongs to them, or leave it out",
                     grouped(self.capital.unwrap_or(0)),
                     world.as_of,
                     grouped(whole_won(worth))

@@ -196,6 +196,9 @@ pub fn session_at(panel: &Panel, as_of: Option<SessionDay>) -> Result<SessionDay
     };
     let day = |date: &i32| SessionDay::from_epoch_days(*date);
     let as_of = as_of.unwrap_or(day(last));
+    if as_of > day(last) {
+        return Err(WorldError::NoSession { as_of, first: day(first), last: day(last) });
+    }
     let after = sessions.partition_point(|date| *date <= as_of.epoch_days());
     let at = after.checked_sub(1).and_then(|at| sessions.get(at));
     at.map(day).ok_or(WorldError::NoSession { as_of, first: day(first), last: day(last) })
@@ -328,7 +331,9 @@ impl IssueColumn {
         let as_of = design.day(span.end - 1);
         let bars = issue.bars.date.partition_point(|date| *date <= as_of.epoch_days());
         let last = issue.bars.get(bars.checked_sub(1)?);
-        let last_day = SessionDay::from_epoch_days(last.date);
+        // A halted issue's close is carried on from day to day; what it was last traded at is older.
+        let traded = (0..bars).rev().map(|at| issue.bars.get(at)).find(|bar| bar.volume > 0.0);
+        let last_day = SessionDay::from_epoch_days(traded.map_or(last.date, |bar| bar.date));
         Some(Self {
             about: WorldIssue {
                 symbol: issue.symbol,
