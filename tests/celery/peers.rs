@@ -82,23 +82,27 @@ fn parts_of_one_chord_are_done_by_a_genuine_worker_and_by_ours() {
     let dir = temp_dir();
     let _other = genuine(&python, &dir, &redis);
     let worker = Worker::start(&redis);
-    // Canvas across both: parts of one chord are done by either.
-    for group in 0..10 {
-        let group = format!("g{group}");
+    // Canvas across both: parts of one chord are done by either. The genuine one takes its time to start.
+    let began = std::time::Instant::now();
+    for group in 0.. {
+        let body_id = format!("g{group}-body");
+        let group_id = format!("g{group}");
         let body = json!({"task": "t.sum", "args": [], "kwargs": {}, "immutable": false,
-            "options": {"task_id": format!("{group}-body"), "group_id": group}});
-        redis.command(&["SET", &format!("celery-taskset-meta-{group}.s"), "10", "EX", "60"]);
+            "options": {"task_id": body_id, "group_id": group_id}});
+        redis.command(&["SET", &format!("celery-taskset-meta-{group_id}.s"), "10", "EX", "60"]);
         for index in 0..10 {
-            let headers = json!({"group": group, "group_index": index, "embed": {"chord": body}});
-            redis.send("t.add", &format!("{group}-{index}"), json!([index, index]), headers);
+            let headers =
+                json!({"group": group_id, "group_index": index, "embed": {"chord": body}});
+            redis.send("t.add", &format!("{group_id}-{index}"), json!([index, index]), headers);
         }
-    }
-    for group in 0..10 {
-        let meta = redis.wait_state(&format!("g{group}-body"), "SUCCESS");
+        let meta = redis.wait_state(&body_id, "SUCCESS");
         assert_eq!(meta["result"].as_f64(), Some(90.0));
+        let (ours, parts) = (worker.done.lock().len(), 10 * (group + 1));
+        if group >= 9 && ours > 0 && ours < parts {
+            return;
+        }
+        assert!(began.elapsed() < RUN, "{ours} of {parts} parts were done here");
     }
-    let ours = worker.done.lock().len();
-    assert!(ours > 0 && ours < 100, "{ours} of 100 parts were done here");
 }
 
 #[test]
