@@ -26,7 +26,7 @@
 //! rebalanced. Closes only: a stop acts at the close of the day that crosses it. Independent days:
 //! a run of bad days comes from the variance alone.
 //!
-//! - [`world`]: what is known; [`build`]: made of daily bars and a model
+//! - [`world`]: what is known; [`build`]: made of daily bars and a model; [`sessions`]: as of which day
 //! - [`dynamics`]: how the variance follows; [`factor`]: the markets themselves
 //! - [`table`]: the rows that are drawn; [`shocks`]: conditional sessions; [`kernel`]: the paths, with
 //!   [`vectors`] below it
@@ -39,6 +39,7 @@ pub mod factor;
 pub mod kernel;
 pub mod outcome;
 pub mod plan;
+pub mod sessions;
 pub mod shocks;
 pub mod table;
 pub mod vectors;
