@@ -349,7 +349,12 @@ impl Conversation {
             true => Err(Refusal::CutOff),
             false => answer::statements(&reply.text).and_then(|statements| {
                 let shown = guard::check(&statements, talk.facts, &talk.rules)?;
-                Ok((statements, shown))
+                // What a model writes may hold what it was not told: names of people, numbers of accounts.
+                let masker = &talk.options.masker;
+                let masked = |texts: Vec<String>| -> Vec<String> {
+                    texts.into_iter().map(|text| masker.mask(&text)).collect()
+                };
+                Ok((masked(statements), masked(shown)))
             }),
         };
         self.judged(judged.is_ok());

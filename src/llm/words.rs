@@ -105,6 +105,24 @@ pub fn claim(text: &str, facts: &str) -> Option<&'static str> {
     made.map(String::as_str)
 }
 
+/// The first cause, claim or direction of `text` that is written with a space in it, where no search for
+/// the word finds it; causes and claims that `facts` name may be.
+#[must_use]
+pub fn spaced(text: &str, facts: &str) -> Option<&'static str> {
+    let parts: Vec<&str> = text.split_whitespace().collect();
+    let told = WORDS.causes.iter().chain(&WORDS.claims).filter(|word| !facts.contains(*word));
+    let all = told.chain(&WORDS.rising).chain(&WORDS.falling);
+    // Words of two: `이상 승인` holds none of them, since none begins there.
+    let mut whole = all.filter(|word| !word.contains(' '));
+    let is_split = |word: &str| {
+        (0..parts.len()).any(|at| {
+            let most = parts.len().min(at + word.chars().count());
+            parts[at].len() < word.len() && parts[at..most].concat().starts_with(word)
+        })
+    };
+    whole.find(|word| is_split(word)).map(String::as_str)
+}
+
 /// The first number in words.
 #[must_use]
 pub fn spoken(text: &str) -> Option<String> {
@@ -203,6 +221,20 @@ mod tests {
         assert!(SPOKEN.is_some());
         let both = lists.rising.iter().find(|word| lists.falling.contains(word));
         assert_eq!(both, None);
+    }
+
+    #[test]
+    fn a_space_hides_no_word() {
+        for text in
+            ["크게 상 승했습니다", "급 등했습니다", "서킷 브레이커가 발동", "외 국인이 팔았다"]
+        {
+            assert!(spaced(text, "").is_some(), "{text}");
+        }
+        for text in ["31종목 이상 승인되었습니다", "하락 종목은 31종목이며", "지수는 내려 있습니다"]
+        {
+            assert_eq!(spaced(text, ""), None, "{text}");
+        }
+        assert_eq!(spaced("서킷 브레이커가 발동", "서킷브레이커 8%까지 남은 폭"), None);
     }
 
     #[test]

@@ -310,6 +310,9 @@ fn wording(text: &str, known: &str, rules: &Rules) -> Result<(), Refusal> {
     if let Some(claim) = words::claim(text, known) {
         return Err(Refusal::Claim(claim.to_owned()));
     }
+    if let Some(word) = words::spaced(text, known) {
+        return Err(Refusal::Forbidden(format!("{word}, 띄어 씀")));
+    }
     if let Some(name) = words::stranger(text, known, &rules.names) {
         return Err(Refusal::Name(name));
     }
